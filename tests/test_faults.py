@@ -55,7 +55,7 @@ def test_cheap_faults_are_provoked(tmp_path: Path) -> None:
         (result(lost=1), "1 lost, 0 doubled"),
         (result(doubled=2), "0 lost, 2 doubled"),
         (result(""), "no sentence"),
-        (result("Something unexpected went wrong (OSError)."), "an error of the program"),
+        (result("Unexpected error (OSError)."), "an error of the program"),
         (result("One paragraph.\n\nAnother one."), "several paragraphs"),
         (result("A \x1b[31mred\x1b[0m sentence."), "control characters"),
         (FaultResult(0, 0, 0, "Nothing happened."), "nothing was tried"),

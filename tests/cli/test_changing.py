@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -136,8 +137,8 @@ def test_delete_says_what_comes_back_and_undo_restores_it(run: Command, sample: 
     ran = run("--store", sample, "delete", sample_id(0), sample_id(1), "--json")
     assert ran.status == 0
     assert ran.json["changed"] == [sample_id(0), sample_id(1)]
-    assert f"{sample_id(5)[:8]} {SENTENCES[5]}" in ran.err
-    assert "1 links and 2 reviews" in ran.err
+    assert f'Becomes active again: {sample_id(5)[:8]} "{SENTENCES[5]}"' in ran.err
+    assert "Also deletes 1 link and 2 reviews." in ran.err
     assert run("--store", sample, "undo", "--json").json["changed"] == [sample_id(0), sample_id(1)]
     shown = run("--store", sample, "show", sample_id(0), "--json").json
     assert len(shown["edges"]) == len(shown["reviews"]) == 1
@@ -238,3 +239,18 @@ def test_deep_metadata_is_refused_and_what_is_no_number_stays_text(run: Command,
         assert "deep" in ran.err
     assert run("--store", sample, "edit", sample_id(0), "--meta", "n=1e400").status == 0
     assert run("--store", sample, "show", sample_id(0), "--json").json["memory"]["metadata"]["n"] == "1e400"
+
+
+def test_a_change_names_its_memory_and_its_undo(run: Command, sample: str) -> None:
+    old, new = sample_id(2), sample_id(3)
+    tagged = run("--store", sample, "tag", old, "+keys", "-none")
+    assert tagged.out.startswith(f'Tagged {old[:8]} "Deploys go out behind a flag')
+    assert '": +keys -none  Undo: vestige-tui undo ' in tagged.out
+    assert run("--store", sample, "undo").out.startswith(f'Undid: tag on {old[:8]} "Deploys')
+    replaced = run("--store", sample, "supersede", old, "--by", new).out
+    assert f'" is now replaced by {new[:8]} "Postgres' in replaced
+    assert '" is active again  Undo: vestige-tui undo ' in run("--store", sample, "unsupersede", old).out
+    assert run("--store", sample, "tag", old, new, "+both").out.startswith("Tagged 2 memories: +both")
+    reviewed = run("--store", sample, "review", old, "good").out
+    assert re.match(rf'Graded {old[:8]} "Deploys .*" Good, due in ', reviewed)
+    assert run("--store", sample, "undo").out.startswith(f"Undid: grade on {old[:8]}")

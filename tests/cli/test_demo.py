@@ -71,7 +71,7 @@ def filled_at(memory: dict[str, str]) -> str:
 def test_settings_are_not_read(run: Command, tmp_path: Path, home: Path, made: Path) -> None:
     (home / ".vestige").mkdir()
     (home / ".vestige" / "vestige.toml").write_text("nonsense = = =")
-    assert run("demo", str(made), "--no-console").out == f"Found sqlite:{made / 'demo.db'}.\n"
+    assert run("demo", str(made), "--no-console").out == f"Already exists: sqlite:{made / 'demo.db'}\n"
     assert run("--store", "x.db", "demo", str(made), "--no-console").status == 3
     assert run("--read-only", "demo", str(tmp_path / "none"), "--no-console").status == 3
     assert not (tmp_path / "none").exists()

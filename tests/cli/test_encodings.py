@@ -130,12 +130,12 @@ def test_an_argument_is_the_text_that_its_bytes_are_in_utf8(run: Command, tmp_pa
     for words in (["add", "caf{}"], ["add", "x", "--tag", "caf{}"], ["search", "caf{}"], ["tag", "abcdef", "+caf{}"]):
         ran = run("--store", url, *(word.format(b"\xe9".decode("ascii", "surrogateescape")) for word in words))
         assert (ran.status, ran.out) == (2, "")
-        assert ran.err.endswith("is not UTF-8; nothing was done.\n")
+        assert ran.err.endswith("is not UTF-8; nothing was changed.\n")
         assert "caf\\xe9" in ran.err
     for text in ("\ud800", "caf\xe9\ud800", "\udcff" * 9_000):
         ran = run("--store", url, "add", "x", "--type", text)
         assert (ran.status, ran.out) == (2, "")
-        assert ran.err.endswith("is not UTF-8; nothing was done.\n")
+        assert ran.err.endswith("is not UTF-8; nothing was changed.\n")
         assert len(ran.err) < 400
     assert [each["content"] for each in run("--store", url, "list", "--json").json["items"]] == ["café"]
 
@@ -145,7 +145,7 @@ def test_a_text_on_stdin_is_utf8_without_its_mark(run: Command, sample: str) -> 
     for words in (["add", "-"], ["add"], ["edit", before[0]["id"], "--content", "-"]):
         ran = run_process("--store", sample, *words, stdin=b"ok gr\xfcn")
         assert (ran.status, ran.out) == (2, "")
-        assert ran.err == "The text on stdin is not UTF-8 from byte 6 on; nothing was changed.\n"
+        assert ran.err == "The text on stdin is not UTF-8 (byte 6); nothing was changed.\n"
     after = run("--store", sample, "list", "--json").json["items"]
     assert [each["content"] for each in after] == [each["content"] for each in before]
     added = run_process("--store", sample, "add", "-", "--json", stdin="\ufeffgrün\n".encode())
@@ -169,7 +169,7 @@ def test_streams_that_are_not_utf8_get_shapes(streams: Mapping[str, str], encodi
         assert ran.status == 0, ran
         assert "\\u" not in ran.out + ran.err
         assert ("?" in ran.out) is (words[0] in ("list", "show"))
-        lacking = "shown as others; PYTHONIOENCODING=utf-8 keeps them." in ran.err
+        lacking = "were replaced; set PYTHONIOENCODING=utf-8 to keep them." in ran.err
         assert lacking is ("?" in ran.out)
     assert ("größer > ????" if encoding == "latin-1" else "gro?er > ????") in ran.out
     assert run_process("--store", sample, "show", memory_id, "--json", env=streams).json["memory"]["content"][:9] == (

@@ -43,11 +43,19 @@ def test_explain_prints_aligned_tables(run: Command, sample: str) -> None:
     lines = ran.out.splitlines()
     assert lines[0].startswith("Text and vector: ")
     assert lines[0].endswith("5 of 6 memories pass all filters.")
-    for title in ("The answer", "By text", "By vector", "Words", "Filters", "How one list is made", "Steps"):
+    for title in (
+        "Results",
+        "Text search",
+        "Vector search",
+        "Query words",
+        "Filters",
+        "How the scores are combined",
+        "Steps",
+    ):
         assert title in lines
-    head = lines[lines.index("The answer") + 1]
-    assert head.split() == ["place", "total", "text", "score", "share", "meaning", "cosine", "share", "id", "memory"]
-    first = lines[lines.index("The answer") + 2]
+    head = lines[lines.index("Results") + 1]
+    assert head.split() == ["rank", "score", "text", "score", "norm", "vector", "cosine", "norm", "id", "memory"]
+    first = lines[lines.index("Results") + 2]
     assert first[head.index("id") :].startswith(sample_id(0)[:8])
     assert first[: head.index("id")].split()[0] == "1"
     assert "  score = .50 \N{MULTIPLICATION SIGN} text + .50 \N{MULTIPLICATION SIGN} vector" in lines
@@ -56,11 +64,11 @@ def test_explain_prints_aligned_tables(run: Command, sample: str) -> None:
 
 def test_explain_says_why_a_list_is_missing(run: Command, sample: str) -> None:
     out = run("--store", sample, "search", "keys", "--explain", "--mode", "text").out
-    assert "By vector\n  This search uses text only." in out
+    assert "Vector search\n  This search uses text only." in out
     nothing = run("--store", sample, "search", "+zzqq", "--explain")
     assert nothing.status == 0
-    assert "By text\n  No memory passes all filters." in nothing.out
-    assert "Nothing was found." in nothing.err
+    assert "Text search\n  No memory passes all filters." in nothing.out
+    assert "No memory matches." in nothing.err
 
 
 def test_why_not_says_the_reason_first(run: Command, sample: str) -> None:

@@ -144,7 +144,7 @@ def test_an_export_that_exists_is_replaced_with_yes_alone(run: Command, sample: 
     for more in ((), ("--codebase", "auth"), ("--memories-only",)):
         ran = run("--store", sample, "export", str(path), "--json", *more)
         assert (ran.status, ran.json["error"]["code"]) == (3, "refused")
-        assert f"This would replace {path}; without a terminal to ask on, repeat with --yes" in ran.err
+        assert f"This would replace {path}; add --yes to confirm" in ran.err
         assert contents(folder) == {"out.jsonl": b"old\n"}
     assert run("--store", sample, "export", str(path), "--yes").status == 0
     assert_whole(path)
@@ -178,7 +178,7 @@ def test_a_person_is_asked(run: Command, sample: str, folder: Path, answer: Answ
     ran = run("--store", sample, "export", str(path))
     assert (ran.status, path.read_text()) == (1, "old\n")
     assert f"Replace {path}? [y/N]" in ran.err
-    assert " ".join(ran.err.split()).endswith("stays as it is.")
+    assert " ".join(ran.err.split()).endswith("was not changed.")
     answer("y\n")
     assert run("--store", sample, "export", str(path)).status == 0
     assert_whole(path)
@@ -254,7 +254,7 @@ def test_a_pipe_without_a_reader_is_waited_for_until_told_to_end(
     command = [sys.executable, "-m", "vestige_tui", "--store", sample, "export", str(folder / "pipe")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert process.stderr.readline() == f"Waiting for a reader of {folder / 'pipe'}; ctrl-C cancels.\n"
+        assert process.stderr.readline() == f"Waiting for a program to read {folder / 'pipe'}; ctrl-C cancels.\n"
         process.send_signal(end)
         assert process.wait(PATIENCE_SECONDS) == 130
         assert process.stderr.read() == "Interrupted.\n"

@@ -41,7 +41,10 @@ def test_an_owner_goes_by_handle_name_or_id(run: Command, sample: str, owner: st
         (["--owner", "nobody"], "No owner is called 'nobody' here."),
         (["--since", "soon"], "The time 'soon' is not valid"),
         (["--filter", "abuot keys"], "There is no saved filter 'abuot keys'; did you mean about keys?"),
-        (["--filter", "\x1b[2J"], "There is no saved filter '\\x1b[2J'; [filters] in the settings holds them."),
+        (
+            ["--filter", "\x1b[2J"],
+            "There is no saved filter '\\x1b[2J'; saved filters are in [filters] of the settings.",
+        ),
     ],
 )
 @pytest.mark.usefixtures("saved")

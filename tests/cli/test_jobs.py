@@ -174,14 +174,17 @@ def test_what_a_worker_waits_for_is_said_where_its_store_is_away(run: Command, t
         said = f"process {os.getpid()}"
         listed = run("--store", here, "jobs", "list")
         assert listed.status == 0
-        assert f"Job abcdef12 waits ({said}): nowhere cannot be reached: refused." in listed.err
+        assert f"Job abcdef12 is waiting ({said}): nowhere cannot be reached: refused." in listed.err
         for arguments in (["show", job_id], ["watch", "abcdef"], ["cancel", job_id]):
             refused = run("--store", here, "--json", "jobs", *arguments)
             assert (refused.status, refused.json["error"]["code"]) == (1, "unavailable"), arguments
-            assert f"The worker of job abcdef12, {said}, lives and waits: nowhere cannot be reached" in refused.err
+            assert (
+                f"The worker of job abcdef12 ({said}) is running and is waiting: nowhere cannot be reached"
+                in refused.err
+            )
     unknown = run("--store", here, "--json", "jobs", "show", "99999999")
     assert unknown.json["error"]["code"] == "unavailable"
-    assert "No other store that is known here holds the job '99999999'." in unknown.err
+    assert "No other known store has a job '99999999'." in unknown.err
 
 
 def test_what_a_job_waits_for_is_listed_and_shown(run: Command, store_url: str) -> None:

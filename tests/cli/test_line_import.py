@@ -128,7 +128,7 @@ async def test_unknown_keys_are_kept_and_counted(store: Store) -> None:
         {"n": 1},
     ):
         assert metadata in stored
-    assert "why has no place here" in tally.repairs[-1][1]
+    assert "why is not known here" in tally.repairs[-1][1]
 
 
 async def test_names_of_unknown_keys_are_bounded(store: Store) -> None:
@@ -277,7 +277,7 @@ def test_ctrl_c_tells_what_was_imported(run: Command, tmp_path: Path, monkeypatc
     monkeypatch.setattr(sys, "stdin", pipe)
     ran = run("--store", store, "import", "-")
     assert ran.status == 130
-    assert "70 read: 64 inserted, 0 present, 0 failed.  (vestige-tui undo 1)" in ran.out
+    assert "70 read: 64 inserted, 0 already present, 0 failed.  Undo: vestige-tui undo 1" in ran.out
     assert ran.err.rstrip().endswith("Interrupted.")
     pipe.buffer.seek(0)
     again = run("--store", store, "--json", "import", "-")

@@ -162,7 +162,7 @@ def test_schema(run: Command, tmp_path: Path) -> None:
     document = run("--store", store, "schema", "up", "--json").json
     assert document["changed"] == planned["changed"]
     assert document["changed"][0] == "0001_init"
-    assert run("--store", store, "schema", "up").out == "Nothing was pending.\n"
+    assert run("--store", store, "schema", "up").out == "No migration was pending.\n"
     steps = run("--store", store, "schema", "info", "--json").json["items"]
     assert set(steps[0]) == {"version", "name", "state", "checksum", "applied_at", "duration_ms", "waits_for"}
     assert {step["state"] for step in steps} == {"applied"}
@@ -201,7 +201,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     command = f"ulimit -f 0; {sys.executable} -m vestige_tui config path >{tmp_path / 'out'}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "The answer could not be written: File too large.\n"
+    assert done.stderr == "The output could not be written: File too large.\n"
 
 
 def test_what_nobody_foresaw_leaves_a_report_each_time(
@@ -215,7 +215,7 @@ def test_what_nobody_foresaw_leaves_a_report_each_time(
     for reports in (1, 2):
         ran = run("config", "path")
         assert ran.status == 1
-        assert "Something unexpected went wrong (ZeroDivisionError); " in ran.err
+        assert "Unexpected error (ZeroDivisionError); " in ran.err
         assert len(list(folder.glob("failure-*.log"))) == reports
     for path in folder.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -224,7 +224,7 @@ def test_what_nobody_foresaw_leaves_a_report_each_time(
     folder.chmod(0o700)
     (folder.parent / "vestige-tui").rename(folder.parent / "other")
     folder.write_text("no folder")
-    assert "no report of it could be written" in run("config", "path").err
+    assert "its report could not be written" in run("config", "path").err
 
 
 def test_every_folder_that_a_command_creates_is_private(run: Command, home: Path, tmp_path: Path) -> None:

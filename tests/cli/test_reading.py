@@ -40,7 +40,7 @@ def test_search_prints_two_lines_for_each_hit(run: Command, sample: str) -> None
     first, second = ran.out.splitlines()
     assert first == f"  1  {SENTENCES[1]}"
     words = second.split("  ")
-    assert words[-6:] == ["words 1", "meaning 1", "1.00", "2 mo ago", "procedure", "infra"]
+    assert words[-6:] == ["text #1", "vector #1", "score 1.00", "2 mo ago", "procedure", "infra"]
     assert second.strip().startswith(sample_id(1)[:8])
 
 
@@ -146,7 +146,7 @@ def test_history(run: Command, sample: str) -> None:
     assert ran["items"][0]["kind"] == "supersede"
     text = run("--store", sample, "history", sample_id(5)).out
     assert text.splitlines()[1].startswith(f"└─► {sample_id(5)[:8]}")
-    assert f"{sample_id(5)[:8]} was replaced by {sample_id(0)[:8]}" in text
+    assert f"{sample_id(5)[:8]} replaced by {sample_id(0)[:8]}" in text
 
 
 def test_edges_and_neighbors(run: Command, sample: str) -> None:

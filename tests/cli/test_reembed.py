@@ -33,7 +33,7 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     assert run("--store", url, "jobs", "list", "--json").json["items"] == []
     refused = run("--store", url, "migrate", "reembed", "--model", NEW, "--json")
     assert (refused.status, refused.json["error"]["code"]) == (3, "refused")
-    assert f"{NEW} (96 dimensions); without a terminal to ask on, repeat with --yes" in refused.json["error"]["message"]
+    assert f"{NEW} (96 dimensions); add --yes to confirm" in refused.json["error"]["message"]
     assert run("--store", url, "jobs", "list", "--json").json["items"] == []
     ran = run("--store", url, "migrate", "reembed", "--model", NEW, "--yes", "--json", "--batch-size", "4")
     assert ran.status == 0, ran
@@ -46,17 +46,17 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     again = run("--store", url, "migrate", "reembed", "--model", NEW, "--yes")
     assert (again.status, "nothing to change" in again.out) == (0, True)
     asked = run("--store", url, "registry", "rollback", "--json")
-    assert (asked.status, "repeat with --yes" in asked.json["error"]["message"]) == (3, True)
+    assert (asked.status, "add --yes" in asked.json["error"]["message"]) == (3, True)
     old = run("--store", url, "migrate", "reembed", "--model", "all-MiniLM-L6-v2", "--dry-run")
     kept = "6 vectors of all-MiniLM-L6-v2, 384 dimensions"
     assert f"deletes: The vectors kept for a rollback, {kept}, are deleted at the start." in old.out
     assert f"The current vectors of {NEW}, 96 dimensions, are kept; " in old.out
     said = run("--store", url, "registry", "show")
     kept = "sentence-transformers/all-MiniLM-L6-v2, 384 dimensions, 6 vectors kept for a rollback"
-    assert f"{kept}; `vestige-tui registry rollback` goes back to them" in said.out
+    assert f"{kept}; `vestige-tui registry rollback` restores them" in said.out
     second = run("--store", url, "registry", "show", "--json").json["second"]
     assert (second["role"], second["vectors"], second["dimension"]) == ("kept", 6, 384)
-    assert "`vestige-tui registry rollback` takes them back" in old.out
+    assert "`vestige-tui registry rollback` restores them faster" in old.out
     back = run("--store", url, "registry", "rollback", "--yes")
     assert back.status == 0, back
     assert "state  done" in back.out
@@ -67,7 +67,7 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     ]
     asked = run("--store", url, "migrate", "reembed", "--drop-old")
     assert asked.status == 3
-    assert f"the 6 vectors of {NEW} (96 dimensions) kept, by which one could go back" in asked.err
+    assert f"6 vectors of {NEW} (96 dimensions), kept for a rollback" in asked.err
     dropped = run("--store", url, "migrate", "reembed", "--drop-old", "--yes", "--json")
     assert (dropped.json["dropped"]["name"], dropped.json["dropped"]["vectors"]) == (NEW, 6)
     assert "keeps no vectors of an earlier model" in run("--store", url, "registry", "rollback").err
@@ -87,7 +87,7 @@ def test_in_place_says_what_it_means(run: Command, url: str) -> None:
 def test_a_person_is_asked(run: Command, sample: str, answer: Answer) -> None:
     answer("no\n")
     ran = run("--store", sample, "migrate", "reembed", "--model", NEW)
-    assert (ran.status, "Begin? [y/N]" in ran.err, "texts per second" in ran.err) == (1, True, True)
+    assert (ran.status, "Start? [y/N]" in ran.err, "texts per second" in ran.err) == (1, True, True)
     assert run("--store", sample, "jobs", "list", "--json").json["items"] == []
     answer("y\n")
     assert run("--store", sample, "migrate", "reembed", "--model", NEW).status == 0

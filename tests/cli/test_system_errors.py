@@ -16,9 +16,9 @@ from tests.support.command_line import Command
     ("error", "sentence"),
     [
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/a/b"), "/a/b cannot be used: Permission denied."),
-        (OSError(errno.EIO, os.strerror(errno.EIO)), "The system refused this: Input/output error."),
-        (OSError("odd"), "The system refused this: OSError."),
-        (MemoryError(), "There is too little memory for this; try a smaller part."),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "The operating system refused this: Input/output error."),
+        (OSError("odd"), "The operating system refused this: OSError."),
+        (MemoryError(), "Out of memory; try with less data."),
     ],
 )
 def test_an_error_of_the_system_is_one_sentence(

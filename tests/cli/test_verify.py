@@ -93,7 +93,7 @@ def test_where_nothing_can_be_noted_the_command_compares_by_itself(
         ran = run("migrate", "verify", *arguments, "--json")
         assert (ran.status, ran.json["equal"]) == (0, True)
         assert ran.json["tables"]["memories"] == {"compared": len(SENTENCES), **NOTHING}
-        assert "This command compares the two itself." in ran.err
+        assert "This command compares the stores itself." in ran.err
         assert run("migrate", "verify", *arguments, "--detach").status == 3
     jobs = run("jobs", "list", "--store", postgres_database, "--json").json["items"]
     assert [each["kind"] for each in jobs] == ["copy"]
@@ -122,7 +122,7 @@ def test_what_would_be_compared_is_counted(copied: tuple[str, str], run: Command
 def test_what_is_missing_is_said(sample: str, run: Command, tmp_path: Path) -> None:
     ran = run("migrate", "verify", "--store", sample)
     assert ran.status == 2
-    assert "A comparison needs the store to compare with: --postgres-url URL, or --target URL." in ran.err
+    assert "A comparison needs a store to compare with; use --postgres-url URL or --target URL." in ran.err
     ran = run("migrate", "verify", "--source", sample, "--target", str(tmp_path / "nowhere.db"), "--json")
     assert (ran.status, ran.json["error"]["code"]) == (1, "unavailable")
     ran = run("migrate", "verify", "--source", sample, "--target", sample)
@@ -165,7 +165,7 @@ def test_a_repair_brings_what_differs(copied: tuple[str, str], run: Command) -> 
     assert ran.json["repaired"]["inserted"] >= 1
     assert ran.json["repaired"]["deleted"] == ran.json["repaired"]["failed"] == 0
     assert [(each["kind"], each["row"]) for each in ran.json["differences"]] == [("only_target", OWN)]
-    assert "1 row that only the target has stays; --repair --delete deletes it." in ran.err
+    assert "1 row exists only in the target and is kept; --repair --delete deletes it." in ran.err
     assert contents(target) == {**contents(source), OWN: ("own", None)}
     ran = run("migrate", "verify", *both, "--delete", "--yes")
     assert ran.status == 0

@@ -65,7 +65,7 @@ async def test_a_job_that_is_being_started_is_waited_for_to_be_cancelled(begins:
     asyncio.get_running_loop().call_soon(presses.press)
     launched = await _start_job(WORK, presses, output, ProgressLine("copied"))
     assert (launched.job_id, presses.count) == ("3e386abc", 1)
-    assert output.said == ["Waiting for the job to begin, to cancel it; ctrl-C again does not wait."]
+    assert output.said == ["Waiting for the job to start, then cancelling it; press ctrl-C again to stop waiting."]
 
 
 async def test_a_second_press_does_not_wait(begins: asyncio.Event) -> None:
@@ -74,7 +74,7 @@ async def test_a_second_press_does_not_wait(begins: asyncio.Event) -> None:
     asyncio.get_running_loop().call_soon(presses.press)
     with pytest.raises(KeyboardInterrupt):
         await _start_job(WORK, presses, output, ProgressLine("copied"))
-    assert output.said[1] == "Should the job begin nevertheless, `vestige-tui jobs list` shows it."
+    assert output.said[1] == "The job may still start; check with `vestige-tui jobs list`."
 
 
 async def test_what_ctrl_c_ends_on_its_way_was_not_begun(
@@ -89,7 +89,7 @@ async def test_what_ctrl_c_ends_on_its_way_was_not_begun(
     asyncio.get_running_loop().call_soon(presses.press)
     with pytest.raises(KeyboardInterrupt):
         await _start_job(WORK, presses, output, ProgressLine("copied"))
-    assert output.said[1] == "It was broken off while it was being started; nothing was begun."
+    assert output.said[1] == "Interrupted before the job started."
     with pytest.raises(Unavailable):
         await _start_job(WORK, _Presses(), output, ProgressLine("copied"))
 
@@ -159,7 +159,7 @@ async def test_a_worker_that_was_silent_while_nobody_could_hear_it_is_not_given_
 
 
 async def test_a_worker_that_stays_silent_while_it_is_listened_for_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Unavailable, match="gave no sign of life for 30 s"):
+    with pytest.raises(Unavailable, match="sent no heartbeat for 30 s"):
         await waited([(0.5, 60), (HALF, 70), (HALF, 80)], monkeypatch)
 
 

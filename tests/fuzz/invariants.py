@@ -47,7 +47,7 @@ def faults(command: str, run: Run, *, writes_a_file: bool = False) -> Iterator[s
     if run.reports:
         yield f"an uncaught exception: {_origin(run.reports[-1])}"
     for name, text in (("stdout", out), ("stderr", err)):
-        if not run.reports and ("Traceback (most recent" in text or "Something unexpected" in text):
+        if not run.reports and ("Traceback (most recent" in text or "Unexpected error (" in text):
             yield f"a traceback or no sentence on {name}"
         if set(text) & (FORBIDDEN_CHARACTERS - {"\t"}):
             yield f"a control character on {name}"

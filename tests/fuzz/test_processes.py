@@ -18,7 +18,7 @@ from tests.support.polling import until
 from vestige_tui.cli.program import run as run_program
 
 PROGRAM = f"{sys.executable} -m vestige_tui"
-SYSTEM_REFUSES = "The answer could not be written: No space left on device.\n"
+SYSTEM_REFUSES = "The output could not be written: No space left on device.\n"
 
 
 @pytest.fixture

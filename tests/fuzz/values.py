@@ -108,7 +108,7 @@ _BY_METAVAR: Mapping[str, st.SearchStrategy[str]] = {
     "DIR": paths,
     "URL": st.one_of(st.just("{store}"), urls),
 }
-_IDS_IN_OTHER_WORDS = {"A", "B", "LOSER", "WINNER", "ENTRY"}
+_IDS_IN_OTHER_WORDS = {"A", "B", "OLD", "NEW", "ENTRY"}
 _anything = st.one_of(
     free_texts, st.sampled_from(_IDS), st.sampled_from(_NUMBERS), st.sampled_from(_TIMES), st.sampled_from(_CURSORS)
 )

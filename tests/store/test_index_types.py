@@ -79,7 +79,7 @@ async def test_another_index_is_named_and_used(
         await store.insert(Draft("One more."))
     assert vector_indexes(postgres_database) == {"chosen": method}
     informed = run_process("--store", postgres_database, "schema", "info")
-    assert f"The vectors are indexed by {label}, which is not of this program and is kept as it is." in informed.out
+    assert f"The vectors have the index {label}, which this program did not create and does not change." in informed.out
     stats = run_process("--store", postgres_database, "stats")
     assert f"{label}, created by others: never changed" in stats.out
 

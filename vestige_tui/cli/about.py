@@ -27,7 +27,7 @@ _MULTIPLEXERS = {"TMUX": "tmux", "STY": "screen", "ZELLIJ": "zellij"}
 
 
 def add_commands(commands: Commands) -> None:
-    commands.add("about", _about, "print versions, terminal and paths, for a bug report; opens no store")
+    commands.add("about", _about, "print versions, terminal and paths for a bug report; opens no store")
 
 
 async def _about(args: Namespace, output: Output) -> int:

@@ -11,16 +11,17 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
 
+from vestige_tui.cli.change_lines import is_answered, named, print_change, print_sentence, print_undo
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands, entry_number
+from vestige_tui.cli.parser import ID_HELP, Commands, entry_number
 from vestige_tui.core.editor import EditedText
 from vestige_tui.core.errors import Refused, Usage, VestigeError
 from vestige_tui.core.memories import Change, DeletePreview, Draft, Patch
 from vestige_tui.core.storable import check_draft
-from vestige_tui.core.text import grouped, one_line, quoted, short_id
-from vestige_tui.presenters import json_shapes
+from vestige_tui.core.text import grouped, plain, quoted
+from vestige_tui.presenters.job_progress import quantity
 
 MAX_UNCONFIRMED_MEMORIES = 100
 STDERR_FD = 2
@@ -31,27 +32,29 @@ _VISIBILITIES = ("private", "group", "public")
 
 
 def add_commands(commands: Commands) -> None:
-    add = commands.add("add", _add, "write a new memory")
-    add.add_argument("text", metavar="TEXT", nargs="?", help="what to remember; - reads it from stdin")
-    add.add_argument("--type", metavar="TYPE", default="fact")
-    add.add_argument("--tag", metavar="TAG", action="append", default=[])
-    add.add_argument("--domain", metavar="NAME", action="append", default=[])
-    add.add_argument("--codebase", metavar="NAME")
-    edit = commands.add("edit", _edit, "change a memory; without options its text opens in $EDITOR")
-    edit.add_argument("id", metavar="ID")
-    edit.add_argument("--content", metavar="TEXT", help="the new text; - reads it from stdin")
-    edit.add_argument("--type", metavar="TYPE")
-    edit.add_argument("--codebase", metavar="NAME", help='"" for none')
-    edit.add_argument("--domain", metavar="NAME", action="append", help='the new domains; "" for none')
-    edit.add_argument("--visibility", choices=_VISIBILITIES)
-    edit.add_argument("--meta", metavar="K=V", action="append", help="set one key of the metadata; K= removes it")
-    tag = commands.add("tag", _tag, "add (+a) and remove (-b) tags on several memories", dashed_words=True)
-    tag.add_argument("words", metavar="ID… +a -b", nargs="*")
-    delete = commands.add("delete", _delete, "delete memories; undo brings them back")
-    delete.add_argument("ids", metavar="ID", nargs="+")
-    delete.add_argument("--yes", action="store_true", help=f"needed for more than {MAX_UNCONFIRMED_MEMORIES}")
-    undo = commands.add("undo", _undo, "take the last change back, or the one with this number")
-    undo.add_argument("entry", metavar="ENTRY", nargs="?", type=entry_number)
+    add = commands.add("add", _add, "add a memory")
+    add.add_argument("text", metavar="TEXT", nargs="?", help="text of the memory; - reads stdin")
+    add.add_argument("--type", metavar="TYPE", default="fact", help="default: fact")
+    add.add_argument("--tag", metavar="TAG", action="append", default=[], help="repeat for several")
+    add.add_argument("--domain", metavar="NAME", action="append", default=[], help="repeat for several")
+    add.add_argument("--codebase", metavar="NAME", help="name of the code base it belongs to")
+    edit = commands.add("edit", _edit, "edit a memory; without options, open its text in $EDITOR")
+    edit.add_argument("id", metavar="ID", help=ID_HELP)
+    edit.add_argument("--content", metavar="TEXT", help="new text; - reads stdin")
+    edit.add_argument("--type", metavar="TYPE", help="new type")
+    edit.add_argument("--codebase", metavar="NAME", help='new codebase; "" for none')
+    edit.add_argument("--domain", metavar="NAME", action="append", help='new domain, repeat for several; "" for none')
+    edit.add_argument("--visibility", choices=_VISIBILITIES, help="new visibility")
+    edit.add_argument("--meta", metavar="K=V", action="append", help="set a metadata key; K= removes it")
+    tag = commands.add("tag", _tag, "add (+a) or remove (-b) tags of memories", dashed_words=True)
+    tag.add_argument("words", metavar="ID… +a -b", nargs="*", help="ids of memories, then the tags")
+    delete = commands.add("delete", _delete, "delete memories; `undo` restores them")
+    delete.add_argument("ids", metavar="ID", nargs="+", help=ID_HELP)
+    delete.add_argument(
+        "--yes", action="store_true", help=f"required for more than {MAX_UNCONFIRMED_MEMORIES} memories"
+    )
+    undo = commands.add("undo", _undo, "undo the last change, or the change with this number")
+    undo.add_argument("entry", metavar="ENTRY", nargs="?", type=entry_number, help="number printed after the change")
 
 
 async def _add(args: Namespace, output: Output) -> int:
@@ -65,7 +68,7 @@ async def _add(args: Namespace, output: Output) -> int:
 
 async def _insert(args: Namespace, output: Output, content: str) -> int:
     if not content.strip():
-        raise Usage("A memory needs a text.")
+        raise Usage("The text is empty; a memory needs one.")
     draft = Draft(
         content=content,
         node_type=args.type,
@@ -75,8 +78,7 @@ async def _insert(args: Namespace, output: Output, content: str) -> int:
     )
     check_draft(draft)  # before a new store is created for it
     async with chosen_store(args, create=True) as store:
-        change = await store.insert(draft)
-    return print_change(output, change, "Added")
+        return await print_change(output, store, await store.insert(draft), "Added")
 
 
 def _text_or_stdin(text: str) -> str:
@@ -88,7 +90,7 @@ def _text_or_stdin(text: str) -> str:
     try:
         return content.decode("utf-8-sig").rstrip("\n")
     except UnicodeDecodeError as error:
-        raise Usage(f"The text on stdin is not UTF-8 from byte {error.start + 1} on; nothing was changed.") from None
+        raise Usage(f"The text on stdin is not UTF-8 (byte {error.start + 1}); nothing was changed.") from None
 
 
 async def _edit(args: Namespace, output: Output) -> int:
@@ -100,15 +102,15 @@ async def _edit(args: Namespace, output: Output) -> int:
             edited = EditedText(memory.content)
             if not await _edit_text(edited, output):
                 edited.discard()
-                return print_change(output, Change(()), "Edited")
+                return await print_change(output, store, Change(()), "Edited")
             with _kept_on_error(edited):
                 if not edited.text.strip():
-                    raise Usage("A memory needs a text; nothing was changed.")
+                    raise Usage("The new text is empty; nothing was changed.")
                 change = await store.update(memory.id, Patch(content=edited.text), expected=memory.updated_at)
         else:
             replacement = None if args.content is None else _text_or_stdin(args.content)
             if replacement is not None and not replacement.strip():
-                raise Usage("A memory needs a text; nothing was changed.")
+                raise Usage("The new text is empty; nothing was changed.")
             patch = Patch(
                 content=replacement,
                 node_type=args.type,
@@ -118,7 +120,7 @@ async def _edit(args: Namespace, output: Output) -> int:
                 metadata=_metadata(memory.metadata, args.meta) if args.meta else None,
             )
             change = await store.update(memory.id, patch, expected=memory.updated_at)
-    return print_change(output, change, "Edited")
+        return await print_change(output, store, change, "Edited")
 
 
 def _metadata(stored: Any, options: list[str]) -> dict[str, Any]:
@@ -128,7 +130,7 @@ def _metadata(stored: Any, options: list[str]) -> dict[str, Any]:
     for option in options:
         name, equals, text = option.partition("=")
         if not equals or not name:
-            raise Usage(f"--meta takes KEY=VALUE, not {quoted(option)}.")
+            raise Usage(f"--meta needs KEY=VALUE, not {quoted(option)}.")
         if not text:
             metadata.pop(name, None)
             continue
@@ -157,14 +159,14 @@ async def _edit_text(edited: EditedText, output: Output) -> bool:
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not on_terminal and not (os.environ.get("VISUAL") or os.environ.get("EDITOR")):
         edited.discard()
-        raise Refused("There is no terminal for an editor; give the text as an option.")
+        raise Refused("An editor needs a terminal; pass the text with --content.")
     try:
         # A redirected stdout is reserved for the answer.
         changed = await edited.edit(stdout=None if sys.stdout.isatty() else STDERR_FD)
         if edited.returned_at_once and on_terminal:
             output.note(
-                f"The editor {edited.editor} ended at once and changed nothing. If the text is open in a window, it is"
-                " taken as soon as it is saved there; enter ends the wait."
+                f"The editor {edited.editor} exited at once without a change. If it opened a window, save the text"
+                " there; enter stops waiting."
             )
             changed = await _changed_until_enter(edited)
     except asyncio.CancelledError:
@@ -213,10 +215,11 @@ async def _tag(args: Namespace, output: Output) -> int:
     add = [word[1:].strip() for word in words if word.startswith("+")]
     remove = [word[1:].strip() for word in words if word.startswith("-")]
     if not ids or not (add or remove) or not all([*add, *remove]):
-        raise Usage("tag takes ids and tags, as in `vestige-tui tag 1a2b3c4d +keep -draft`.")
+        raise Usage("tag needs ids and tags, for example `vestige-tui tag 1a2b3c4d +keep -draft`.")
     async with chosen_store(args) as store:
         change = await store.memories.tag([await store.memories.resolve(each) for each in ids], add, remove)
-    return print_change(output, change, "Tagged")
+        tags = " ".join([*(f"+{plain(tag)}" for tag in add), *(f"-{plain(tag)}" for tag in remove)])
+        return await print_change(output, store, change, "Tagged", f": {tags}")
 
 
 async def _delete(args: Namespace, output: Output) -> int:
@@ -224,39 +227,28 @@ async def _delete(args: Namespace, output: Output) -> int:
         store.refuse_read_only()
         ids = list(dict.fromkeys([await store.memories.resolve(each) for each in args.ids]))
         if len(ids) > MAX_UNCONFIRMED_MEMORIES and not args.yes:
-            raise Refused(f"This would delete {grouped(len(ids))} memories; repeat with --yes to do it.")
+            raise Refused(f"This would delete {grouped(len(ids))} memories; add --yes to confirm.")
         preview = await store.memories.preview_delete(ids)
         _print_delete_preview(output, preview)
         change = await store.delete(ids)
-    return print_change(output, change, "Deleted")
+    if not is_answered(output, change):
+        deleted = preview.memories
+        subject = named(deleted[0]) if len(deleted) == 1 else f"{grouped(len(deleted))} memories"
+        print_sentence(output, change, f"Deleted {subject}")
+    return 0
 
 
 def _print_delete_preview(output: Output, preview: DeletePreview) -> None:
     if preview.edges or preview.reviews:
-        output.note(f"{grouped(preview.edges)} links and {grouped(preview.reviews)} reviews go with them.")
+        losses = [quantity(preview.edges, "link")] * bool(preview.edges)
+        losses += [quantity(preview.reviews, "review")] * bool(preview.reviews)
+        output.note(f"Also deletes {' and '.join(losses)}.")
     for memory in preview.resurrected[:_MAX_LISTED_MEMORIES]:
-        output.note(f"Comes back, because its replacement goes: {short_id(memory.id)} {one_line(memory.content, 60)}")
+        output.note(f"Becomes active again: {named(memory)}")
     if len(preview.resurrected) > _MAX_LISTED_MEMORIES:
         output.note(f"and {grouped(len(preview.resurrected) - _MAX_LISTED_MEMORIES)} more.")
 
 
 async def _undo(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        change = await store.journal.undo(args.entry)
-    return print_change(output, change, "Taken back for")
-
-
-def print_change(output: Output, change: Change, verb: str, **extra: Any) -> int:
-    """Print a change and the command that undoes it; return the exit status."""
-    for warning in change.warnings:
-        output.note(warning)
-    if output.as_json:
-        output.document({**json_shapes.change(change), **extra})
-        return 0
-    if not change.changed:
-        output.line("Nothing changed.")
-        return 0
-    ids = ", ".join(map(short_id, change.changed)) if len(change.changed) <= _MAX_LISTED_MEMORIES else ""
-    undo = f"  (vestige-tui undo {change.undo})" if change.undo is not None else ""
-    output.line(f"{verb} {ids or f'{grouped(len(change.changed))} memories'}.{undo}")
-    return 0
+        return await print_undo(output, store, await store.journal.undo(args.entry))

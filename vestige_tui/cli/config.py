@@ -12,11 +12,11 @@ from vestige_tui.cli.parser import Commands
 
 
 def add_commands(commands: Commands) -> None:
-    config = commands.add("config", None, "show or begin the settings")
+    config = commands.add("config", None, "show or create the settings file")
     steps = commands.subcommands(config, "step")
-    steps.add("show", _show, "print every setting with its value")
-    steps.add("path", _path, "print where the settings are looked for")
-    steps.add("init", _init, "write a file of commented defaults")
+    steps.add("show", _show, "print all settings")
+    steps.add("path", _path, "print the path of the settings file")
+    steps.add("init", _init, "create a settings file with commented defaults")
 
 
 async def _show(args: Namespace, output: Output) -> int:

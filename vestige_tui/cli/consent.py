@@ -19,7 +19,7 @@ def may_ask(args: Namespace) -> bool:
 def refuse_unasked(args: Namespace, effect: str) -> None:
     """Raise Refused if the user must be asked and there is no terminal."""
     if not may_ask(args):
-        raise Refused(f"{effect}; without a terminal to ask on, repeat with --yes to do it.")
+        raise Refused(f"{effect}; add --yes to confirm, because there is no terminal to ask.")
 
 
 async def confirmed(args: Namespace, question: str) -> bool:

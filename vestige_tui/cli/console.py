@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def refuse_without_terminal() -> None:
     """Raise Refused if stdin or stdout is no terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Refused("The console needs a terminal; give a command instead, see `vestige-tui --help`.")
+        raise Refused("The console needs a terminal. For commands see `vestige-tui --help`.")
 
 
 def open_console(config: Config, store_url: str, *, read_only: bool) -> int:

@@ -20,10 +20,14 @@ _INCOMPLETE_SUFFIX = ".filling"
 
 
 def add_commands(commands: Commands) -> None:
-    demo = commands.add("demo", None, "open the console on a sample store; your own stores and settings stay untouched")
-    demo.add_argument("dir", metavar="DIR", nargs="?", help="where it lives, else in your data directory")
-    demo.add_argument("--postgres", action="store_true", help="in a PostgreSQL server of its own")
-    demo.add_argument("--no-console", action="store_true", help="only make the store")
+    demo = commands.add("demo", None, "open the console on a sample store; your stores and settings are not touched")
+    demo.add_argument(
+        "dir", metavar="DIR", nargs="?", help="folder of the sample store (default: in your data directory)"
+    )
+    demo.add_argument(
+        "--postgres", action="store_true", help="use an embedded PostgreSQL server instead of a SQLite file"
+    )
+    demo.add_argument("--no-console", action="store_true", help="create the store, open no console")
     demo.set_defaults(run=_create, afterwards=_open)
 
 
@@ -44,7 +48,7 @@ async def _create(args: Namespace, output: Output) -> int:
     from vestige_tui.store.open import open_store
 
     if args.store:
-        raise Refused("demo has a store of its own; leave --store out.")
+        raise Refused("demo opens its own store; remove --store.")
     if not (args.no_console or output.as_json):
         refuse_without_terminal()
     folder, url = _folder(args), _url(args)
@@ -53,13 +57,13 @@ async def _create(args: Namespace, output: Output) -> int:
     try:
         unfilled = not store_path.exists() or marker.exists()
         if unfilled and args.read_only:
-            raise Refused(f"There is no demo in {folder} yet, and --read-only makes none.")
+            raise Refused(f"{folder} has no demo store yet, and --read-only prevents creating one.")
         if unfilled:
             make_private_dir(folder)
             if not marker.exists():
                 files.write(file_targets.examine_document(marker), format_time(datetime.now(UTC)))
     except OSError as error:
-        raise Unavailable(f"{folder} cannot be made: {error.strerror}.") from None
+        raise Unavailable(f"{folder} cannot be created: {error.strerror}.") from None
     if unfilled:
         started_at = parse_stored(marker.read_text(encoding="ascii", errors="replace").strip()) or datetime.now(UTC)
         await _fill(url, started_at, output.progress("demo memories"))
@@ -70,7 +74,7 @@ async def _create(args: Namespace, output: Output) -> int:
                 {"store": url, "created": unfilled, "stats": json_shapes.stats(await store.maintenance.stats())}
             )
     elif args.no_console:
-        output.line(f"{'Made' if unfilled else 'Found'} {url}.")
+        output.line(f"{'Created' if unfilled else 'Already exists:'} {url}")
     return 0
 
 

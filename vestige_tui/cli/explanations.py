@@ -41,18 +41,18 @@ def _print_details(output: Output, details: Explanation, mode: Mode) -> None:
     if details.answer.hits:
         _print_fused(output, details)
     else:
-        output.note("Nothing was found.")
+        output.note("No memory matches.")
     branches: tuple[Branch, ...] = ("text", "vector")
     for branch in branches:
         _print_branch(output, details, branch, mode)
     if details.words:
         rows = [explanation.word_row(word) for word in details.words]
-        _print_table(output, "Words", rows, ("word", "use", "memories", "weight"), flexible=0, right=(2, 3))
+        _print_table(output, "Query words", rows, ("word", "use", "memories", "weight"), flexible=0, right=(2, 3))
     _print_table(output, "Filters", explanation.filter_rows(details), ("filter", "memories"), flexible=0, right=(1,))
-    output.line("\nHow one list is made")
+    output.line("\nHow the scores are combined")
     for rule in explanation.rules(details):
         output.line(f"  {rule}")
-    _print_table(output, "Steps", explanation.step_rows(details), ("for", "how", "took"), flexible=1, right=(2,))
+    _print_table(output, "Steps", explanation.step_rows(details), ("step", "method", "time"), flexible=1, right=(2,))
 
 
 def _print_fused(output: Output, details: Explanation) -> None:
@@ -60,10 +60,9 @@ def _print_fused(output: Output, details: Explanation) -> None:
         details.fusion.text_weight > 0 or not details.fusion.vector_weight,
         details.fusion.vector_weight > 0,
     )
-    name = explanation.branch_name(details, "text")
-    header = ["place", "total"]
-    header += [name, "score", "share"] if text else []
-    header += ["meaning", "cosine", "share"] if vector else []
+    header = ["rank", "score"]
+    header += ["text", "score", "norm"] if text else []
+    header += ["vector", "cosine", "norm"] if vector else []
     rows = []
     for position, hit in enumerate(details.answer, start=1):
         row = [grouped(position), figure(hit.score)]
@@ -71,13 +70,11 @@ def _print_fused(output: Output, details: Explanation) -> None:
         row += [_rank(hit.vector_rank), figure(hit.vector_score, 3), figure(hit.vector_share)] if vector else []
         rows.append((*row, short_id(hit.memory.id), one_line(hit.memory.content)))
     figures = range(len(header))
-    _print_table(output, "The answer", rows, (*header, "id", "memory"), flexible=len(header) + 1, right=figures)
+    _print_table(output, "Results", rows, (*header, "id", "memory"), flexible=len(header) + 1, right=figures)
 
 
 def _print_branch(output: Output, details: Explanation, branch: Branch, mode: Mode) -> None:
-    title = {"vector": "By vector", "newest": "The newest", "characters": "By characters", "text": "By text"}[
-        explanation.branch_name(details, branch)
-    ]
+    title = _branch_title(details, branch)
     missing_reason = explanation.why_missing(details, branch, mode)
     if missing_reason:
         output.line(f"\n{title}\n  {missing_reason}")
@@ -95,10 +92,18 @@ def _print_branch(output: Output, details: Explanation, branch: Branch, mode: Mo
         )
         for hit in top_hits
     ]
-    header = ("rank", "score" if branch == "text" else "cosine", "place", "id", "memory")
+    header = ("rank", "score" if branch == "text" else "cosine", "overall", "id", "memory")
     _print_table(output, title, rows, header, flexible=4, right=(0, 1, 2))
     if len(hits) > len(top_hits):
-        output.line(f"  and {grouped(len(hits) - len(top_hits))} more that count")
+        output.line(f"  and {grouped(len(hits) - len(top_hits))} more candidates")
+
+
+def _branch_title(details: Explanation, branch: Branch) -> str:
+    if branch == "vector":
+        return "Vector search"
+    if explanation.is_newest(details):
+        return "Newest memories"
+    return "Exact characters" if details.answer.mode == "literal" else "Text search"
 
 
 def _rank(rank: int | None) -> str:

@@ -19,19 +19,23 @@ if TYPE_CHECKING:
 
 
 def add_filters(parser: Parser, *, superseded: bool = True) -> None:
-    group = parser.add_argument_group("filters")
-    group.add_argument("--domain", metavar="NAME", action="append", default=[], help="of this domain, or several")
-    group.add_argument("--type", metavar="TYPE", action="append", default=[], help="of this type, or several")
-    group.add_argument("--tag", metavar="TAG", action="append", default=[], help="with this tag, or one of several")
-    group.add_argument("--codebase", metavar="NAME", help="of this codebase")
-    group.add_argument("--owner", metavar="NAME", help="of this user: a handle, a display name or an id")
-    group.add_argument("--since", metavar="TIME", help="made then or later: 2026-11-01, -7d, 3mo, today; whole days")
-    group.add_argument("--until", metavar="TIME", help="made before then")
-    group.add_argument("--min-retrievability", metavar="R", type=share, help="remembered at least this well, 0 to 1")
-    group.add_argument("--without-vector", action="store_true", help="only those without a vector")
-    group.add_argument("--filter", metavar="NAME", help="of this saved filter, besides what the other options say")
+    group = parser.add_argument_group("filters", "several values of one option match any of them")
+    group.add_argument(
+        "--domain", metavar="NAME", action="append", default=[], help="only this domain; repeat for several"
+    )
+    group.add_argument("--type", metavar="TYPE", action="append", default=[], help="only this type; repeat for several")
+    group.add_argument("--tag", metavar="TAG", action="append", default=[], help="only this tag; repeat for several")
+    group.add_argument("--codebase", metavar="NAME", help="only this codebase")
+    group.add_argument("--owner", metavar="NAME", help="only this owner: handle, display name or id")
+    group.add_argument("--since", metavar="TIME", help="created at or after this time: 2026-11-01, -7d, 3mo, today")
+    group.add_argument("--until", metavar="TIME", help="created before this time")
+    group.add_argument(
+        "--min-retrievability", metavar="R", type=share, help="recall (chance to remember) of R or more, 0 to 1"
+    )
+    group.add_argument("--without-vector", action="store_true", help="only memories without a vector")
+    group.add_argument("--filter", metavar="NAME", help="a saved filter; other options override or narrow it")
     if superseded:
-        group.add_argument("--superseded", action="store_true", help="also those that another memory replaced")
+        group.add_argument("--superseded", action="store_true", help="include replaced memories")
 
 
 async def chosen_filter(args: Namespace, store: Store, *, superseded: bool = False) -> Filter:
@@ -60,7 +64,7 @@ def _saved_filter(args: Namespace, name: str) -> str:
         from difflib import get_close_matches
 
         matches = get_close_matches(name, filters, n=1)
-        hint = f"did you mean {matches[0]}?" if matches else "[filters] in the settings holds them."
+        hint = f"did you mean {matches[0]}?" if matches else "saved filters are in [filters] of the settings."
         raise Usage(f"There is no saved filter {name[:40]!a}; {hint}")
     return filters[name]
 

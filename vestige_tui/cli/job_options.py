@@ -24,17 +24,17 @@ def source_and_target(args: Namespace, subject: str, verb: str) -> tuple[str, st
         default_store = store_url(args, config)
         source = args.source or args.postgres_url or (config.postgres_url if is_file(default_store) else default_store)
         if not source:
-            raise Usage(f"{subject} needs the PostgreSQL store to read: --postgres-url URL, or --source URL.")
+            raise Usage(f"{subject} needs a PostgreSQL store to read; use --postgres-url URL or --source URL.")
         target = args.target or (args.sqlite_path if args.target_kind != "postgres" else None)
         if not target:
-            raise Usage(f"{subject} needs the store to {verb}: --sqlite-path PATH, or --target URL.")
+            raise Usage(f"{subject} needs a store to {verb}; use --sqlite-path PATH or --target URL.")
         return source, target
     source = args.source or args.sqlite_path or store_url(args, config)
     if not is_file(source) and not args.source and not args.target:
-        raise Usage(f"{subject} needs the SQLite file to read: --sqlite-path PATH, or --source URL.")
+        raise Usage(f"{subject} needs a SQLite file to read; use --sqlite-path PATH or --source URL.")
     target = args.target or (args.postgres_url or config.postgres_url if args.target_kind != "sqlite" else None)
     if not target:
-        raise Usage(f"{subject} needs the store to {verb}: --postgres-url URL, or --target URL.")
+        raise Usage(f"{subject} needs a store to {verb}; use --postgres-url URL or --target URL.")
     return source, target
 
 

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 INTERRUPTED_STATUS = 130
 POLL_SECONDS = 0.5
-_GOES_ON = "The worker goes on by itself."
+_GOES_ON = "The worker continues in the background."
 DOUBT_SECONDS = LEASE_SECONDS / 2
 """Time to wait for a silent worker: a suspended machine or an unreachable database silences one that is alive."""
 
@@ -65,11 +65,11 @@ async def started_job(request: JobRequest, output: Output, counted: str, *, deta
 
     progress = output.progress(counted)
     for server_url in dict.fromkeys(url for url in (request.source, request.target) if url.startswith("pgembed:")):
-        output.note(f"Starting the server of {server_url.removeprefix('pgembed:')} …")
+        output.note(f"Starting the embedded server in {server_url.removeprefix('pgembed:')} …")
     with contextlib.ExitStack() as signal_scope:
         presses = signal_scope.enter_context(_counted_interrupts())
         try:
-            progress.show("looking at the stores …", 0)
+            progress.show("checking the stores …", 0)
             launch = await _start_job(request, presses, output, progress)
         finally:
             progress.end()
@@ -131,12 +131,12 @@ async def _start_job(request: JobRequest, presses: _Presses, output: Output, pro
         while not start_task.done() and (press_count := presses.count) < 2:
             if press_count:
                 progress.end()
-                output.note("Waiting for the job to begin, to cancel it; ctrl-C again does not wait.")
+                output.note("Waiting for the job to start, then cancelling it; press ctrl-C again to stop waiting.")
             press_task = asyncio.create_task(presses.more_than(press_count))
             await asyncio.wait({start_task, press_task}, return_when=asyncio.FIRST_COMPLETED)
             press_task.cancel()
         if not start_task.done():
-            output.note("Should the job begin nevertheless, `vestige-tui jobs list` shows it.")
+            output.note("The job may still start; check with `vestige-tui jobs list`.")
             raise KeyboardInterrupt
         try:
             return start_task.result()
@@ -144,7 +144,7 @@ async def _start_job(request: JobRequest, presses: _Presses, output: Output, pro
             if not presses.count:
                 raise
             # A terminal sends ctrl-C to the starting worker, too.
-            output.note("It was broken off while it was being started; nothing was begun.")
+            output.note("Interrupted before the job started.")
             raise KeyboardInterrupt from error
     finally:
         start_task.cancel()
@@ -167,9 +167,8 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
                 # A job that has just ended is reported below.
                 with suppressed(log, "cancel a job that has ended", Conflict):
                     if (result := await ledger.cancel(job_id)) == "asked":
-                        output.note(
-                            f"{cancel_sentence(result).removesuffix('.')}; ctrl-C again leaves the worker running."
-                        )
+                        sentence = cancel_sentence(result).removesuffix(".")
+                        output.note(f"{sentence}; press ctrl-C again to leave the worker running.")
                 cancel_requested = True
             job = await ledger.job(job_id)
             lost_since = None
@@ -202,13 +201,15 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
                 silent_since = time.monotonic()
             elif time.monotonic() - silent_since >= DOUBT_SECONDS:
                 raise Unavailable(
-                    f"The worker of job {short_id(job_id)} gave no sign of life for {LEASE_SECONDS} s; "
+                    f"The worker of job {short_id(job_id)} sent no heartbeat for {LEASE_SECONDS} s; "
                     f"{advice(job, now).removesuffix('.')}, and so does the same command."
                 )
             progress.show(line(job, now), rows_read(job))
         if press_count > 1 and job is not None:
             progress.end()
-            output.note(f"Job {short_id(job_id)} goes on; `vestige-tui jobs watch {short_id(job_id)}` shows it.")
+            output.note(
+                f"Job {short_id(job_id)} keeps running; follow it with `vestige-tui jobs watch {short_id(job_id)}`."
+            )
             return job
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(presses.more_than(press_count), POLL_SECONDS)

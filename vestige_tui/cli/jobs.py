@@ -40,6 +40,7 @@ MAX_FINDINGS_COUNT = 1_000
 WATCH_SECONDS = 0.5
 PATIENCE_SECONDS = 120.0
 """Time to wait for an unreachable database, if it is not known that the worker lives; it retries by itself."""
+_ID_HELP = "id of a job, or its first characters (4 or more)"
 MAX_THRESHOLD_SECONDS = 10**9
 UNIQUE_PREFIX_CHARS = 8
 """Length from which an id prefix counts as unique across stores, so that the search stops at the first match."""
@@ -53,25 +54,31 @@ _OPTIONAL_COUNTS = ("left_behind", "updated", "deleted", "differ", "only_source"
 
 
 def add_commands(commands: Commands) -> None:
-    jobs = commands.add("jobs", None, "list, watch, stop and retry copies and other jobs")
+    jobs = commands.add("jobs", None, "list, watch, cancel and retry jobs")
     steps = commands.subcommands(jobs, "step")
-    listing = steps.add("list", _list, "list the jobs of every store that had one here, running ones first")
-    listing.add_argument("--status", metavar="S", help="in_flight, queued, dispatched, in_progress, completed, …")
-    listing.add_argument("--limit", metavar="N", type=whole, default=50, help="at most so many, up to 1000")
-    steps.add("show", _show, "show one job, and what became of single rows").add_argument("id", metavar="ID")
-    watch = steps.add("watch", _watch, "print every change, of all jobs or of one until it ends")
-    watch.add_argument("id", metavar="ID", nargs="?")
-    steps.add("cancel", _cancel, "stop a job at its next checkpoint, or end work that an agent was given").add_argument(
-        "id", metavar="ID"
+    listing = steps.add("list", _list, "list the jobs of all known stores, running jobs first")
+    listing.add_argument(
+        "--status", metavar="S", help="in_flight, queued, dispatched, in_progress, stuck, completed or failed"
     )
-    steps.add("retry", _retry, "go on with a job from its checkpoint, or queue work once more").add_argument(
-        "id", metavar="ID"
+    listing.add_argument(
+        "--limit", metavar="N", type=whole, default=50, help="maximum number of jobs, up to 1000 (default 50)"
     )
-    fail = steps.add("fail", _fail, "mark work that nobody ends any more as failed")
-    fail.add_argument("id", metavar="ID")
-    fail.add_argument("--reason", metavar="TEXT", default="")
-    sweep = steps.add("sweep", _sweep, "fail what is over its deadline, and mark as stuck what gives no sign of life")
-    sweep.add_argument("--threshold", metavar="SECONDS", type=seconds, help="how long it may be silent (600)")
+    steps.add("show", _show, "show one job with its failed and repaired rows").add_argument(
+        "id", metavar="ID", help=_ID_HELP
+    )
+    watch = steps.add("watch", _watch, "print each change of all jobs, or of one job until it ends")
+    watch.add_argument("id", metavar="ID", nargs="?", help=_ID_HELP)
+    steps.add("cancel", _cancel, "cancel a job at its next checkpoint, or work delegated to an agent").add_argument(
+        "id", metavar="ID", help=_ID_HELP
+    )
+    steps.add("retry", _retry, "continue a job from its checkpoint, or queue delegated work again").add_argument(
+        "id", metavar="ID", help=_ID_HELP
+    )
+    fail = steps.add("fail", _fail, "mark abandoned work as failed")
+    fail.add_argument("id", metavar="ID", help=_ID_HELP)
+    fail.add_argument("--reason", metavar="TEXT", default="", help="reason to record")
+    sweep = steps.add("sweep", _sweep, "mark work past its deadline as failed, and work without a heartbeat as stuck")
+    sweep.add_argument("--threshold", metavar="SECONDS", type=seconds, help="time without a heartbeat (default 600)")
 
 
 def _urls(args: Namespace) -> tuple[str, ...]:
@@ -138,9 +145,9 @@ async def _list(args: Namespace, output: Output) -> int:
     elif jobs:
         listed = jobs[: args.limit]
         lines = [(short_id(job.id), state(job, now), _created_ago(job, now), summary(job, now)) for job in listed]
-        output.table(lines, flexible=3, header=("id", "state", "begun", "job"), right=(2,), wrap=True)
+        output.table(lines, flexible=3, header=("id", "state", "started", "job"), right=(2,), wrap=True)
     elif not counts.total():
-        output.note("There are no jobs.")
+        output.note("No jobs.")
     if counts.total() and not output.as_json:
         output.note(_totals(counts, any(state_label(job, now) is CANCELLED_LABEL for job in jobs)))
     return 0
@@ -152,7 +159,7 @@ def _note_unlisted_workers(output: Output, listed: Collection[str]) -> None:
 
     for job_id, worker in living_workers().items():
         if job_id not in listed and worker.wait is not None:
-            output.note(f"Job {short_id(job_id)} waits (process {worker.pid}): {redact(worker.wait.reason)}")
+            output.note(f"Job {short_id(job_id)} is waiting (process {worker.pid}): {redact(worker.wait.reason)}")
 
 
 def _totals(counts: Counter[str], cancelled_too: bool) -> str:
@@ -172,7 +179,7 @@ async def _find_job(args: Namespace, *, read_only: bool) -> AsyncIterator[tuple[
     from vestige_tui.jobs.ledger import MIN_PREFIX_LENGTH, Ledger
 
     if len(args.id) < MIN_PREFIX_LENGTH:
-        raise Usage(f"Give {MIN_PREFIX_LENGTH} or more characters of the job's id, not {quoted(args.id)}.")
+        raise Usage(f"{quoted(args.id)} is too short; give at least {MIN_PREFIX_LENGTH} characters of the job id.")
     matches: dict[str, tuple[str, Job]] = {}
     away: Unavailable | None = None
     for url in _urls(args):
@@ -190,11 +197,11 @@ async def _find_job(args: Namespace, *, read_only: bool) -> AsyncIterator[tuple[
     if not matches:
         if away is not None:
             raise Unavailable(f"{away.message} {_found_here(args.id)}")
-        raise NotFound(f"There is no job {quoted(args.id)} in any store that is known here.")
+        raise NotFound(f"No known store has a job {quoted(args.id)}; name its store with --store.")
     if len(matches) > 1:
         now = datetime.now(UTC)
         candidates = "; ".join(f"{job.id} ({summary(job, now)})" for _, job in matches.values())
-        raise Usage(f"{quoted(args.id)} is the beginning of several jobs; give more of it: {candidates}.")
+        raise Usage(f"{quoted(args.id)} matches several jobs; give more characters: {candidates}.")
     [(url, job)] = matches.values()
     async with _store(url, read_only=read_only or args.read_only) as store:
         yield store, job
@@ -206,9 +213,9 @@ def _found_here(prefix: str) -> str:
 
     for job_id, worker in living_workers().items():
         if job_id.startswith(prefix):
-            reason = f" and waits: {redact(worker.wait.reason)}" if worker.wait is not None else "."
-            return f"The worker of job {short_id(job_id)}, process {worker.pid}, lives{reason}"
-    return f"No other store that is known here holds the job {quoted(prefix)}."
+            reason = f" and is waiting: {redact(worker.wait.reason)}" if worker.wait is not None else "."
+            return f"The worker of job {short_id(job_id)} (process {worker.pid}) is running{reason}"
+    return f"No other known store has a job {quoted(prefix)}."
 
 
 async def findings(store: Store, job_id: str) -> list[JobFinding]:
@@ -291,7 +298,7 @@ def print_findings(output: Output, findings: Sequence[JobFinding]) -> None:
         )
     output.table(lines, flexible=3, wrap=True)
     if len(findings) > _MAX_PRINTED_FINDINGS_COUNT:
-        output.line(f"and {grouped(len(findings) - _MAX_PRINTED_FINDINGS_COUNT)} more, with --json.")
+        output.line(f"and {grouped(len(findings) - _MAX_PRINTED_FINDINGS_COUNT)} more; --json lists all.")
 
 
 def _has_counts(table: TableProgress) -> bool:
@@ -434,9 +441,9 @@ async def _retry(args: Namespace, output: Output) -> int:
     urls = _password_urls(args, load_config(Path(args.config) if args.config else None))
     async with _find_job(args, read_only=False) as (store, job):
         if store.read_only:
-            raise ReadOnly(f"{store.title} is open read-only; nothing was begun.")
+            raise ReadOnly(f"{store.title} is open read-only; nothing was started.")
         new_id = await retry(store, job, urls)
-    hint = f" `vestige-tui jobs watch {short_id(new_id)}` shows it." if job.is_ours else ""
+    hint = f" `vestige-tui jobs watch {short_id(new_id)}` follows it." if job.is_ours else ""
     return _print_changed(output, new_id, retry_sentence(job, new_id, f"Job {short_id(job.id)}") + hint)
 
 
@@ -453,14 +460,14 @@ async def _sweep(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs.transitions import STUCK_AFTER
 
     if args.read_only:
-        raise ReadOnly("A sweep writes the job logs of the stores: leave --read-only out.")
+        raise ReadOnly("A sweep writes to the job logs of the stores; remove --read-only.")
     threshold = timedelta(seconds=min(args.threshold, MAX_THRESHOLD_SECONDS)) if args.threshold else STUCK_AFTER
     total = SweepResult()
     for url in (args.store,) if args.store else _urls(args):
         try:
             async with _store(url, read_only=False) as store:
                 if store.read_only:
-                    raise ReadOnly(f"{store.title} is open read-only; nothing was swept.")
+                    raise ReadOnly(f"{store.title} is open read-only; nothing was changed.")
                 result = await sweep(store, threshold=threshold)
         except VestigeError as error:
             if args.store:

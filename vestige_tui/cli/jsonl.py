@@ -59,15 +59,15 @@ def read_line(raw: bytes, is_id: IsId) -> ParsedLine:
     except ValueError:
         raise BadLine("is not JSON") from None
     if not isinstance(data, dict):
-        raise BadLine("is no JSON object")
+        raise BadLine("is not a JSON object")
     kind = data.get("kind", "memory")
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        raise BadLine(f"has the kind {quoted(str(kind))}, which is none of {', '.join(_READERS)}")
+        raise BadLine(f"has the kind {quoted(str(kind))}, which is not one of {', '.join(_READERS)}")
     try:
         return reader(data, RowSanitizer(plain=numbers.all and _is_plain(text)), is_id)
     except (RecursionError, OverflowError) as error:
-        raise BadLine(f"holds values that cannot be read ({type(error).__name__})") from None
+        raise BadLine(f"has values that cannot be read ({type(error).__name__})") from None
 
 
 def _refuse(name: str) -> object:
@@ -108,7 +108,7 @@ def _memory(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> Pa
         raise BadLine("has an empty content")
     visibility = _text(data, "visibility", "private")
     if visibility not in _VISIBILITIES:
-        raise BadLine(f"has a visibility that is none of {', '.join(_VISIBILITIES)}")
+        raise BadLine(f"has a visibility other than {', '.join(_VISIBILITIES)}")
     memory_id, imported = _own_id(data, sanitizer, is_id)
     draft = Draft(
         content=_stored(sanitizer, "content", content),
@@ -148,7 +148,7 @@ def _own_id(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> tu
     elif isinstance(value, str) and value.strip():
         raw = value
     else:
-        raise BadLine("has an id that is no text")
+        raise BadLine("has an id that is not a text")
     memory_id = stored_id(raw, is_id)
     if memory_id == value:
         return memory_id, {}
@@ -159,7 +159,7 @@ def _own_id(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> tu
 def _id_note(value: object, raw: str) -> str:
     if not isinstance(value, str):
         return "was a number"
-    return "was another spelling of its UUID" if as_uuid(raw) is not None else "was no UUID"
+    return "was another spelling of its UUID" if as_uuid(raw) is not None else "was not a UUID"
 
 
 def _unknown_values(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def _scheduling(sanitizer: RowSanitizer, state: Any) -> Scheduling | None:
     if state is None:
         return None
     if not isinstance(state, dict):
-        raise BadLine("has a scheduling that is no object")
+        raise BadLine("has a scheduling that is not an object")
     if not state:
         return None
     default, values = Scheduling(), {name: value for name, value in state.items() if value is not None}
@@ -228,14 +228,14 @@ def _scheduling(sanitizer: RowSanitizer, state: Any) -> Scheduling | None:
 def _scores(sanitizer: RowSanitizer, scores: dict[str, Any]) -> dict[str, float]:
     numbers = {clean(name): float(score) for name, score in scores.items() if _is_number(score)}
     if numbers != scores:
-        sanitizer.changed("domain_scores", json.dumps(scores), "held values that cannot be stored")
+        sanitizer.changed("domain_scores", json.dumps(scores), "had values that cannot be stored")
     return numbers
 
 
 def _edge(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     weight = data.get("weight", 1.0)
     if not _is_number(weight) or not 0 <= weight <= 1:
-        raise BadLine("has a weight that does not lie between 0 and 1")
+        raise BadLine("has a weight that is not between 0 and 1")
     edge = Edge(
         _required_id(data, "source_id", is_id),
         _required_id(data, "target_id", is_id),
@@ -251,10 +251,10 @@ def _edge(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> Pars
 def _review(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     rating = data.get("rating")
     if rating not in (1, 2, 3, 4) or isinstance(rating, bool | float):
-        raise BadLine("has a rating that is none of 1 to 4")
+        raise BadLine("has a rating other than 1, 2, 3 or 4")
     at = _time(data, "at")
     if at is None:
-        raise BadLine("has no time of review (at)")
+        raise BadLine("has no review time (at)")
     review = Review(
         id=_integer(data, "id") or 0,
         memory_id=_required_id(data, "memory_id", is_id),
@@ -270,7 +270,7 @@ def _review(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> Pa
 def _past_state(sanitizer: RowSanitizer, data: Mapping[str, Any], name: str) -> Scheduling:
     state = data.get(name)
     if state is not None and (not isinstance(state, dict) or state.keys() - _SCHEDULING_KEYS):
-        sanitizer.notes.append(f"{name} held values that have no place and were left out")
+        sanitizer.notes.append(f"{name} had unknown values, which were left out")
     return from_json(state)
 
 
@@ -278,13 +278,13 @@ def _supersession(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId)
     winner = None if data.get("winner_id") is None else _required_id(data, "winner_id", is_id)
     event = data.get("event", "supersede" if winner else "unsupersede")
     if event not in EVENTS:
-        raise BadLine(f"has an event that is none of {', '.join(EVENTS)}")
+        raise BadLine(f"has an event other than {', '.join(EVENTS)}")
     decided_at = _time(data, "decided_at")
     if decided_at is None:
-        raise BadLine("has no time of decision (decided_at)")
+        raise BadLine("has no decision time (decided_at)")
     loser = _required_id(data, "loser_id", is_id)
     if loser == winner:
-        raise BadLine("has a memory replace itself")
+        raise BadLine("makes a memory replace itself")
     decision = SupersessionEvent(_integer(data, "id") or 0, loser, winner, event, decided_at)
     return _parsed(decision, data, sanitizer, "id", "loser_id", "winner_id", "event", "decided_at")
 
@@ -292,7 +292,7 @@ def _supersession(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId)
 def _mark(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     suspended = data.get("suspended", False)
     if not isinstance(suspended, bool):
-        raise BadLine("has a suspended that is neither true nor false")
+        raise BadLine("has a suspended that is not true or false")
     marked = MarkedMemory(_required_id(data, "memory_id", is_id), Marks(suspended, _time(data, "buried_until")))
     return _parsed(marked, data, sanitizer, "memory_id", "suspended", "buried_until")
 
@@ -300,7 +300,7 @@ def _mark(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> Pars
 def _parsed(entry: Line, data: Mapping[str, Any], sanitizer: RowSanitizer, *known_keys: str) -> ParsedLine:
     """Return the value of a line that refers to memories; it has no metadata that could keep unknown keys."""
     unknown = [name for name in data if name != "kind" and name not in known_keys]
-    notes = [*sanitizer.notes, *(f"{shown_name(name)} has no place here and was left out" for name in unknown)]
+    notes = [*sanitizer.notes, *(f"{shown_name(name)} is not known here and was left out" for name in unknown)]
     return ParsedLine(entry, tuple(notes), tuple(unknown))
 
 
@@ -326,7 +326,7 @@ def _reference(sanitizer: RowSanitizer, name: str, raw: str, is_id: IsId) -> str
     """Return the id of a user or a group as the store holds it."""
     value = stored_id(raw, is_id)
     if value != raw and name not in sanitizer.originals:
-        sanitizer.changed(name, raw, "was no UUID")
+        sanitizer.changed(name, raw, "was not a UUID")
     return value
 
 
@@ -335,7 +335,7 @@ def _text(data: Mapping[str, Any], name: str, default: str | None = None) -> str
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
-        raise BadLine(f"has no {name}" if value is None else f"has a {name} that is no text")
+        raise BadLine(f"has no {name}" if value is None else f"has a {name} that is not a text")
     return value
 
 
@@ -344,7 +344,7 @@ def _list(data: Mapping[str, Any], name: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise BadLine(f"has {name} that are no list of texts")
+        raise BadLine(f"has {name} that are not a list of texts")
     return value
 
 
@@ -353,7 +353,7 @@ def _object(data: Mapping[str, Any], name: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise BadLine(f"has {name} that is no object")
+        raise BadLine(f"has {name} that is not an object")
     return value
 
 
@@ -362,7 +362,7 @@ def _required_id(data: Mapping[str, Any], name: str, is_id: IsId) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value.strip():
-        raise BadLine(f"has no {name}" if value is None else f"has a {name} that is no id")
+        raise BadLine(f"has no {name}" if value is None else f"has a {name} that is not an id")
     return stored_id(value, is_id)
 
 
@@ -372,14 +372,14 @@ def _time(data: Mapping[str, Any], name: str) -> datetime | None:
         return None
     time = parse_stored(value) if isinstance(value, str) else None
     if time is None:
-        raise BadLine(f"has a {name} that is no time")
+        raise BadLine(f"has a {name} that is not a time")
     return time
 
 
 def _integer(data: Mapping[str, Any], name: str) -> int | None:
     value = data.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-        raise BadLine(f"has a {name} that is no whole number")
+        raise BadLine(f"has a {name} that is not a whole number")
     return value
 
 

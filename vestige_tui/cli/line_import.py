@@ -141,7 +141,7 @@ class LineImport:
                 await self._insert_memories(lines, spool)
                 await self._restore_references(spool)
         except DiskFull as error:
-            raise DiskFull(f"The import ended: {error.disk} is full or fails.", disk=error.disk) from error
+            raise DiskFull(f"The import stopped: {error.disk} is full or failing.", disk=error.disk) from error
         finally:
             await self._record()
 
@@ -153,7 +153,9 @@ class LineImport:
             self._tally.undo = await self._store.journal.record_import(list(self._inserted))
         except VestigeError as error:
             log_suppressed(log, "journal an import", error)
-            self._tally.warnings["The inserted memories have no entry in the journal: it could not be written."] = None
+            self._tally.warnings[
+                "The journal entry of this import could not be written; undo cannot remove the inserted memories."
+            ] = None
 
     async def _insert_memories(self, lines: Iterable[tuple[int, bytes]], spool: IO[bytes]) -> None:
         batch: list[tuple[int, ParsedLine, Draft]] = []
@@ -197,7 +199,7 @@ class LineImport:
         first = self._spellings.get(memory_id)
         is_known = first is not None or memory_id in self._inserted or memory_id in self._batch_ids
         if is_known and first != parsed.spelling:
-            raise BadLine(f"has an id that is one with {quoted(first or memory_id)}, which came first")
+            raise BadLine(f"has the same id as an earlier line, which spells it {quoted(first or memory_id)}")
         self._batch_ids.add(memory_id)
         if parsed.spelling is not None:
             self._spellings[memory_id] = parsed.spelling
@@ -303,7 +305,7 @@ def refusal_reason(error: Exception) -> str:
     """Return why a store refused a line, as the rest of a sentence."""
     if isinstance(error, VestigeError):
         return f"was refused: {error.message}".rstrip(".")
-    return f"holds a value that cannot be stored ({type(error).__name__})"
+    return f"has a value that cannot be stored ({type(error).__name__})"
 
 
 def _of_local_user(parsed: ParsedLine, draft: Draft) -> tuple[ParsedLine, Draft]:
@@ -314,7 +316,7 @@ def _of_local_user(parsed: ParsedLine, draft: Draft) -> tuple[ParsedLine, Draft]
     before = earlier.get("original", {})
     original = {**(before if isinstance(before, dict) else {"original": before}), "owner_user_id": draft.owner_user_id}
     metadata = {**draft.metadata, "imported": {**earlier, "original": original}}
-    note = "owner user id is no user of this store"
+    note = "owner_user_id is not a user of this store"
     return (
         dataclasses.replace(parsed, notes=(*parsed.notes, note)),
         dataclasses.replace(draft, owner_user_id=LOCAL_USER, metadata=metadata),

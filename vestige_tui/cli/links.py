@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
-from vestige_tui.cli.changes import print_change
+from vestige_tui.cli.change_lines import is_answered, names, print_sentence
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.memories import fraction, since
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands, share, whole
+from vestige_tui.cli.parser import ID_HELP, Commands, share, whole
 from vestige_tui.core.links import Edge
-from vestige_tui.core.text import one_line, short_id
+from vestige_tui.core.memories import Change
+from vestige_tui.core.text import one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
+
+if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
 
 
 def add_commands(commands: Commands) -> None:
-    edges = commands.add("edges", _edges, "list the links of a memory, in both directions")
-    edges.add_argument("id", metavar="ID")
-    edges.add_argument("--type", metavar="TYPE")
+    edges = commands.add("edges", _edges, "list the links to and from a memory")
+    edges.add_argument("id", metavar="ID", help=ID_HELP)
+    edges.add_argument("--type", metavar="TYPE", help="only links of this type")
     link = commands.add("link", _link, "link two memories")
-    link.add_argument("source", metavar="A")
-    link.add_argument("target", metavar="B")
-    link.add_argument("--type", metavar="TYPE", default="related")
-    link.add_argument("--weight", metavar="W", type=share, default=1.0)
-    unlink = commands.add("unlink", _unlink, "remove the link between two memories")
-    unlink.add_argument("source", metavar="A")
-    unlink.add_argument("target", metavar="B")
-    unlink.add_argument("--type", metavar="TYPE", default="related")
-    neighbors = commands.add("neighbors", _neighbors, "list what is within reach of a memory, closest first")
-    neighbors.add_argument("id", metavar="ID")
-    neighbors.add_argument("--depth", metavar="N", type=whole, default=1, help="how many links away, 1 to 6")
+    link.add_argument("source", metavar="A", help=ID_HELP)
+    link.add_argument("target", metavar="B", help=ID_HELP)
+    link.add_argument("--type", metavar="TYPE", default="related", help="type of the link (default: related)")
+    link.add_argument("--weight", metavar="W", type=share, default=1.0, help="strength, 0 to 1 (default 1)")
+    unlink = commands.add("unlink", _unlink, "remove a link between two memories")
+    unlink.add_argument("source", metavar="A", help=ID_HELP)
+    unlink.add_argument("target", metavar="B", help=ID_HELP)
+    unlink.add_argument("--type", metavar="TYPE", default="related", help="type of the link (default: related)")
+    neighbors = commands.add(
+        "neighbors", _neighbors, "list memories linked to this one, directly or through others, closest first"
+    )
+    neighbors.add_argument("id", metavar="ID", help=ID_HELP)
+    neighbors.add_argument(
+        "--depth", metavar="N", type=whole, default=1, help="number of links to follow, 1 to 6 (default 1)"
+    )
 
 
 async def _edges(args: Namespace, output: Output) -> int:
@@ -43,7 +52,7 @@ async def _edges(args: Namespace, output: Output) -> int:
         first_lines = {memory.id: one_line(memory.content) for memory in await store.memories.get_many(other_ids)}
         now = store.now()
     if not edges:
-        output.note("It has no links.")
+        output.note("This memory has no links.")
         return 0
     rows = [
         (
@@ -56,7 +65,7 @@ async def _edges(args: Namespace, output: Output) -> int:
         )
         for edge, other in zip(edges, other_ids, strict=True)
     ]
-    output.table(rows, flexible=2, header=("", "id", "memory", "type", "weight", "made"), right=(4, 5))
+    output.table(rows, flexible=2, header=("", "id", "memory", "type", "weight", "created"), right=(4, 5))
     return 0
 
 
@@ -64,14 +73,24 @@ async def _link(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         source, target = await store.memories.resolve(args.source), await store.memories.resolve(args.target)
         change = await store.links.add(Edge(source, target, args.type, args.weight))
-    return print_change(output, change, "Linked")
+        return await _print_link(output, store, change, "Linked", (source, target), args.type)
 
 
 async def _unlink(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         source, target = await store.memories.resolve(args.source), await store.memories.resolve(args.target)
         change = await store.links.remove(source, target, args.type)
-    return print_change(output, change, "Unlinked")
+        return await _print_link(output, store, change, "Unlinked", (source, target), args.type)
+
+
+async def _print_link(
+    output: Output, store: Store, change: Change, verb: str, ends: tuple[str, str], edge_type: str
+) -> int:
+    if not is_answered(output, change):
+        by_id = await names(store, ends)
+        joined = " → ".join(by_id[memory_id] for memory_id in ends)
+        print_sentence(output, change, f"{verb} ({plain(edge_type)}) {joined}")
+    return 0
 
 
 async def _neighbors(args: Namespace, output: Output) -> int:
@@ -82,7 +101,7 @@ async def _neighbors(args: Namespace, output: Output) -> int:
         output.document(json_shapes.listed(json_shapes.neighbor(neighbor, now, weights) for neighbor in neighbors))
         return 0
     if not neighbors:
-        output.note("It has no links.")
+        output.note("This memory has no links.")
         return 0
     rows = [
         (

@@ -29,20 +29,20 @@ MAX_PRINTED_QUERIES_COUNT = 6
 
 
 def add_commands(commands: Commands) -> None:
-    schema = commands.add("schema", None, "say, or change, which version the store's tables have")
+    schema = commands.add("schema", None, "show or change the version of the store's schema")
     steps = commands.subcommands(schema, "step")
-    steps.add("info", _info, "list every step of the schema with its state")
-    up = steps.add("up", _up, "make the tables, or bring them up to date")
-    up.add_argument("--to", metavar="N", type=version, help="no further than this version")
-    up.add_argument("--dry-run", action="store_true", help="only list what would be done")
-    down = steps.add("down", _down, "take the newest step back, or all above --to")
-    down.add_argument("--to", metavar="N", type=version, help="the version to keep; 0 takes every table away")
-    down.add_argument("--dry-run", action="store_true", help="only list what would be done")
-    down.add_argument("--yes", action="store_true", help="even where memories, reviews or other data are deleted")
+    steps.add("info", _info, "list all migrations with their state")
+    up = steps.add("up", _up, "create the tables, or apply pending migrations")
+    up.add_argument("--to", metavar="N", type=version, help="last version to apply")
+    up.add_argument("--dry-run", action="store_true", help="list the migrations, change nothing")
+    down = steps.add("down", _down, "revert the newest migration, or all above --to")
+    down.add_argument("--to", metavar="N", type=version, help="version to keep; 0 drops all tables")
+    down.add_argument("--dry-run", action="store_true", help="list the migrations, change nothing")
+    down.add_argument("--yes", action="store_true", help="confirm the loss of memories, reviews or other data")
     server_upgrade.add_command(steps)
-    commands.add("stats", _stats, "print figures of the whole store")
-    commands.add("doctor", _doctor, "look for damage and other problems of the store, and say what to do")
-    commands.add("vacuum", _vacuum, "give unused space back")
+    commands.add("stats", _stats, "print counts, sizes, connections and slow queries")
+    commands.add("doctor", _doctor, "check the store for damage and other problems, with a remedy for each")
+    commands.add("vacuum", _vacuum, "free unused space")
 
 
 @contextlib.asynccontextmanager
@@ -74,10 +74,10 @@ async def _info(args: Namespace, output: Output) -> int:
         output.document(json_shapes.listed(map(json_shapes.migration, steps)))
         return 0
     if foreign:
-        output.line("A Vestige server made this file and keeps its schema; no step of ours is applied.")
+        output.line("A Vestige server created this file and manages its schema; no migration of this program applies.")
     _print_step_states(output, steps)
     if index:
-        output.line(f"The vectors are indexed by {index}, which is not of this program and is kept as it is.")
+        output.line(f"The vectors have the index {index}, which this program did not create and does not change.")
     return 0
 
 
@@ -103,9 +103,9 @@ async def _up(args: Namespace, output: Output) -> int:
         except StoreMissing as error:
             log.debug("The store does not exist yet: %s", error)
             steps = _steps_of_new_store(args)
-        return _print_steps(output, steps, "Would be applied:", "Nothing is pending.")
+        return _print_steps(output, steps, "Would apply:", "No migration is pending.")
     if args.read_only:
-        raise Refused("--read-only and schema up exclude each other.")
+        raise Refused("schema up writes to the store; remove --read-only.")
     async with _open_database(args, create=True) as backend:
         _refuse_foreign(backend)
         line = output.progress("memories folded")
@@ -113,7 +113,7 @@ async def _up(args: Namespace, output: Output) -> int:
             steps = await schema.up(backend, to=args.to, progress=lambda step: line(step.done, step.total))
         finally:
             line.end()
-    return _print_steps(output, steps, "Applied:", "Nothing was pending.")
+    return _print_steps(output, steps, "Applied:", "No migration was pending.")
 
 
 def _steps_of_new_store(args: Namespace) -> tuple[MigrationInfo, ...]:
@@ -141,8 +141,8 @@ async def _down(args: Namespace, output: Output) -> int:
         to = max(applied, default=1) - 1 if args.to is None else args.to
         steps = await schema.down(backend, to=to, yes=args.yes, dry_run=args.dry_run)
         counts = await schema.losses(backend, steps) if args.dry_run else None
-    label = "Taken back:" if counts is None else "Would be taken back:"
-    status = _print_steps(output, steps, label, "There is nothing to take back.", deletes=counts)
+    label = "Reverted:" if counts is None else "Would revert:"
+    status = _print_steps(output, steps, label, "There is no migration to revert.", deletes=counts)
     if counts:
         output.line(f"This would delete {schema.losses_text(counts)}.")
     return status
@@ -150,7 +150,7 @@ async def _down(args: Namespace, output: Output) -> int:
 
 def _refuse_foreign(backend: Backend) -> None:
     if backend.foreign:
-        raise Refused(f"A Vestige server made {backend.title} and keeps its schema; it was not touched.")
+        raise Refused(f"A Vestige server created {backend.title} and manages its schema; nothing was changed.")
 
 
 def _print_steps(
@@ -236,7 +236,7 @@ def _print_sizes(output: Output, sizes: Sequence[TableSize], now: datetime) -> N
     if not sizes:
         return
     output.line()
-    header = ["table", "rows", "indexes", "in all"]
+    header = ["table", "data", "indexes", "total"]
     has_upkeep = any(each.dead_rows is not None for each in sizes)
     if has_upkeep:
         header += ["dead rows", "vacuum", "analyze"]
@@ -255,7 +255,7 @@ def _print_queries(output: Output, queries: Sequence[QueryTiming]) -> None:
     for each in queries[:MAX_PRINTED_QUERIES_COUNT]:
         timings = (each.total_ms, each.median_ms, each.p95_ms, each.longest_ms)
         rows.append((each.name, grouped(each.count), *map(store_report.milliseconds, timings)))
-    header = ("queries of this command", "times", "in all", "median", "95 %", "longest")
+    header = ("queries of this command", "count", "total", "median", "p95", "max")
     output.table(rows, flexible=0, header=header, right=range(1, len(header)))
 
 

@@ -11,7 +11,7 @@ from vestige_tui.cli import explanations
 from vestige_tui.cli.filters import add_filters, chosen_filter
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands, whole
+from vestige_tui.cli.parser import ID_HELP, Commands, whole
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Memory
@@ -21,6 +21,7 @@ from vestige_tui.core.search import Hit, SearchQuery
 from vestige_tui.core.text import ago, grouped, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
 from vestige_tui.presenters.explanation import excerpt_around
+from vestige_tui.presenters.job_progress import quantity
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -30,31 +31,31 @@ _HEAD_CHARS = 400
 
 
 def add_commands(commands: Commands) -> None:
-    search = commands.add("search", _search, "find memories by words, by meaning, or by both", dashed_words=True)
+    search = commands.add("search", _search, "search memories by text, by vector, or by both", dashed_words=True)
     search.add_argument(
-        "text", metavar="TEXT", nargs="*", help='what to look for; "a phrase" and +word must occur, -word must not'
+        "text", metavar="TEXT", nargs="*", help='query; "a phrase" and +word are required, -word is excluded'
     )
-    search.add_argument("--mode", choices=("hybrid", "text", "vector", "literal"), default="hybrid")
-    search.add_argument("--limit", metavar="N", type=whole, default=10)
+    search.add_argument(
+        "--mode", choices=("hybrid", "text", "vector", "literal"), default="hybrid", help="default: hybrid"
+    )
+    search.add_argument("--limit", metavar="N", type=whole, default=10, help="number of results (default 10)")
     explaining = search.add_mutually_exclusive_group()
-    explaining.add_argument("--explain", action="store_true", help="show how the answer came about")
-    explaining.add_argument(
-        "--why-not", metavar="ID", help="say what keeps this memory from the answer, or where it is"
-    )
+    explaining.add_argument("--explain", action="store_true", help="show how the results were ranked")
+    explaining.add_argument("--why-not", metavar="ID", help="explain the rank of this memory, or why it is missing")
     add_filters(search)
-    listing = commands.add("list", _list, "list memories, page by page")
-    listing.add_argument("--sort", choices=("created", "updated", "due"), default="created")
-    listing.add_argument("--limit", metavar="N", type=whole, default=50)
-    listing.add_argument("--after", metavar="CURSOR", help="the page after this one")
+    listing = commands.add("list", _list, "list memories, one page at a time")
+    listing.add_argument("--sort", choices=("created", "updated", "due"), default="created", help="default: created")
+    listing.add_argument("--limit", metavar="N", type=whole, default=50, help="memories per page (default 50)")
+    listing.add_argument("--after", metavar="CURSOR", help="continue after this cursor")
     add_filters(listing)
-    show = commands.add("show", _show, "show one memory whole")
-    show.add_argument("id", metavar="ID")
+    show = commands.add("show", _show, "show one memory in full")
+    show.add_argument("id", metavar="ID", help=ID_HELP)
 
 
 async def _search(args: Namespace, output: Output) -> int:
     text = " ".join([*args.text, *args.extra])
     if not text.strip():
-        raise Usage("A search needs words; see `vestige-tui search --help`.")
+        raise Usage("The query is empty; see `vestige-tui search --help`.")
     async with chosen_store(args) as store:
         criteria = await chosen_filter(args, store)
         query = SearchQuery.within(criteria, text, mode=args.mode, limit=args.limit)
@@ -71,7 +72,7 @@ async def _search(args: Namespace, output: Output) -> int:
         output.line(f"{rank:>3}  {_excerpt(hit.memory, query, output.width - 5)}")
         output.line(f"     {_hit_facts(hit, now)}")
     if not answer.hits:
-        output.note("Nothing was found.")
+        output.note("No memory matches.")
     return 0
 
 
@@ -85,8 +86,8 @@ def _hit_facts(hit: Hit, now: datetime) -> str:
     memory = hit.memory
     parts = [
         short_id(memory.id),
-        *(f"{name} {rank}" for name, rank in (("words", hit.text_rank), ("meaning", hit.vector_rank)) if rank),
-        fraction(hit.score, 2),
+        *(f"{name} #{rank}" for name, rank in (("text", hit.text_rank), ("vector", hit.vector_rank)) if rank),
+        f"score {fraction(hit.score, 2)}",
         since(memory.created_at, now),
         plain(memory.node_type),
         *map(plain, memory.domains),
@@ -111,7 +112,7 @@ async def _list(args: Namespace, output: Output) -> int:
         return 0
     print_memories(output, page.items, now, due=args.sort == "due")
     if page.next:
-        output.note(f"More with --after {page.next}")
+        output.note(f"Next page: --after {page.next}")
     return 0
 
 
@@ -130,7 +131,10 @@ def print_memories(output: Output, memories: Sequence[Memory], now: datetime, *,
     ]
     if rows:
         output.table(
-            rows, flexible=1, header=("id", "memory", "type", "tags", "due" if due else "made", "recall"), right=(4, 5)
+            rows,
+            flexible=1,
+            header=("id", "memory", "type", "tags", "due" if due else "created", "recall"),
+            right=(4, 5),
         )
     else:
         output.note("No memory is due." if due else "No memory matches.")
@@ -169,8 +173,8 @@ async def _show_text(
         ("tags", ", ".join(memory.tags)),
         ("domains", ", ".join(memory.domains)),
         ("codebase", memory.codebase or ""),
-        ("made", since(memory.created_at, now)),
-        ("changed", since(memory.updated_at, now) if memory.updated_at != memory.created_at else ""),
+        ("created", since(memory.created_at, now)),
+        ("updated", since(memory.updated_at, now) if memory.updated_at != memory.created_at else ""),
         ("visibility", "" if memory.visibility == "private" else memory.visibility),
         ("recall", _schedule(memory.scheduling, now)),
         ("vector", "" if memory.has_embedding else "none"),
@@ -204,7 +208,9 @@ def _schedule(state: Scheduling | None, now: datetime) -> str:
     if state is None or state.reps == 0:
         return ""
     due = f", due {ago(state.next_review, now)}" if state.next_review else ""
-    return f"{recall(state, now) or 'unknown'}{due}, {state.reps} reviews, {state.lapses} lapses"
+    return (
+        f"R {recall(state, now) or 'unknown'}{due}, {quantity(state.reps, 'review')}, {quantity(state.lapses, 'lapse')}"
+    )
 
 
 def _value(value: object) -> str:

@@ -20,30 +20,34 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Commands) -> None:
-    migrate = commands.add("migrate", _copy, "copy a store into another one, or re-embed it, in a process of its own")
+    migrate = commands.add("migrate", _copy, "copy, compare or re-embed a store, as a job in the background")
     steps = ("copy", "verify", "reembed")
     migrate.add_argument("step", metavar="|".join(steps), nargs="?", choices=steps, default="copy")
     kinds = ("sqlite", "postgres")
-    migrate.add_argument("--from", dest="source_kind", choices=kinds, help="what is read (sqlite)")
-    migrate.add_argument("--to", dest="target_kind", choices=kinds, help="what is written (postgres)")
-    migrate.add_argument("--sqlite-path", metavar="PATH", help="the file of the two, else that of the settings")
-    migrate.add_argument("--postgres-url", metavar="URL", help="the server of the two, else that of the settings")
-    migrate.add_argument("--source", metavar="URL", help="the store to read, of any kind")
-    migrate.add_argument("--target", metavar="URL", help="the store to write or to compare with, of any kind")
-    migrate.add_argument("--batch-size", metavar="N", type=whole, help="rows a transaction (copy 500, reembed 128)")
-    migrate.add_argument("--dry-run", action="store_true", help="only count what would be copied")
-    migrate.add_argument("--detach", action="store_true", help="do not wait for the worker")
-    migrate.add_argument("--yes", action="store_true", help="do it without asking (reembed, verify --repair)")
-    copy = migrate.add_argument_group("copy", "all that one store holds into another one")
-    copy.add_argument("--follow", action="store_true", help="go on bringing what changes in the source, until ctrl-C")
-    copy.add_argument(
-        "--reembed", action="store_true", help="leave the vectors out; the target's model, or --model, makes new ones"
+    migrate.add_argument("--from", dest="source_kind", choices=kinds, help="kind of the source (default sqlite)")
+    migrate.add_argument("--to", dest="target_kind", choices=kinds, help="kind of the target (default postgres)")
+    migrate.add_argument("--sqlite-path", metavar="PATH", help="the SQLite store (default: from the settings)")
+    migrate.add_argument("--postgres-url", metavar="URL", help="the PostgreSQL store (default: from the settings)")
+    migrate.add_argument("--source", metavar="URL", help="store to read, any kind")
+    migrate.add_argument(
+        "--target", metavar="URL", help="store to write or compare with; not a Vestige file when writing"
     )
-    copy.add_argument("--no-verify", action="store_true", help="do not compare every row at the end")
+    migrate.add_argument(
+        "--batch-size", metavar="N", type=whole, help="rows per transaction (default: copy 500, reembed 128)"
+    )
+    migrate.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
+    migrate.add_argument("--detach", action="store_true", help="start the job and return at once")
+    migrate.add_argument("--yes", action="store_true", help="do not ask for confirmation (reembed, verify --repair)")
+    copy = migrate.add_argument_group("copy", "copy all contents of one store into another")
+    copy.add_argument("--follow", action="store_true", help="keep copying changes of the source until ctrl-C")
+    copy.add_argument(
+        "--reembed", action="store_true", help="copy no vectors; compute new ones with --model or the target's model"
+    )
+    copy.add_argument("--no-verify", action="store_true", help="skip the comparison of all rows at the end")
     compare = migrate.add_argument_group("verify", "compare every row of two stores")
-    compare.add_argument("--repair", action="store_true", help="show what differs, and bring it into the target")
+    compare.add_argument("--repair", action="store_true", help="show the differences, then copy them into the target")
     compare.add_argument(
-        "--delete", action="store_true", help="with --repair: also delete rows that only the target has"
+        "--delete", action="store_true", help="with --repair: also delete rows that exist only in the target"
     )
     reembed.add_options(migrate)
 
@@ -72,7 +76,7 @@ async def _copy(args: Namespace, output: Output) -> int:
     if args.dry_run:
         return print_plan(output, await dry_run(request))
     if args.read_only:
-        raise ReadOnly("A copy writes the target: leave --read-only out.")
+        raise ReadOnly("A copy writes to the target; remove --read-only.")
     async with started_job(request, output, "copied", detach=args.detach) as handle:
         job = handle.job
         job_findings = [] if job.in_flight else await findings(handle.store, job.id)

@@ -144,7 +144,7 @@ class Output:
     def note_loss(self) -> None:
         """Say on stderr that letters of the answer were replaced, if any were."""
         if self._lacking:
-            self.note(f"Letters that {self._lacking} lacks are shown as others; PYTHONIOENCODING=utf-8 keeps them.")
+            self.note(f"Characters that {self._lacking} lacks were replaced; set PYTHONIOENCODING=utf-8 to keep them.")
 
     def flush(self) -> None:
         with writing():
@@ -159,7 +159,7 @@ def writing() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise Unwritable(f"The answer could not be written: {error.strerror}.") from None
+        raise Unwritable(f"The output could not be written: {error.strerror}.") from None
 
 
 def folded(text: str, width: int) -> list[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
+ID_HELP = "id of a memory, or its first characters (6 or more)"
 MAX_COUNT = 2**31 - 1
 MAX_ENTRY = 2**63 - 1
 MAX_DAYS = 36_500
@@ -51,7 +52,7 @@ class Parser(argparse.ArgumentParser):
             names = re.findall(r"'([\w-]+)'", message[choice_error.end() :])
             matches = difflib.get_close_matches(choice_error[1], names, n=1)
             hint = f"did you mean {matches[0]}?" if matches else f"see `{self.prog} --help`."
-            raise Usage(f"There is no command {quoted(choice_error[1])}; {hint}")
+            raise Usage(f"Unknown command {quoted(choice_error[1])}; {hint}")
         raise Usage(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
 
 
@@ -120,9 +121,9 @@ def _integer(text: str, low: int, high: int) -> int:
     except ValueError:
         value = low - 1
     if value < low:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is no whole number from {low}")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number of at least {low}")
     if value > high:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is more than {high:,}")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is more than the maximum {high:,}")
     return value
 
 
@@ -133,5 +134,5 @@ def share(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is no number from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number from 0 to 1")
     return value

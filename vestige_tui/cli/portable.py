@@ -41,18 +41,22 @@ _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def add_commands(commands: Commands) -> None:
-    importing = commands.add("import", _import, "add memories from a file of JSON lines; what is there is left alone")
-    importing.add_argument("file", metavar="FILE", help="- reads stdin")
+    importing = commands.add(
+        "import", _import, "add memories from a JSON Lines file; existing memories are not changed"
+    )
+    importing.add_argument("file", metavar="FILE", help="JSON Lines file; - reads stdin")
     importing.add_argument(
         "--format",
         choices=("auto", "jsonl"),
         default="auto",
-        help="auto refuses a file of another program that it knows; jsonl reads any lines with a content",
+        help="auto (default) refuses known formats of other programs; jsonl reads every line that has a content",
     )
-    exporting = commands.add("export", _export, "write memories, links, reviews, replacements and marks as JSON lines")
-    exporting.add_argument("file", metavar="FILE", help="- writes to stdout; a pipe or a device is written into")
-    exporting.add_argument("--yes", action="store_true", help="replace a file that exists; never a database")
-    exporting.add_argument("--memories-only", action="store_true", help="no links, reviews, replacements and marks")
+    exporting = commands.add("export", _export, "write memories, links, reviews, replacements and marks as JSON Lines")
+    exporting.add_argument("file", metavar="FILE", help="file to write; - writes to stdout")
+    exporting.add_argument("--yes", action="store_true", help="replace an existing file; a database is never replaced")
+    exporting.add_argument(
+        "--memories-only", action="store_true", help="leave out links, reviews, replacements and marks"
+    )
     add_filters(exporting, superseded=False)
 
 
@@ -93,9 +97,9 @@ def _refuse_foreign(name: str, head: Sequence[tuple[int, bytes]]) -> None:
     foreign = foreign_format([raw for _, raw in head if raw.strip()])
     if foreign is None:
         return
-    advice = " `vestige-tui migrate copy` copies the database of Vestige itself." if "Vestige" in foreign else ""
+    advice = " To copy a Vestige database use `vestige-tui migrate copy`." if "Vestige" in foreign else ""
     title = "Standard input" if name == "-" else name
-    raise Refused(f"{title} holds {foreign}, which import does not read; nothing was imported.{advice}")
+    raise Refused(f"{title} contains {foreign}; import cannot read it, and nothing was imported.{advice}")
 
 
 def _report_import(tally: ImportTally, output: Output) -> None:
@@ -105,20 +109,20 @@ def _report_import(tally: ImportTally, output: Output) -> None:
     for line, message in sorted(tally.errors)[:_MAX_PRINTED_ERRORS_COUNT]:
         output.note(f"Line {line} {message}.")
     if tally.failed > _MAX_PRINTED_ERRORS_COUNT:
-        output.note(f"{grouped(tally.failed)} lines failed in all.")
+        output.note(f"{grouped(tally.failed)} lines failed in total.")
     for line, message in sorted(tally.repairs)[:_MAX_PRINTED_ERRORS_COUNT]:
         output.note(f"Line {line} was repaired: {message}.")
     if tally.repaired > _MAX_PRINTED_ERRORS_COUNT:
-        output.note(f"{grouped(tally.repaired)} lines were repaired in all.")
+        output.note(f"{grouped(tally.repaired)} lines were repaired in total.")
     if tally.unknown_keys:
         names = ", ".join(f"{name} ({grouped(count)})" for name, count in tally.unknown_keys.items())
-        output.note(f"Unknown keys, kept in the metadata of memories under imported: {names}.")
+        output.note(f'Unknown keys, kept in the metadata under "imported": {names}.')
     if output.as_json:
         output.document(tally.document())
     repaired = f", {grouped(tally.repaired)} repaired" if tally.repaired else ""
-    undo = f"  (vestige-tui undo {tally.undo})" if tally.undo is not None else ""
+    undo = f"  Undo: vestige-tui undo {tally.undo}" if tally.undo is not None else ""
     output.line(
-        f"{grouped(tally.read)} read: {grouped(tally.inserted)} inserted, {grouped(tally.present)} present, "
+        f"{grouped(tally.read)} read: {grouped(tally.inserted)} inserted, {grouped(tally.present)} already present, "
         f"{grouped(tally.failed)} failed{repaired}.{undo}"
     )
 
@@ -129,7 +133,7 @@ def _source(name: str) -> Iterator[IO[bytes]]:
         yield sys.stdin.buffer
         return
     if not name:
-        raise Usage("The name of the file is empty; name a file, or - for stdin.")
+        raise Usage("The file name is empty; give a file, or - for stdin.")
     path = user_path(name)
     try:
         with interruptible():
@@ -143,7 +147,7 @@ def _source(name: str) -> Iterator[IO[bytes]]:
         except OSError as error:
             raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
         if head.startswith(b"SQLite format 3"):
-            raise Refused(f"{name} is a SQLite file; `vestige-tui migrate copy` copies it.")
+            raise Refused(f"{name} is a SQLite file; copy it with `vestige-tui migrate copy`.")
         yield file
 
 
@@ -151,15 +155,15 @@ async def _export(args: Namespace, output: Output) -> int:
     # Refuse before the store is opened; the check below knows the store's own file.
     to_stdout = args.file == "-" or _examine(args).is_stdout
     if to_stdout and output.as_json:
-        raise Usage(f"export {args.file} writes JSON lines to stdout by itself; leave --json out.")
+        raise Usage(f"export {args.file} already writes JSON Lines to stdout; remove --json.")
     counts: dict[str, int] = {}
     progress = output.progress("exported")
     async with chosen_store(args) as store:
         criteria = await chosen_filter(args, store, superseded=True)
         target = _examine(args, store)
         if target.occupied and not await confirmed(args, f"Replace {args.file}?"):
-            raise Cancelled(f"{args.file} stays as it is.")
-        note_waiting = partial(output.note, f"Waiting for a reader of {args.file}; ctrl-C cancels.")
+            raise Cancelled(f"{args.file} was not changed.")
+        note_waiting = partial(output.note, f"Waiting for a program to read {args.file}; ctrl-C cancels.")
         async with files.written(target, overwrite=target.occupied, waiting=note_waiting) as sink:
             try:
                 async for line in _exported(store, criteria, args.memories_only):
@@ -169,7 +173,7 @@ async def _export(args: Namespace, output: Output) -> int:
             finally:
                 progress.end()
     if not target.is_stream and is_readable_by_others(target.path):
-        output.note(f"Every user of this machine can read {args.file}; run chmod 600 on it.")
+        output.note(f"Every user of this machine can read {args.file}; restrict it with `chmod 600`.")
     if output.as_json:
         output.document({"path": args.file, "written": counts})
     elif not to_stdout:

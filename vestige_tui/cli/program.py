@@ -70,14 +70,14 @@ def parser() -> Parser:
     """Build the whole parser. Global options are accepted before and after the command."""
     program = Parser(
         prog="vestige-tui",
-        description="A console for the memory stores of AI agents. Without a command it opens on the terminal.",
+        description="A console for the memory stores of AI agents. Without a command, the console opens.",
         allow_abbrev=False,
     )
     program.add_argument(
         "--version",
         action="version",
         version=f"vestige-tui {__version__}",
-        help="print it; with --verbose `about`",
+        help="print the version; with --verbose, same as `about`",
     )
     _add_common(program, None)
     shared = Parser(add_help=False, allow_abbrev=False)
@@ -90,13 +90,19 @@ def parser() -> Parser:
 
 def _add_common(target: Parser, default: object) -> None:
     false = default if default is argparse.SUPPRESS else False
-    target.add_argument("--config", metavar="FILE", default=default, help="settings other than ~/.vestige/vestige.toml")
-    target.add_argument("--store", metavar="URL", default=default, help="sqlite:PATH, postgresql://… or pgembed:DIR")
-    target.add_argument("--read-only", action="store_true", default=false, help="write to no store, also to no target")
     target.add_argument(
-        "--debug", action="store_true", default=false, help="log more; `vestige-tui about` names the log"
+        "--config", metavar="FILE", default=default, help="settings file (default ~/.vestige/vestige.toml)"
     )
-    target.add_argument("--json", action="store_true", default=false, help="one JSON document on stdout")
+    target.add_argument(
+        "--store", metavar="URL", default=default, help="store to open: sqlite:PATH, postgresql://… or pgembed:DIR"
+    )
+    target.add_argument(
+        "--read-only", action="store_true", default=false, help="never write to a store, source or target"
+    )
+    target.add_argument(
+        "--debug", action="store_true", default=false, help="write a more detailed log; `about` prints its path"
+    )
+    target.add_argument("--json", action="store_true", default=false, help="print one JSON document on stdout")
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
@@ -135,7 +141,7 @@ def run(arguments: Sequence[str]) -> int:
         return _report_error(output, Unavailable.code, _system_error(error), Unavailable.exit_status)
     except MemoryError as error:
         log.error("Out of memory", exc_info=error)
-        return _report_error(output, Unavailable.code, "There is too little memory for this; try a smaller part.", 1)
+        return _report_error(output, Unavailable.code, "Out of memory; try with less data.", 1)
     except Exception as error:
         log.critical("Uncaught exception", exc_info=error)
         return _report_error(output, VestigeError.code, _log_unexpected(error), 1)
@@ -178,7 +184,7 @@ def _decode_argument(value: Any) -> Any:
         if any("\ud800" <= character <= "\udfff" for character in value):
             # Half a surrogate pair that stands for no byte comes from a caller within the process.
             raw = value[:MAX_QUOTED_CHARS].encode("utf-8", "surrogateescape" if is_escaped(value) else "surrogatepass")
-            raise Usage(f"The argument {repr(raw).removeprefix('b')} is not UTF-8; nothing was done.")
+            raise Usage(f"The argument {repr(raw).removeprefix('b')} is not UTF-8; nothing was changed.")
     return value
 
 
@@ -220,8 +226,8 @@ def _warn_of_passwords(args: argparse.Namespace) -> None:
     values = (value for name, value in vars(args).items() if name in _PATH_ARGUMENTS and isinstance(value, str))
     if any(redact(value) != value for value in values):
         say(
-            "Other users of this machine can read the password on the command line (ps shows it); put it into a "
-            "passfile (~/.pgpass), a service file or PGPASSWORD."
+            "Other users of this machine can see the password on the command line (with ps); put it into "
+            "~/.pgpass, a service file or PGPASSWORD."
         )
 
 
@@ -259,7 +265,7 @@ def _console(args: argparse.Namespace, output: Output) -> int:
     from vestige_tui.cli.global_options import settings, store_url
 
     if output.as_json:
-        raise Usage("--json needs a command; see `vestige-tui --help`.")
+        raise Usage("--json works only with a command; see `vestige-tui --help`.")
     refuse_without_terminal()
     config = settings(args)
     return open_console(config, store_url(args, config), read_only=args.read_only)
@@ -286,7 +292,11 @@ def _drop_stdout() -> None:
 def _system_error(error: OSError) -> str:
     """Return a sentence that names the file, if there is one, and the system's reason."""
     reason = error.strerror or type(error).__name__
-    return f"{error.filename} cannot be used: {reason}." if error.filename else f"The system refused this: {reason}."
+    return (
+        f"{error.filename} cannot be used: {reason}."
+        if error.filename
+        else f"The operating system refused this: {reason}."
+    )
 
 
 def _log_unexpected(error: Exception) -> str:
@@ -306,5 +316,5 @@ def _log_unexpected(error: Exception) -> str:
         files.write(file_targets.examine_document(path), (head + report).encode("utf-8", "replace").decode("utf-8"))
     except (OSError, VestigeError) as failure:
         log_suppressed(log, "write the report of an unexpected error", failure)
-        return f"Something unexpected went wrong ({name}), and no report of it could be written."
-    return f"Something unexpected went wrong ({name}); {path} says what."
+        return f"Unexpected error ({name}); its report could not be written."
+    return f"Unexpected error ({name}); details are in {path}."

@@ -16,8 +16,8 @@ from vestige_tui.cli.jobs import findings, show
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, Parser, whole
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.text import grouped
 from vestige_tui.presenters import json_shapes
+from vestige_tui.presenters.job_progress import quantity
 from vestige_tui.presenters.reembedding import (
     NOTHING_TO_CHANGE,
     ROLLBACK_NOTE,
@@ -38,37 +38,35 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 _ROLLBACK = "`vestige-tui registry rollback`"
-_KINDS = {"reembed": "Re-embed", "in_place": "Re-embed in place", "rollback": "Go back"}
+_KINDS = {"reembed": "Re-embed", "in_place": "Re-embed in place", "rollback": "Roll back"}
 
 
 def add_options(migrate: Parser) -> None:
     """Add the options of ``migrate reembed`` that a copy does not have."""
-    group = migrate.add_argument_group("reembed", "vectors of another model for every memory, while searches go on")
+    group = migrate.add_argument_group("reembed", "compute all vectors with another model while searches keep working")
+    group.add_argument("--model", metavar="NAME", help="the new model; see `registry models`")
+    group.add_argument("--dimension", metavar="N", type=whole, help="cut the vectors to N dimensions")
+    group.add_argument("--in-place", action="store_true", help="needs less disk; vector search pauses, no rollback")
     group.add_argument(
-        "--model", metavar="NAME", help="the model that the store is to belong to; see `registry models`"
-    )
-    group.add_argument("--dimension", metavar="N", type=whole, help="cut the model's vectors to this width")
-    group.add_argument("--in-place", action="store_true", help="on a small disk: search by meaning pauses, no way back")
-    group.add_argument(
-        "--drop-hnsw-first", action="store_true", help="in place: fill in without the index, build it last"
+        "--drop-hnsw-first", action="store_true", help="with --in-place: drop the index first, build it last"
     )
     group.add_argument(
         "--concurrent-index",
         action="store_true",
-        help="in place: writers need not wait for the index (without --in-place they never do)",
+        help="with --in-place: build the index without blocking writers (the default without --in-place)",
     )
     group.add_argument(
         "--drop-old",
         action="store_true",
-        help="delete the old vectors at the end: no way back then; without --model: delete what was kept",
+        help="delete the old vectors at the end (no rollback then); without --model: delete the kept vectors now",
     )
 
 
 def add_rollback(registry: Commands) -> None:
     """Add ``registry rollback``."""
-    rollback = registry.add("rollback", _rollback, "go back to the model before, whose vectors were kept")
-    rollback.add_argument("--yes", action="store_true", help="do it without asking, even where vectors will be missing")
-    rollback.add_argument("--detach", action="store_true", help="do not wait for the worker")
+    rollback = registry.add("rollback", _rollback, "roll back to the previous model, whose vectors were kept")
+    rollback.add_argument("--yes", action="store_true", help="do not ask, even if some memories will have no vector")
+    rollback.add_argument("--detach", action="store_true", help="start the job and return at once")
 
 
 async def reembed(args: Namespace, output: Output) -> int:
@@ -79,7 +77,7 @@ async def reembed(args: Namespace, output: Output) -> int:
     if not args.model:
         if args.drop_old:
             return await _drop_old(args, output)
-        raise Usage("A re-embedding needs a model: --model NAME; `vestige-tui registry models` lists them.")
+        raise Usage("Re-embedding needs a model; use --model NAME (`vestige-tui registry models` lists them).")
     _refuse_contradictions(args)
     await asyncio.to_thread(plan.refuse_width, args.model, args.dimension)
     config = settings(args)
@@ -89,7 +87,7 @@ async def reembed(args: Namespace, output: Output) -> int:
         if not args.dry_run:
             plan.refuse_unwritable(store)
             if not may_ask(args) and await asyncio.to_thread(plan.must_be_fetched, args.model):
-                refuse_unasked(args, f"This would download {args.model}, and make new vectors for every memory with it")
+                refuse_unasked(args, f"This would download {args.model} and re-embed all memories with it")
         try:
             estimate = await plan.estimate(
                 store,
@@ -107,13 +105,13 @@ async def reembed(args: Namespace, output: Output) -> int:
             output.line(NOTHING_TO_CHANGE)
             return 0
         if not args.dry_run:
-            refuse_unasked(args, f"This would make new vectors for every memory with {model_label(estimate.after)}")
+            refuse_unasked(args, f"This would re-embed all memories with {model_label(estimate.after)}")
         _print_estimate(args, output, store, estimate, await plan.spare(store))
         if args.dry_run:
             return 0
         location = store.location
     output.note(plan.advice(location), fold=False)
-    if not await confirmed(args, "Begin?"):
+    if not await confirmed(args, "Start?"):
         return 1
     options = {
         "model": args.model,
@@ -136,7 +134,7 @@ async def _rollback(args: Namespace, output: Output) -> int:
     async with open_with_settings(url, config, read_only=args.read_only) as store:
         plan.refuse_unwritable(store)
         estimate = await plan.estimate_rollback(store)
-        refuse_unasked(args, f"This would take the store back to {model_label(estimate.after)}")
+        refuse_unasked(args, f"This would roll back to {model_label(estimate.after)}")
         _print_estimate(args, output, store, estimate, await plan.spare(store))
     if not await confirmed(args, ROLLBACK_QUESTION):
         return 1
@@ -153,14 +151,14 @@ async def _drop_old(args: Namespace, output: Output) -> int:
         if not args.dry_run:
             refuse_unwritable(store)
             if vectors is not None:
-                refuse_unasked(args, f"This would delete {_describe_spare(vectors)}; there is no way back then")
-                if not await confirmed(args, f"Delete {_describe_spare(vectors)}? There is no way back then."):
+                refuse_unasked(args, f"This would permanently delete {_describe_spare(vectors)}")
+                if not await confirmed(args, f"Delete {_describe_spare(vectors)}? This cannot be undone."):
                     return 1
             vectors = await drop_spare(store)
     if output.as_json:
         output.document({"dropped": spare_document(vectors)})
-    subject = _describe_spare(vectors) if vectors else "No vectors"
-    output.line(f"{subject[:1].upper()}{subject[1:]} {'would be' if args.dry_run else 'were'} deleted.")
+    verb = "Would delete" if args.dry_run else "Deleted"
+    output.line(f"{verb} {_describe_spare(vectors)}." if vectors else "There are no old vectors to delete.")
     return 0
 
 
@@ -171,8 +169,8 @@ def model_label(model: ModelSignature) -> str:
 
 def _describe_spare(spare: SpareVectors) -> str:
     """Return a description of the spare vectors."""
-    state = "kept, by which one could go back," if spare.role == "kept" else "made so far"
-    return f"the {grouped(spare.vectors)} vectors of {model_label(spare.model)} {state}"
+    state = "kept for a rollback" if spare.role == "kept" else "of an unfinished re-embedding"
+    return f"{quantity(spare.vectors, 'vector')} of {model_label(spare.model)}, {state}"
 
 
 async def _run_job(args: Namespace, output: Output, config: Config, request: JobRequest) -> int:
@@ -196,9 +194,9 @@ async def _run_job(args: Namespace, output: Output, config: Config, request: Job
 def _refuse_contradictions(args: Namespace) -> None:
     """Raise Usage for options that exclude each other."""
     if args.in_place and args.drop_old:
-        raise Usage("In place there are no old vectors to delete at the end: leave --drop-old out.")
+        raise Usage("--in-place keeps no old vectors; remove --drop-old.")
     if args.drop_hnsw_first and not args.in_place:
-        raise Usage("--drop-hnsw-first is for --in-place: else the index of the old vectors is searched to the end.")
+        raise Usage("--drop-hnsw-first works only with --in-place, because searches otherwise need the old index.")
 
 
 def _print_estimate(
@@ -253,11 +251,11 @@ def _sentences(estimate: Estimate, previous: SpareVectors | None, *, drops_old: 
     if estimate.kind == "in_place":
         return
     if previous is not None and equal(previous.model, estimate.after):
-        yield f"These are vectors of the very model: {_ROLLBACK} takes them back, which is quicker."
+        yield f"The kept vectors are of this model; {_ROLLBACK} restores them faster."
     if drops_old:
         yield deleted_last(estimate)
     else:
-        yield f"{present_vectors(estimate)}, are kept; {_ROLLBACK} goes back to them."
+        yield f"{present_vectors(estimate)}, are kept; {_ROLLBACK} restores them."
 
 
 def spare_document(spare: SpareVectors | None) -> dict[str, Any] | None:
@@ -271,5 +269,5 @@ def _advise_setting(output: Output, config: Config, name: str) -> None:
     if config.model and not same_model(config.model, name):
         output.note(
             f"The settings still name {config.model}: set `model` under `[embeddings]` to {name}, "
-            "or searches are answered by words alone."
+            "or vector search stays off."
         )

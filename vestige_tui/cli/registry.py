@@ -20,33 +20,35 @@ if TYPE_CHECKING:
     from vestige_tui.reembed.preview import Preview, RankedMemory
 
 _NEXT_COMMANDS = {
-    "building": "`vestige-tui migrate reembed` with that model goes on, `migrate reembed --drop-old` drops them",
-    "kept": "`vestige-tui registry rollback` goes back to them, `migrate reembed --drop-old` drops them",
+    "building": "`vestige-tui migrate reembed` with that model continues, `migrate reembed --drop-old` deletes them",
+    "kept": "`vestige-tui registry rollback` restores them, `migrate reembed --drop-old` deletes them",
 }
 
 
 def add_commands(commands: Commands) -> None:
-    registry = commands.add("registry", None, "say which embedding model the store belongs to, and make vectors")
+    registry = commands.add("registry", None, "show the embedding model of a store, compare models, compute vectors")
     steps = commands.subcommands(registry, "step")
-    steps.add("show", _show, "print the registered model and what vectors are really there")
-    steps.add("models", _models, "list the models one could use")
-    steps.add("fill", _fill, "make the vectors that are missing")
+    steps.add("show", _show, "print the registered model and the number of vectors")
+    steps.add("models", _models, "list the available models")
+    steps.add("fill", _fill, "compute missing vectors")
     add_rollback(steps)
-    preview = steps.add("preview", _preview, "ask sample questions under the store's model and under another one")
+    preview = steps.add("preview", _preview, "compare the results of sample queries under two models")
     preview.add_argument("model", metavar="MODEL", help="the other model; see `registry models`")
-    preview.add_argument("--dimension", metavar="N", type=whole, help="cut the other model's vectors to this width")
+    preview.add_argument(
+        "--dimension", metavar="N", type=whole, help="cut the vectors of the other model to N dimensions"
+    )
     preview.add_argument(
         "--query",
         metavar="TEXT",
         nargs="+",
         action="extend",
         default=[],
-        help="what to ask (first sentences of memories where none are given)",
+        help="sample queries (default: first sentences of memories)",
     )
     preview.add_argument(
-        "--sample", metavar="N", type=whole, default=200, help="so many memories, spread over the store (200)"
+        "--sample", metavar="N", type=whole, default=200, help="number of memories to compare (default 200)"
     )
-    preview.add_argument("--limit", metavar="K", type=whole, default=5, help="so many hits of each question (5)")
+    preview.add_argument("--limit", metavar="K", type=whole, default=5, help="results per query (default 5)")
 
 
 async def _show(args: Namespace, output: Output) -> int:
@@ -72,14 +74,14 @@ async def _show(args: Namespace, output: Output) -> int:
         rows += [("dimensions", str(registered.dimension)), ("hash", short_id(registered.hash))]
     if configured:
         rows.append(("configured", configured))
-    rows += [(f"vectors of {width}", grouped(count)) for width, count in sorted(census.by_width.items())]
+    rows += [(f"vectors, {width} dimensions", grouped(count)) for width, count in sorted(census.by_width.items())]
     rows.append(("without a vector", grouped(census.without)))
     rows += [
-        (label, grouped(count)) for label, count in (("zero", census.zero), ("broken", census.non_finite)) if count
+        (label, grouped(count)) for label, count in (("zero", census.zero), ("not finite", census.non_finite)) if count
     ]
     if second is not None:
         state = f"{full_name(second.model)}, {spare_vectors(second)}"
-        rows.append(("second vectors", f"{state}; {_NEXT_COMMANDS[second.role]}"))
+        rows.append(("other vectors", f"{state}; {_NEXT_COMMANDS[second.role]}"))
     output.table(rows, flexible=1, wrap=True)
     return 0
 
@@ -91,7 +93,7 @@ async def _models(args: Namespace, output: Output) -> int:
     if output.as_json:
         output.document(json_shapes.listed(asdict(model) for model in models))
         return 0
-    rows = [("model", "width", "download", "licence")]
+    rows = [("model", "dimensions", "download", "licence")]
     for model in models:
         size = bytes_size(int(model.size_mb * 1_000_000)) if model.size_mb else "unknown"
         rows.append((model.name, str(model.dimension), "here" if model.offline else size, model.licence))
@@ -148,8 +150,8 @@ async def _preview(args: Namespace, output: Output) -> int:
     output.line(f"{', '.join(overlap(result))} (= found by both).")
     named_alike = result.other.name == result.current.name
     output.line(
-        f"{full_name(result.other) if named_alike else result.other.name} took {seconds * 1000:,.1f} ms a text: "
-        f"about {duration(seconds * result.memories)} for all of them on this machine."
+        f"{full_name(result.other) if named_alike else result.other.name} needs {seconds * 1000:,.1f} ms per text: "
+        f"about {duration(seconds * result.memories)} for all memories on this machine."
     )
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from datetime import timedelta
 
-from vestige_tui.cli.changes import print_change
+from vestige_tui.cli.change_lines import print_change
 from vestige_tui.cli.filters import add_filters, chosen_filter, moment
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.memories import print_memories
@@ -18,22 +18,30 @@ from vestige_tui.core.text import ago, grouped
 from vestige_tui.presenters import json_shapes
 
 _GRADES = {rating.name.lower(): rating for rating in Rating}
-_MARK_ACTIONS = ("undo", "suspend", "bury", "resume")
+_MARK_ACTIONS = {
+    "undo": ("Undid: grade on", ""),
+    "suspend": ("Suspended", ""),
+    "bury": ("Buried", " until tomorrow"),
+    "resume": ("Resumed", ""),
+}
+"""Actions of ``review`` that are no grade, with the words before and after the memory."""
 _UNLIMITED_ROWS = 1_000_000
 _MAX_BAR_COLUMNS = 40
 
 
 def add_commands(commands: Commands) -> None:
-    due = commands.add("due", _due, "list what is due by tonight, longest waiting first")
-    due.add_argument("--before", metavar="TIME", help="due before then instead: tomorrow, +7d, 2026-11-01")
-    due.add_argument("--limit", metavar="N", type=whole, default=100)
-    due.add_argument("--count", action="store_true", help="only say how many")
+    due = commands.add("due", _due, "list the memories due by the end of today, longest overdue first")
+    due.add_argument("--before", metavar="TIME", help="due before this time instead: tomorrow, +7d, 2026-11-01")
+    due.add_argument("--limit", metavar="N", type=whole, default=100, help="maximum number (default 100)")
+    due.add_argument("--count", action="store_true", help="print only the number")
     add_filters(due)
-    review = commands.add("review", _review, "grade a memory: review ID again|hard|good|easy")
-    review.add_argument("what", metavar="ID|undo|suspend|bury|resume")
-    review.add_argument("grade", metavar="GRADE|ID", nargs="?")
-    forecasting = commands.add("forecast", _forecast, "say how many memories fall due on each coming day")
-    forecasting.add_argument("--days", metavar="N", type=days, default=30)
+    review = commands.add("review", _review, "grade a memory (again, hard, good, easy), or undo, suspend, bury, resume")
+    review.add_argument("what", metavar="ID|undo|suspend|bury|resume", help="memory to grade, or the action")
+    review.add_argument(
+        "grade", metavar="GRADE|ID", nargs="?", help="again, hard, good or easy; after an action the id"
+    )
+    forecasting = commands.add("forecast", _forecast, "print how many memories are due on each coming day")
+    forecasting.add_argument("--days", metavar="N", type=days, default=30, help="number of days (default 30)")
     add_filters(forecasting)
 
 
@@ -64,47 +72,35 @@ async def _review(args: Namespace, output: Output) -> int:
     if args.what in _MARK_ACTIONS:
         return await _mark(args, output)
     if args.grade not in _GRADES:
-        raise Usage(f"A grade is one of {', '.join(_GRADES)}; as in `vestige-tui review 1a2b3c4d good`.")
+        raise Usage(f"The grade must be one of {', '.join(_GRADES)}; for example `vestige-tui review 1a2b3c4d good`.")
     async with chosen_store(args) as store:
         change = await store.reviews.record(await store.memories.resolve(args.what), _GRADES[args.grade])
-        now, weights = store.now(), store.policy.weights
-    state = change.scheduling
-    print_change(
-        output,
-        change,
-        "Reviewed",
-        **{"scheduling": None if state is None else json_shapes.scheduling(state, now, weights)},
-    )
-    if state and state.next_review:
-        output.line(f"Due {ago(state.next_review, now)}.")
-    return 0
+        now, weights, state = store.now(), store.policy.weights, change.scheduling
+        due = f", due {ago(state.next_review, now)}" if state and state.next_review else ""
+        scheduling = None if state is None else json_shapes.scheduling(state, now, weights)
+        return await print_change(
+            output, store, change, "Graded", f" {args.grade.capitalize()}{due}", scheduling=scheduling
+        )
 
 
 async def _mark(args: Namespace, output: Output) -> int:
     if args.grade is None and args.what != "undo":
-        raise Usage(f"review {args.what} needs an id.")
+        raise Usage(f"review {args.what} needs the id of a memory.")
     async with chosen_store(args) as store:
         memory_id = await store.memories.resolve(args.grade) if args.grade else None
         now, weights = store.now(), store.policy.weights
         if args.what == "undo":
             change = await store.reviews.undo(memory_id)
             state = change.scheduling
-            return print_change(
-                output,
-                change,
-                "Review taken back for",
-                scheduling=None if state is None else json_shapes.scheduling(state, now, weights),
-            )
-        assert memory_id is not None
-        action = {"suspend": store.reviews.suspend, "bury": store.reviews.bury, "resume": store.reviews.resume}[
-            args.what
-        ]
-        change = await action(memory_id)
-        state = await store.reviews.scheduling(memory_id)
-    verb = {"suspend": "Suspended", "bury": "Buried until tomorrow:", "resume": "Resumed"}[args.what]
-    return print_change(
-        output, change, verb, scheduling=None if state is None else json_shapes.scheduling(state, now, weights)
-    )
+        else:
+            assert memory_id is not None
+            reviews = store.reviews
+            action = {"suspend": reviews.suspend, "bury": reviews.bury, "resume": reviews.resume}[args.what]
+            change = await action(memory_id)
+            state = await store.reviews.scheduling(memory_id)
+        verb, detail = _MARK_ACTIONS[args.what]
+        scheduling = None if state is None else json_shapes.scheduling(state, now, weights)
+        return await print_change(output, store, change, verb, detail, scheduling=scheduling)
 
 
 async def _forecast(args: Namespace, output: Output) -> int:

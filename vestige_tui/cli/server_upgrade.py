@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def add_command(steps: Commands) -> None:
     """Add ``schema upgrade-server``."""
     command = steps.add(
-        "upgrade-server", _upgrade_server, "bring the data of pgembed:DIR to the PostgreSQL installed here"
+        "upgrade-server", _upgrade_server, "upgrade the data of pgembed:DIR to the installed PostgreSQL version"
     )
-    command.add_argument("--dry-run", action="store_true", help="only say what would be done, and the space it takes")
-    command.add_argument("--drop-old", action="store_true", help="delete the old data that an upgrade has kept")
+    command.add_argument("--dry-run", action="store_true", help="show the plan and the disk space it needs")
+    command.add_argument("--drop-old", action="store_true", help="delete the old data that an earlier upgrade kept")
 
 
 async def _upgrade_server(args: Namespace, output: Output) -> int:
@@ -34,11 +34,11 @@ async def _upgrade_server(args: Namespace, output: Output) -> int:
 
     directory = _directory(args)
     if args.read_only and not args.dry_run:
-        raise Refused("--read-only and schema upgrade-server exclude each other.")
+        raise Refused("schema upgrade-server writes to the store; remove --read-only.")
     plan = await asyncio.to_thread(embedded_upgrade.plan_upgrade, directory)
     if args.drop_old:
         if plan is not None:
-            raise Refused(f"pgembed:{plan.directory} is not upgraded yet, so its old data is its only data.")
+            raise Refused(f"pgembed:{plan.directory} is not upgraded yet; its old data is its only data.")
         return await _drop_old(args, output, directory)
     if plan is None:
         if output.as_json:
@@ -48,11 +48,13 @@ async def _upgrade_server(args: Namespace, output: Output) -> int:
     _announce(plan, output, dry_run=args.dry_run)
     if args.dry_run:
         return 0
-    rows = await asyncio.to_thread(embedded_upgrade.upgrade, plan, lambda step: output.note(f"Now {step} …"))
+    rows = await asyncio.to_thread(
+        embedded_upgrade.upgrade, plan, lambda step: output.note(f"{step[:1].upper()}{step[1:]} …")
+    )
     if output.as_json:
         output.document(_document(plan, ["data"]) | {"rows": dict(rows)})
     output.line(
-        f"The data is of PostgreSQL {plan.new_major} now: {grouped(sum(rows.values()))} rows in {len(rows)} tables, "
+        f"Upgraded to PostgreSQL {plan.new_major}: {grouped(sum(rows.values()))} rows in {len(rows)} tables, "
         f"as many as before. The old data is in {plan.kept}; --drop-old deletes it."
     )
     return 0
@@ -62,7 +64,7 @@ def _directory(args: Namespace) -> Path:
     url = store_url(args, settings(args))
     scheme, _, rest = url.partition(":")
     if scheme != "pgembed" or not rest:
-        raise Refused(f"{redact_url(url)} is no pgembed:DIR; a server is upgraded by its administrator.")
+        raise Refused(f"{redact_url(url)} is not a pgembed:DIR store; upgrade a server with its own tools.")
     return user_path(rest)
 
 
@@ -70,9 +72,9 @@ def _announce(plan: UpgradePlan, output: Output, *, dry_run: bool) -> None:
     if dry_run and output.as_json:
         output.document(_document(plan, []))
     sentences = (
-        f"pgembed:{plan.directory} goes from PostgreSQL {plan.old_major} to {plan.new_major}.",
-        f"The old data, {bytes_size(plan.data_bytes)}, is copied first and stays as it is in {plan.kept}.",
-        f"That takes {bytes_size(plan.needed_bytes)}; {bytes_size(plan.free_bytes)} are free.",
+        f"pgembed:{plan.directory} is upgraded from PostgreSQL {plan.old_major} to {plan.new_major}.",
+        f"The old data ({bytes_size(plan.data_bytes)}) is copied first and stays unchanged in {plan.kept}.",
+        f"This needs {bytes_size(plan.needed_bytes)}; {bytes_size(plan.free_bytes)} are free.",
     )
     for sentence in sentences:
         (output.line if dry_run else output.note)(sentence)

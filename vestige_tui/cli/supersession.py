@@ -4,43 +4,50 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from vestige_tui.cli.changes import print_change
+from vestige_tui.cli.change_lines import is_answered, names, print_sentence
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands
+from vestige_tui.cli.parser import ID_HELP, Commands
 from vestige_tui.core.links import Lineage
 from vestige_tui.core.text import ago, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
 
 _EVENT_VERBS = {
-    "supersede": "was replaced by",
-    "unsupersede": "stands again",
-    "winner_deleted": "stands again, for this was deleted:",
-    "imported": "came replaced by",
+    "supersede": "replaced by",
+    "unsupersede": "active again",
+    "winner_deleted": "active again, replacement deleted:",
+    "imported": "replaced by (imported):",
 }
 
 
 def add_commands(commands: Commands) -> None:
-    supersede = commands.add("supersede", _supersede, "say that another memory replaces this one")
-    supersede.add_argument("loser", metavar="LOSER")
-    supersede.add_argument("--by", metavar="WINNER", required=True)
-    unsupersede = commands.add("unsupersede", _unsupersede, "say that nothing replaces this memory any more")
-    unsupersede.add_argument("id", metavar="ID")
-    history = commands.add("history", _history, "show what replaced what around a memory")
-    history.add_argument("id", metavar="ID")
+    supersede = commands.add("supersede", _supersede, "mark a memory as replaced by another one")
+    supersede.add_argument("loser", metavar="OLD", help="the replaced memory")
+    supersede.add_argument("--by", metavar="NEW", required=True, help="the memory that replaces it")
+    unsupersede = commands.add("unsupersede", _unsupersede, "make a replaced memory active again")
+    unsupersede.add_argument("id", metavar="ID", help=ID_HELP)
+    history = commands.add("history", _history, "show which memories this one replaces or was replaced by")
+    history.add_argument("id", metavar="ID", help=ID_HELP)
 
 
 async def _supersede(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         loser, winner = await store.memories.resolve(args.loser), await store.memories.resolve(args.by)
         change = await store.links.supersede(loser, winner)
-    return print_change(output, change, "Replaced")
+        if not is_answered(output, change):
+            by_id = await names(store, (loser, winner))
+            sentence = f"{by_id[loser]} is now replaced by {by_id[winner]} (hidden; --superseded shows it)"
+            print_sentence(output, change, sentence)
+    return 0
 
 
 async def _unsupersede(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        change = await store.links.unsupersede(await store.memories.resolve(args.id))
-    return print_change(output, change, "Stands again:")
+        memory_id = await store.memories.resolve(args.id)
+        change = await store.links.unsupersede(memory_id)
+        if not is_answered(output, change):
+            print_sentence(output, change, f"{(await names(store, (memory_id,)))[memory_id]} is active again")
+    return 0
 
 
 async def _history(args: Namespace, output: Output) -> int:
@@ -54,7 +61,7 @@ async def _history(args: Namespace, output: Output) -> int:
         now = store.now()
     _print_tree(output, lineage, "", "", memory_id)
     if not events:
-        output.note("Nothing ever replaced it, and it replaced nothing.")
+        output.note("This memory was never replaced, and replaces no other.")
         return 0
     output.line()
     for event in events:

@@ -56,9 +56,9 @@ async def verify(args: Namespace, output: Output) -> int:
 
 def _refuse_contradictions(args: Namespace) -> None:
     if args.delete and not args.repair:
-        raise Usage("--delete goes with --repair.")
+        raise Usage("--delete works only with --repair.")
     if args.repair and args.detach:
-        raise Usage("A repair shows first what it would change: leave --detach out.")
+        raise Usage("A repair first shows its changes; remove --detach.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,14 @@ async def _compare(args: Namespace, output: Output, request: JobRequest) -> _Com
 
     try:
         if args.read_only:
-            raise ReadOnly("With --read-only no job is noted.")
+            raise ReadOnly("With --read-only, no job is recorded.")
         async with started_job(request, output, "compared", detach=args.detach) as handle:
             job = handle.job
             findings = await _all_findings(Ledger(handle.store), job.id) if job.status == "completed" else []
     except ReadOnly as reason:
         if args.detach:
             raise
-        output.note(f"{reason.message} This command compares the two itself.")
+        output.note(f"{reason.message} This command compares the stores itself.")
         return await _compare_in_process(request, output)
     # With --detach the answer is the job, also where the worker was quicker than this command.
     if job.status == "completed" and not args.detach:
@@ -115,8 +115,8 @@ async def _repair(args: Namespace, output: Output, request: JobRequest) -> int:
     repair = JobRequest("repair", request.source, request.target, {"delete": args.delete})
     if not args.dry_run:
         if args.read_only:
-            raise ReadOnly("A repair writes the target: leave --read-only out.")
-        refuse_unasked(args, "This would overwrite rows of the target")
+            raise ReadOnly("A repair writes to the target; remove --read-only.")
+        refuse_unasked(args, "This would overwrite rows in the target")
     await check(repair, dry=args.dry_run)
     comparison = await _compare(args, output, request)
     if isinstance(comparison, int):
@@ -186,7 +186,11 @@ class _RepairPlan:
 
 def _print_kept_rows(output: Output, plan: _RepairPlan) -> None:
     if plan.kept:
-        rows = "row that only the target has stays" if plan.kept == 1 else "rows that only the target has stay"
+        rows = (
+            "row exists only in the target and is kept"
+            if plan.kept == 1
+            else "rows exist only in the target and are kept"
+        )
         output.note(f"{grouped(plan.kept)} {rows}; --repair --delete deletes {'it' if plan.kept == 1 else 'them'}.")
 
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_FILE = """\
-# Settings of vestige-tui. What starts with "#" shows a default; remove the "#" to change it.
+# Settings of vestige-tui. All lines are comments: defaults and examples. Remove the "# " to set a value.
 
 # [storage]
 # backend = "sqlite"                # or "postgres"
 
 # [storage.sqlite]
-# path = "~/memories/vestige.db"    # relative paths start at this file's folder
+# path = "~/memories/vestige.db"    # a relative path starts at the folder of this file
 
 # [storage.postgres]
 # url = "postgresql://me@localhost/vestige"   # keep the password in ~/.pgpass, which libpq reads

@@ -105,7 +105,7 @@ async def test_an_older_store_is_upgraded_on_request(store_folder: Path) -> None
     upgraded = run_process("--store", url, "schema", "upgrade-server")
     assert upgraded.status == 0, upgraded.err
     kept = store_folder / "data.pg16"
-    assert f"stays as it is in {kept}." in upgraded.err
+    assert f"stays unchanged in {kept}." in upgraded.err
     assert "as many as before" in upgraded.out
     assert await texts(store_folder) == [TEXT]
     assert {
