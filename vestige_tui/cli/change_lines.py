@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from vestige_tui.cli.output import Output
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.log import suppressed
-from vestige_tui.core.memories import Change, JournalEntry, Memory
-from vestige_tui.core.text import grouped, one_line, plain, short_id
+from vestige_tui.core.memories import Change, Memory
+from vestige_tui.core.text import grouped, one_line, short_id
 from vestige_tui.presenters import json_shapes
+from vestige_tui.presenters.changes import undo_sentence
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_QUOTED_CELLS = 48
-_UNDONE_WORDS = {"add": "add", "delete": "delete", "import": "import of", "review": "grade on"}
-"""Words for the undo of a verb; of any other the verb and "on"."""
 
 
 def named(memory: Memory) -> str:
@@ -44,12 +43,10 @@ async def print_change(output: Output, store: Store, change: Change, verb: str, 
     return 0
 
 
-async def print_undo(output: Output, store: Store, change: Change) -> int:
+def print_undo(output: Output, change: Change) -> int:
     """Print the change that an undo has reversed; return the exit status."""
     if not is_answered(output, change):
-        entry = await _undone_entry(store)
-        verb = _UNDONE_WORDS.get(entry.verb, f"{plain(entry.verb)} on") if entry is not None else "the change on"
-        print_sentence(output, change, f"Undid: {verb} {await _subject(store, change)}")
+        print_sentence(output, change, undo_sentence(change, with_id=True))
     return 0
 
 
@@ -76,13 +73,3 @@ async def _subject(store: Store, change: Change) -> str:
     if len(change.changed) > 1:
         return f"{grouped(len(change.changed))} memories"
     return (await names(store, change.changed))[change.changed[0]]
-
-
-async def _undone_entry(store: Store) -> JournalEntry | None:
-    """Return the entry that the last undo has reversed; None if it cannot be read."""
-    with suppressed(log, "read the undone change", VestigeError):
-        for undo in await store.journal.entries(1):
-            numbers = [row.get("entry") for row in undo.before or []]
-            if undo.verb == "undo" and numbers:
-                return next(iter(await store.journal.entries(1, before_id=int(numbers[0]) + 1)), None)
-    return None

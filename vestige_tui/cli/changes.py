@@ -251,4 +251,4 @@ def _print_delete_preview(output: Output, preview: DeletePreview) -> None:
 
 async def _undo(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        return await print_undo(output, store, await store.journal.undo(args.entry))
+        return print_undo(output, await store.journal.undo(args.entry))
