@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from vestige_tui.core.errors import Refused, SchemaPending, StoreReplaced, Unavailable, VestigeError
 from vestige_tui.core.memories import Draft
-from vestige_tui.store.backends import sqlite
+from vestige_tui.store.backends import sqlite, sqlite_file
 from vestige_tui.store.backends.sqlite import READER_COUNT
 from vestige_tui.store.backends.sqlite_connection import Connection, connect
+from vestige_tui.store.backends.sqlite_file import page_damage
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.transfer.sqlite_source import SqliteSource
@@ -132,6 +135,37 @@ async def test_nothing_is_written_into_another_file(tmp_path: Path, event: Calla
     # Nor is the log written into it when the store is closed.
     assert (live.read_bytes() if live.exists() else None) == before
     assert log_of(live) == log
+
+
+async def test_a_large_file_is_not_checked_at_each_checkpoint_of_another_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check takes a second of this clock; after twenty of them the pages are checked again."""
+    checks: list[float] = []
+    now = [time.monotonic() + 1000]
+    clock = SimpleNamespace(monotonic=lambda: now[0], thread_time=lambda: now[0])
+
+    def slow_check(path: Path, seconds: float) -> str | None:
+        checks.append(now[0])
+        now[0] += 1.0
+        return page_damage(path, 60.0)
+
+    async with live_store(tmp_path) as (store, live, backup):
+        monkeypatch.setattr(sqlite_file, "page_damage", slow_check)
+        monkeypatch.setattr(sqlite_file, "time", clock)
+        for number in range(30):
+            with closing(sqlite3.connect(live)) as other:
+                other.execute("UPDATE knowledge_nodes SET updated_at = updated_at")
+                other.commit()
+            checkpoint(live)
+            await store.insert(Draft(f"beside another program {number}"), embed=False)
+            now[0] += 1.0
+        assert len(checks) == 2
+        # What a check would find is found all the same before anything is written.
+        overwritten(live, backup)
+        with pytest.raises(Refused, match="was overwritten"):
+            await store.insert(Draft("not in another file"), embed=False)
+        assert len(checks) == 2
 
 
 @pytest.mark.parametrize("number", range(2 + READER_COUNT))

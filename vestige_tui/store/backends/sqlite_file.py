@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 
 VERIFY_SECONDS = 0.25
 """Longest check of the pages before a write; a larger file is checked as far as the time allows."""
+PAUSE_FACTOR = 20
+"""A slow check is not repeated within so many times the time that it took, although other programs change the file."""
+QUICK_SECONDS = 0.02
+"""Longest check, in processor time, that is repeated each time."""
 LOOK_SECONDS = 5.0
 """Shortest time between two checks of the pages while changes are waited for."""
 _BUSY_SECONDS = 1.0
@@ -56,6 +60,9 @@ class OpenedFile:
         self._seen_bytes = 0
         self._is_signed = False
         self._look_again_at = 0.0
+        self._check_again_at = 0.0
+        self._is_postponed = False
+        """The pages are not checked since another program changed the file; only its content is compared."""
         self.event = ""
         """Clause that says what became of the file; empty while it is the one that was opened."""
         self.fault = ""
@@ -109,11 +116,15 @@ class OpenedFile:
     async def verify(self) -> None:
         """Refuse a write into another file or into damaged pages. Raises StoreReplaced or Unavailable.
 
-        The pages are checked before the first write, and again after another program has changed the file.
+        The pages are checked before the first write, and again after another program has changed the file: of a large
+        file not each time, as a server that writes all the while checkpoints often.
         """
         self.refuse_replaced()
         if self._modified_ns() != self._verified_ns:
-            await asyncio.to_thread(self._verify_pages)
+            if time.monotonic() >= self._check_again_at:
+                await asyncio.to_thread(self._verify_pages)
+            else:
+                self.is_suspect = self._is_postponed = True
         self.refuse_replaced()
         if self._damage:
             raise damaged(self.title, self._damage)
@@ -133,7 +144,11 @@ class OpenedFile:
 
     def _verify_pages(self) -> None:
         before, modified_ns = self._verified_ns, self._modified_ns()
+        began, busy = time.monotonic(), time.thread_time()
         self._damage = page_damage(self.path, VERIFY_SECONDS) or ""
+        pause = (time.monotonic() - began) * PAUSE_FACTOR if time.thread_time() - busy > QUICK_SECONDS else 0.0
+        self._check_again_at = began + pause
+        self._is_postponed = False
         self._verified_ns = None if self._damage else modified_ns
         self.is_suspect = before is not None
         if self._damage and before is not None:
@@ -155,7 +170,8 @@ class OpenedFile:
     def note_written(self) -> None:
         """Take the file as it is after a write of this store, which may have changed it by a checkpoint."""
         if not self.event and not self._damage:
-            self._verified_ns = self._modified_ns()
+            if not self._is_postponed:
+                self._verified_ns = self._modified_ns()
             if not self._is_signed and self._identity is not None:
                 self._is_signed = True
                 sign_log(self.path, self._identity)
