@@ -88,7 +88,7 @@ def test_a_direct_line_past_a_pooler(file: Path) -> None:
 
 def test_an_unknown_backend(file: Path) -> None:
     message = fault(file, '# mine\n[storage]\nbackend = "mysql"\n[storage.mysql]\nurl = "x"\n')
-    assert message == "FILE, line 4: storage.mysql is not known."
+    assert message == "FILE, line 4: storage.mysql is not a known setting."
     message = fault(file, '# mine\n[storage]\nbackend = "mysql"\n')
     assert message == 'FILE, line 3: storage.backend is "mysql", but must be "sqlite" or "postgres".'
 
@@ -117,7 +117,7 @@ POSTGRES = '[storage]\nbackend = "postgres"\n[storage.postgres]\nurl = "postgres
         ("[storage]\nbackend = 'sqlite'\nsqlite = {path = ''}\n", "FILE, line 3: storage.sqlite.path is empty."),
         (
             f"{POSTGRES}max_conections = 2\n",
-            "line 5: storage.postgres.max_conections is not known; did you mean max_con",
+            "line 5: storage.postgres.max_conections is not a known setting; did you mean max_con",
         ),
         (f"{POSTGRES}max_connections = 0\n", "line 5: storage.postgres.max_connections must be a whole number from 1"),
         (
@@ -133,7 +133,7 @@ POSTGRES = '[storage]\nbackend = "postgres"\n[storage.postgres]\nurl = "postgres
         (f"{POSTGRES}read_url = ''\n", "FILE, line 5: storage.postgres.read_url is empty."),
         (POSTGRES.replace("postgresql:", "mysql:"), "line 4: storage.postgres.url must start with postgresql://"),
         (f"{POSTGRES}direct_url = 'pgembed:d'\n", "line 5: storage.postgres.direct_url must start with postgresql://"),
-        ("[embeddings]\nmodle = 'x'\n", "FILE, line 2: embeddings.modle is not known; did you mean model?"),
+        ("[embeddings]\nmodle = 'x'\n", "FILE, line 2: embeddings.modle is not a known setting; did you mean model?"),
         ("[embeddings]\nmodel = ''\n", "FILE, line 2: embeddings.model is empty."),
         (
             "[review]\ndesired_retention = 1.0\n",
@@ -159,7 +159,7 @@ POSTGRES = '[storage]\nbackend = "postgres"\n[storage.postgres]\nurl = "postgres
         ("[keys]\na = 'f3'\n'b.c' = 'nope'\n", 'FILE, line 3: keys.b.c: "nope" is not a key;'),
         ("[ui]\ntheme = 1\n", "FILE, line 2: ui.theme must be text in quotes."),
         ("[ui]\n'\x1b[2J' = 1\n", "FILE, line 2: not valid TOML."),
-        ('[ui]\n"\\u001b[2J" = 1\n', "FILE, line 1: ui.\ufffd[2J is not known."),
+        ('[ui]\n"\\u001b[2J" = 1\n', "FILE, line 1: ui.\ufffd[2J is not a known setting."),
         ("[ui\n", "FILE, line 1: not valid TOML."),
         ("[ui]\ntheme = 'a'\ntheme = 'b'\n", "FILE, line 3: not valid TOML."),
     ],
@@ -354,7 +354,7 @@ def test_a_pipe_of_a_shell_is_read_to_its_end() -> None:
 def test_a_pipe_that_nothing_is_written_to_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vestige_tui.config.settings_file.PIPE_SECONDS", 0.01)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ConfigError, match="nothing is written to"):
+    with pytest.raises(ConfigError, match="a pipe that nothing writes to"):
         load_config(tmp_path / "pipe", {})
 
 

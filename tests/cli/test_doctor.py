@@ -84,7 +84,7 @@ def test_an_export_that_cannot_be_written_is_one_sentence(
 def test_a_password_on_the_command_line_is_told(run: Command, arguments: list[str]) -> None:
     ran = run(*arguments)
     assert ran.status == 1
-    assert "can read the password on the command line" in " ".join(ran.err.split())
+    assert "can see the password on the command line" in " ".join(ran.err.split())
     assert "hunter2" not in ran.err + ran.out
 
 

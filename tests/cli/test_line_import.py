@@ -151,7 +151,7 @@ async def test_two_spellings_of_one_id_are_told_apart(store: Store, first: bool,
     lines[1:1] = ['{"content": "between"}'] * apart
     tally = await import_lines(store, [*lines, lines[0]])
     assert (tally.inserted, tally.failed, tally.present) == (apart + 1, 1, 1)
-    assert "came first" in tally.errors[0][1]
+    assert "the same id as an earlier line" in tally.errors[0][1]
     assert (await store.get(sample_id(0))).content == spellings[0]
 
 

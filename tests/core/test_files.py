@@ -123,7 +123,7 @@ def test_an_empty_file_is_replaced_by_agreement_alone_and_keeps_its_rights(tmp_p
     path.touch()
     path.chmod(0o640)
     assert examine(path).occupied
-    with pytest.raises(Refused, match="empty exists"):
+    with pytest.raises(Refused, match="empty already exists"):
         put(path, overwrite=False)
     put(path)
     assert (path.read_text(), mode(path)) == ("new\n", 0o640)
@@ -372,7 +372,7 @@ def test_a_folder_that_may_not_be_written_is_one_sentence(theirs: Path, name: st
     try:
         with (
             as_nobody(),
-            pytest.raises(Unavailable, match=r"nothing may be created in .*theirs"),
+            pytest.raises(Unavailable, match=r"no file can be created in .*theirs"),
         ):
             examine(theirs / name)
     finally:

@@ -96,7 +96,7 @@ def test_recall_reads_as_people_write_it(value: str, share: float) -> None:
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "1.01", "much", "<0.8", "", "800%"])
 def test_recall_refuses_the_rest(value: str) -> None:
-    with pytest.raises(BadChip, match="recall takes a number from 0 to 1"):
+    with pytest.raises(BadChip, match="recall: takes a number from 0 to 1"):
         filter_of([Chip("recall", value)], NOW)
 
 

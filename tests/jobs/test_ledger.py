@@ -467,7 +467,7 @@ async def test_a_delegation_is_retried(store: Store, clock: Clock) -> None:
         if status in IN_FLIGHT:
             await ledger.heartbeat(old_id)
             clock.advance(seconds=29)
-            with pytest.raises(Conflict, match="at work"):
+            with pytest.raises(Conflict, match="is running"):
                 await ledger.retry(old_id)
             clock.advance(seconds=1)
         else:

@@ -128,7 +128,7 @@ def test_a_later_run_is_named_instead_of_a_retry() -> None:
     failed, later = of_kind("copy", "failed"), replace(COPY, attempt=2, tries=2)
     assert next_actions(failed, NOW, KEYS, later) == "Attempt 2 followed this one and is running."
     assert later_run_sentence(replace(later, status="completed")).endswith(" and is done.")
-    assert later_run_sentence(replace(later, status="failed")).endswith(", and failed.")
+    assert later_run_sentence(replace(later, status="failed")).endswith(" and failed.")
     ended = replace(later, status="failed", error=CANCELLED, tries=1)
     assert later_run_sentence(ended) == "A new run followed this one and was cancelled."
 

@@ -784,7 +784,7 @@ async def test_a_cancelled_job_leaves_its_vectors_to_the_next(
         assert estimated.memories == 44
     with pytest.raises(Refused, match=r"test-embedder-1024 .* is unfinished; continue it, or delete"):
         await start.check(JobRequest("reembed", store_url, store_url, {"model": OTHER.name}))
-    with pytest.raises(Refused, match="is not done"):
+    with pytest.raises(Refused, match="is unfinished"):
         await start.check(JobRequest("reembed", store_url, store_url, {"model": NEW.name, "in_place": True}))
     job = await completed(run(store_url, model=NEW.name))
     assert (job.attempt, job.progress.tables["memories"].inserted) == (2, 60)
@@ -824,7 +824,7 @@ async def test_two_at_once(store_url: str, workers: Workers, monkeypatch: pytest
     second = JobRequest("reembed", store_url, store_url, {"model": "test-embedder-32"})
     winner = await workers.start(first)
     for other in (second, replace(second, options={**second.options, "in_place": True})):
-        with pytest.raises(Refused, match=r"Another re-embedding of .* is under way"):
+        with pytest.raises(Refused, match=r"Another re-embedding of .* is running"):
             await start.start(other)
     async with opened(store_url) as store:
         with pytest.raises(Refused, match="under way"):
@@ -837,7 +837,7 @@ async def test_two_at_once(store_url: str, workers: Workers, monkeypatch: pytest
     job = await read_job(store_url, loser)
     assert job.status == "failed"
     assert job.error is not None
-    assert "is under way" in job.error or "is not done" in job.error
+    assert "is running" in job.error or "is unfinished" in job.error
     async with opened(store_url) as store:
         await Ledger(store).mark_failed(winner)
         await plan.drop_spare(store)
@@ -966,5 +966,5 @@ async def test_filling_in_vectors_ends_where_a_job_begins_to_make_all_of_them(st
             # What was made is said; only where nothing was, the job is named.
             assert await console.models.fill() == FILL_BATCH
         assert (await console.models.census()).without == 1
-        with pytest.raises(Refused, match=f"Job {begun[0].result().id[:8]} makes"):
+        with pytest.raises(Refused, match=f"Job {begun[0].result().id[:8]} is re-embedding"):
             await console.models.fill()

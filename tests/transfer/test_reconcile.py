@@ -184,7 +184,7 @@ async def test_a_copy_is_refused_while_its_target_is_repaired(source: str, targe
         await ledger.start(
             kind="repair", source=repair.source, target=repair.target, model="", task="", owner="me", fresh=True
         )
-        with pytest.raises(Refused, match=r"A repair of .* is under way"):
+        with pytest.raises(Refused, match=r"A repair of .* is running"):
             await check(JobRequest("copy", source, target))
 
 

@@ -36,7 +36,7 @@ async def test_fill_names_the_job_that_makes_all_vectors(corpus: Path) -> None:
         loading = console.app.session.prepare_model()
         assert loading is not None
         await loading
-        assert "makes the vectors" not in console.text
+        assert "re-embedding this store" not in console.text
         assert console.banner == ""
         await console.press("f6")
         await console.until("without a vector")

@@ -261,7 +261,7 @@ async def test_what_just_happened_is_not_said_again_when_one_comes_back(corpus: 
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(Unavailable("The line is cut."), "The line is cut."), (RuntimeError("a bug"), "Something went wrong here")],
+    [(Unavailable("The line is cut."), "The line is cut."), (RuntimeError("a bug"), "Unexpected error")],
     ids=["outage", "bug"],
 )
 async def test_vectors_that_could_not_be_made_are_not_said_to_be_under_way(
@@ -367,7 +367,7 @@ async def test_every_place_says_why_there_is_no_store_and_what_to_do(size: tuple
         for place in EVERY_PLACE:
             await console.press(place)
             await console.until(f"▌{place.upper()}")
-            for said in ("The store could not be opened.", "cannot be reached", "tried again every few seconds"):
+            for said in ("The store could not be opened.", "cannot be reached", "retries every few seconds"):
                 await console.until(said)
             await console.until("^r  retry now")
             assert "postgresql://127.0.0.1:1/nowhere" in console.lines[0]

@@ -279,7 +279,7 @@ async def _refuse_unloadable(change: _PlannedChange) -> None:
         noun = "memory that was" if change.missing == 1 else "memories that were"
         raise Refused(
             f"{error.message} {change.missing:,} {noun} written since would be without a vector; "
-            "repeat with --yes to roll back anyway."
+            "add --yes to roll back anyway."
         ) from None
 
 

@@ -178,5 +178,5 @@ def test_an_upgrade_without_room_or_programs_is_refused(store_folder: Path, monk
 def test_only_an_embedded_server_is_upgraded(url: str) -> None:
     refused = run_process("--store", url, "schema", "upgrade-server")
     assert refused.status == 3
-    assert "is no pgembed:DIR; a server is upgraded by its administrator." in refused.err
+    assert "is not a pgembed:DIR store; upgrade a server with its own tools." in refused.err
     assert "secret" not in refused.err

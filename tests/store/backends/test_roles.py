@@ -143,7 +143,7 @@ def test_a_command_is_refused_in_one_sentence(
     url = url_of(postgres_database, role, *GRANTS["may only read"])
     assert run(["--store", url, *command]) == 3
     err = capsys.readouterr().err
-    assert "may only read" in err.replace("\n", " ") or "nothing was swept" in err.replace("\n", " ")
+    assert "may only read" in err.replace("\n", " ") or "nothing was changed" in err.replace("\n", " ")
     assert run(["--store", url, "list"]) == 0
 
 

@@ -182,7 +182,7 @@ async def test_down_counts_what_cannot_be_made_again(store: Store, store_url: st
     statement, step = PRECIOUS[kind]
     execute(store_url, statement)
     names = STEPS[store.kind]
-    with pytest.raises(Refused, match=rf"This would delete 1 {kind} from .*; repeat with --yes to do it\.$"):
+    with pytest.raises(Refused, match=rf"This would delete 1 {kind} from .*; add --yes to confirm\.$"):
         await migrations.down(store.backend, to=names.index(step))
     assert len(await migrations.down(store.backend, to=names.index("folding"))) == 1
     assert len(await migrations.down(store.backend, yes=True)) >= 3

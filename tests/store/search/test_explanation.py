@@ -140,7 +140,7 @@ async def test_what_only_says_what_may_not_occur_lists_the_newest(filled: Store)
     found = await filled.explain(SearchQuery("-crane", mode="text"))
     assert explanation.is_newest(found)
     assert explanation.rules(found) == ("Nothing to rank by: newest memories first.",)
-    assert dict(explanation.score_rows(found, found.answer[0])) == {"total": ".00"}
+    assert dict(explanation.score_rows(found, found.answer[0])) == {"score": ".00"}
 
 
 @pytest.mark.parametrize("mode", ["text", "vector", "hybrid", "literal"])

@@ -198,7 +198,7 @@ async def test_a_store_that_went_away_is_not_said_to_be_healthy(corpus: Path, mo
         assert "● healthy" not in console.text
         whole.set()
         await console.until("● healthy")
-        assert "The store went away" not in console.text
+        assert "The store does not answer" not in console.text
 
 
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])

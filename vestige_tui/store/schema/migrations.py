@@ -346,9 +346,7 @@ async def down(backend: Backend, *, to: int = 0, yes: bool = False, dry_run: boo
     if dry_run or not selected:
         return tuple(selected)
     if not yes and (counts := await losses(backend, selected)):
-        raise Refused(
-            f"This would delete {losses_text(counts)} from {backend.title}; repeat with --yes to delete them."
-        )
+        raise Refused(f"This would delete {losses_text(counts)} from {backend.title}; add --yes to confirm.")
     for info in selected:
         async with backend.write() as transaction:
             await transaction.fetch("lock_schema")
