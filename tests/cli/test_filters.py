@@ -38,7 +38,7 @@ def test_an_owner_goes_by_handle_name_or_id(run: Command, sample: str, owner: st
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--owner", "nobody"], "No owner is called 'nobody' here."),
+        (["--owner", "nobody"], "No owner is called 'nobody'."),
         (["--since", "soon"], "The time 'soon' is not valid"),
         (["--filter", "abuot keys"], "There is no saved filter 'abuot keys'; did you mean about keys?"),
         (

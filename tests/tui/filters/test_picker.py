@@ -214,7 +214,7 @@ async def test_an_owner_is_shown_by_name_and_asked_for_by_handle(corpus: Path) -
         bar(console).set_chips([Chip("owner", LOCAL_USER)])
         await console.until("From this morning")
         bar(console).set_chips([Chip("owner", "nobody")])
-        await console.until("No owner is called 'nobody' here.")
+        await console.until("No owner is called 'nobody'.")
         # The last good answer stays.
         assert "newest first" in console.text
         assert "From this morning" in console.text

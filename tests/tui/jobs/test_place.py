@@ -115,7 +115,7 @@ async def test_figures_of_a_job_that_gives_no_sign_are_of_the_past(corpus: Path)
         assert "─ rows/s       ─ left" in console.text
         # Neither under the heading of those that run, nor with their shape.
         shown = [line[:33].split() for line in console.lines]
-        heading = shown.index(["no", "sign", "of", "life", "1"])
+        heading = shown.index(["no", "heartbeat", "1"])
         assert shown[heading + 1] == ["▌", "◌", "copy", "vestige.db", "→", "memory"]
         assert shown[heading + 2] == ["▌", "for", "12", "min", "at", "38", "%"]
 
@@ -379,7 +379,7 @@ async def test_what_an_agent_was_given_is_told_in_full(corpus: Path) -> None:
             "retries    1",
             "heartbeat  12 min ago, at 13:50",
             "deadline   in 5 h 12 min, at 19:14",
-            "no heartbeat since 13:50, for 12 min; it may still recover.",
+            "No heartbeat since 13:50, for 12 min; it may still recover.",
         ):
             assert said in console.text
         await console.press("j")
@@ -536,7 +536,7 @@ async def test_many_findings_come_as_one_goes_to_their_end(corpus: Path) -> None
         tables = {"memories": TableProgress(10_000, failed=10_000, total=10_000)}
         console.app.session.jobs = (replace(copied, id=run.id, progress=replace(copied.progress, tables=tables)),)
         console.app.frame_changed.publish(None)
-        await console.until("the first 100 shown, G loads more")
+        await console.until("first 100 shown, G loads more")
         assert "10,000 failed" in console.text
         await console.press("enter", "G")
         findings = console.app.screen.query_one(FindingList)

@@ -59,7 +59,7 @@ async def test_a_whole_sitting(tmp_path: Path) -> None:
         assert "▲" in shown
 
         after = await at.press("3", sees="2 of 3")
-        assert f"Good, due {when(THREE[0].scheduling, Rating.GOOD)}" in after
+        assert f"Good: due {when(THREE[0].scheduling, Rating.GOOD)}" in after
         assert "u undo" in after
         assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.GOOD]
 
@@ -157,7 +157,7 @@ async def test_undo_reaches_what_another_console_graded(tmp_path: Path) -> None:
 
 async def test_undo_when_nothing_is_due_asks_again(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as at:
-        await at.sees("holds no memories")
+        await at.sees("has no memories")
         await at.other.insert(THREE[0])
         await at.other.reviews.record(THREE[0].id or "", Rating.GOOD)
         await at.sees("Nothing is due")

@@ -201,7 +201,7 @@ async def test_modes_go_round_and_more_hits_keep_the_cursor(corpus: Path) -> Non
     async with open_console(corpus) as console:
         await ask(console, "cache")
         await console.press("down", "m")
-        await console.until("text   best")
+        await console.until("text   13 hits")
         await console.still()
         hits = console.app.screen.query_one(HitList).hits
         assert all(hit.vector_rank is None for hit in hits)
@@ -454,14 +454,22 @@ async def test_an_editor_that_fails_costs_nothing(
         assert console.app.is_running
 
 
-@pytest.mark.parametrize("named", ["no-such-editor --wait", "vi 'open"])
+@pytest.mark.parametrize(
+    ("named", "sentence"),
+    [("no-such-editor --wait", "Set $EDITOR."), ("vi 'open", "Correct $VISUAL or $EDITOR.")],
+)
 async def test_a_missing_editor_is_one_sentence(
-    corpus: Path, tmp_path: Path, editor: Callable[[str], None], named: str, monkeypatch: pytest.MonkeyPatch
+    corpus: Path,
+    tmp_path: Path,
+    editor: Callable[[str], None],
+    named: str,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("EDITOR", named)
     async with open_console(corpus) as console:
         await console.press("down", "e")
-        await console.until("Set $EDITOR.")
+        await console.until(sentence)
         assert drafts_left(tmp_path) == []
 
 

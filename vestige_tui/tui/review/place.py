@@ -592,8 +592,8 @@ session or another console.
             browse = (self._key_of(GoToBrowse.id, GoToBrowse.key).upper(), "browse; R grades any memory")
             nothing.say(await why_nothing(store, counts, self._chosen), browse)
         else:
-            add = (self._key_of(AddMemory.id, AddMemory.key), "write the first one")
-            nothing.say("This store holds no memories yet.", add)
+            add = (self._key_of(AddMemory.id, AddMemory.key), "add the first memory")
+            nothing.say("This store has no memories yet.", add)
         self._set_phase(Phase.EMPTY)
 
     # Subject of commands
