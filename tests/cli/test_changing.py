@@ -246,11 +246,11 @@ def test_a_change_names_its_memory_and_its_undo(run: Command, sample: str) -> No
     tagged = run("--store", sample, "tag", old, "+keys", "-none")
     assert tagged.out.startswith(f'Tagged {old[:8]} "Deploys go out behind a flag')
     assert '": +keys -none  Undo: vestige-tui undo ' in tagged.out
-    assert run("--store", sample, "undo").out.startswith(f'Undid: tag on {old[:8]} "Deploys')
+    assert run("--store", sample, "undo").out.startswith(f'Undid: tag +keys on {old[:8]} "Deploys')
     replaced = run("--store", sample, "supersede", old, "--by", new).out
     assert f'" is now replaced by {new[:8]} "Postgres' in replaced
     assert '" is active again  Undo: vestige-tui undo ' in run("--store", sample, "unsupersede", old).out
     assert run("--store", sample, "tag", old, new, "+both").out.startswith("Tagged 2 memories: +both")
     reviewed = run("--store", sample, "review", old, "good").out
     assert re.match(rf'Graded {old[:8]} "Deploys .*" Good, due in ', reviewed)
-    assert run("--store", sample, "undo").out.startswith(f"Undid: grade on {old[:8]}")
+    assert run("--store", sample, "undo").out.startswith(f"Undid: grade Good on {old[:8]}")

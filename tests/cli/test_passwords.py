@@ -45,7 +45,7 @@ def test_a_command_shows_no_part(run: Command, home: Path, password: str, tmp_pa
         result = run(*command)
         assert result.status in (0, 1, 2, 3)
         assert not parts_shown(result.out + result.err), command
-    assert "percent-encoded" in run("--store", f"postgresql://me:Q1x@{password}@h/d", "list").err
+    assert "ercent-encode its special characters" in run("--store", f"postgresql://me:Q1x@{password}@h/d", "list").err
     assert not parts_shown(files_text(home))
 
 

@@ -59,7 +59,7 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     assert "`vestige-tui registry rollback` restores them faster" in old.out
     back = run("--store", url, "registry", "rollback", "--yes")
     assert back.status == 0, back
-    assert "state  done" in back.out
+    assert "state    done" in back.out
     assert "no new vector was needed" in back.out
     hits = run("--store", url, "search", "signing keys", "--json").json["hits"]
     assert [(hit["memory"]["id"], hit["score"]) for hit in hits] == [
@@ -154,7 +154,7 @@ def test_a_store_s_own_model_in_another_width(run: Command, url: str) -> None:
     assert ran.status == 0, ran
     assert f"6 vectors of sentence-transformers/{own} (128 dimensions)" in ran.out
     assert f"the vectors of sentence-transformers/{own} (384 dimensions) are kept" in ran.out
-    assert f"model  sentence-transformers/{own}, 128 dimensions" in ran.out
+    assert f"model    sentence-transformers/{own}, 128 dimensions" in ran.out
     again = run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--yes")
     assert "there is nothing to change" in again.out
     assert run("--store", url, "registry", "preview", own, *narrow, "--json").json["error"]["code"] == "mismatch"

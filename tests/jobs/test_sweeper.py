@@ -260,4 +260,4 @@ def test_a_sweep_is_told_in_words() -> None:
         "2 jobs are past their deadline and marked as failed. 1 job is stuck: no heartbeat for more than 10 min."
     )
     assert sweep_summary(SweepResult(0, 0, 3)) == "3 jobs could not be updated."
-    assert sweep_summary(SweepResult()).startswith("Nothing")
+    assert sweep_summary(SweepResult()).startswith("No job is past its deadline")

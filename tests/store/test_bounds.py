@@ -66,7 +66,7 @@ async def test_what_just_fits_is_stored(store: Store) -> None:
 
 async def test_a_type_of_link_is_bounded_too(store: Store) -> None:
     source, target = [(await store.insert(Draft(text))).changed[0] for text in "xy"]
-    with pytest.raises(Usage, match="link type has at most 255"):
+    with pytest.raises(Usage, match="link type can have at most 255"):
         await store.links.add(Edge(source, target, "e" * 9_000))
     await store.links.add(Edge(source, target, "鍵" * MAX_LABEL_CHARS))
 

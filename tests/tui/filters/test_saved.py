@@ -36,11 +36,11 @@ def test_filters_are_read_as_they_are_typed(file: Path) -> None:
         ('bad = ["tag:a"]', "filters.bad must be a filter in quotes"),
         ('bad = "since:2026-13-01"', "filters.bad: The time '2026-13-01' is not valid"),
         ('bad = "is:evil"', "filters.bad: is: takes replaced or without-vector"),
-        ('bad = "recall:5"', "filters.bad: recall takes a number from 0 to 1"),
+        ('bad = "recall:5"', "filters.bad: recall: takes a number from 0 to 1"),
         (r'bad = "\u001b]0;t\u0007:x"', r"filters.bad: '\x1b]0;t\x07': is not a filter field"),
         ('" bad" = "tag:a"', "starts or ends with a space"),
         (r'"\u001b[2J" = "tag:a"', "must be at most 40 printable characters"),
-        (f'{"n" * 41} = "tag:a"', "must be at most 40 characters"),
+        (f'{"n" * 41} = "tag:a"', "must be at most 40 printable characters"),
     ],
 )
 def test_a_fault_names_file_line_and_key(file: Path, line: str, said: str) -> None:

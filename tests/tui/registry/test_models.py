@@ -165,7 +165,7 @@ async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequ
         # The cursor begins where there is something to choose.
         await console.until("Another space.")
         await console.press("k", "enter")
-        await console.until("This store already uses this model; choose another one")
+        await console.until("This store already uses this model; choose another model")
         await console.press("j")
         await console.until("Another space.")
         assert "already uses this model" not in console.text
@@ -420,7 +420,7 @@ def test_while_vectors_are_made_in_place_one_thing_is_true() -> None:
     ]
     left = replace(making, job=None)
     assert "re-embedded in place, not finished" in history(left, 60).plain
-    assert "4 of 10 memories have a vector of this model; f makes the rest" in brief(left, 60, KEYS).plain
+    assert "4 of 10 memories have a vector of it; f makes the rest" in brief(left, 60, KEYS).plain
 
 
 def test_a_change_keeps_its_distance_from_when_it_was() -> None:

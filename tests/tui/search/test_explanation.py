@@ -40,7 +40,7 @@ async def test_it_shows_both_lists_and_the_one_between_them(corpus: Path, size: 
         assert focused(console) == ("lines" if size[0] == 60 else "together")
         assert "text and vector: 20 hits in" in console.text
         assert "this memory" in console.text
-        assert "total" in console.text
+        assert "score" in console.text
         assert "w why not" in console.lines[-1]
         assert all(len(line) <= size[0] for line in console.lines)
         if size[0] == 60:

@@ -141,7 +141,7 @@ def _in_words(snapshot: ModelSnapshot, fill: str) -> str:
             if snapshot.searchable > 1
             else "1 vector, for 1 memory"
         )
-    text = f"{grouped(snapshot.searchable)} of {grouped(snapshot.memories)} memories have a vector of this model"
+    text = f"{grouped(snapshot.searchable)} of {grouped(snapshot.memories)} memories have a vector of it"
     # No hint while a job or this console makes them.
     idle = snapshot.usable and snapshot.job is None and snapshot.banner is None and not snapshot.read_only
     return f"{text}; {fill} makes the rest" if census.without and idle else text
