@@ -155,7 +155,7 @@ def test_ctrl_c_cancels_a_copy(run: Command, postgres_database: str, tmp_path: P
     out, err, status = interrupted(arguments, presses=2)
     assert status == 130, err
     job_id = json.loads(out)["job"]["id"]
-    assert f"Job {job_id[:8]} goes on" in err
+    assert f"Job {job_id[:8]} keeps running" in err
     assert run("jobs", "watch", job_id).status == 1
     assert run(*copy(source, postgres_database)).status == 0
     assert run("--store", postgres_database, "stats", "--json").json["total_memories"] == 12_000

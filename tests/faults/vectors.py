@@ -148,11 +148,18 @@ def dying_encoder(lab: Lab) -> FaultResult:
     return summarize(attempts)
 
 
+async def _spare_role(url: str) -> str:
+    async with open_store(url, read_only=True) as store:
+        [spare] = await store.backend.fetch("get_spare")
+    return str(spare["role"])
+
+
 async def _resume_with_other_files(url: str, workers: Workers) -> str:
     """Kill a re-embedding, change the hash that it has noted, and start it again; return the refusal."""
     request = JobRequest("reembed", url, url, {"model": "test-embedder-32", "batch": 2})
     await workers.start(request)
-    assert workers.run(60)[0] == KILLED_STATUS
+    assert workers.run(200)[0] == KILLED_STATUS
+    assert await _spare_role(url) == "building", "it was killed before its first vector"
     change(url, "UPDATE spare_model SET hash = 'another'")
     try:
         await start(request)

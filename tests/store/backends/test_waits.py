@@ -184,7 +184,10 @@ def test_a_line_that_drops_packets_is_cut_unless_the_url_says_otherwise() -> Non
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "^The disk of it is full"),
         (errors.OutOfMemory("out of memory"), "^it is out of memory or space: out of memory"),
         (errors.InsufficientResources("no resources"), "^it is out of memory or space"),
-        (errors.ConfigurationLimitExceeded("temporary file size exceeds temp_file_limit"), "^it is out of memory or space"),
+        (
+            errors.ConfigurationLimitExceeded("temporary file size exceeds temp_file_limit"),
+            "^it is out of memory or space",
+        ),
     ],
 )
 def test_a_server_without_room_can_be_reached(error: Exception, words: str) -> None:

@@ -357,7 +357,7 @@ async def test_a_store_without_a_model_says_what_decides_it(empty_store: Path, m
     async with open_console(empty_store) as console:
         await to_registry(console)
         await console.until("No model yet: the first memory added")
-        assert "all-MiniLM-L6-v2 as" in console.text
+        assert "all-MiniLM-L6-v2 by" in console.text
         for said in ("● loaded", "nothing here yet", "vectors in this store"):
             assert said not in console.text
         assert not console.app.screen.active_bindings["r"].enabled
@@ -502,7 +502,7 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
         job = await ended(console, 1)
         assert (job.kind, job.status, job.error) == ("reembed", "completed", None)
         await console.until("re-embed small.db → all-MiniLM-L6-v2")
-        await console.until("those of test-embedder-64 are kept.")
+        await console.until("the vectors of test-embedder-64 are kept.")
         await console.press("f6")
         await console.until("6 of 384 dimensions")
         await console.until("test-embedder-64, 64 dimensions 6 vectors kept for a rollback")
@@ -580,7 +580,7 @@ async def test_the_models_name_is_written_into_the_settings(
         await console.until(lambda: app.session.banner is not None)
         await console.press("f6")
         await console.until("◐ not the configured model")
-        assert console.says("w writes test-embedder-64")
+        assert console.says("w saves test-embedder-64")
         await console.press("w")
         await console.until("Saved the model in")
         await console.until("● loaded in this console")

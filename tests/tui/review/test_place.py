@@ -350,6 +350,14 @@ async def test_what_others_did_alone_is_no_sitting(tmp_path: Path) -> None:
         assert "Session over" not in shown
 
 
+async def test_a_notice_does_not_tell_the_answer_of_a_card(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, *THREE) as at:
+        await at.press("b", sees='Buried "Signing keys rotate every ▁▁')
+        await at.press("u", sees='Undid: bury until tomorrow on "Signing keys rotate every ▁▁')
+        await at.press("space", sees="every 90 days")
+        await at.press("x", sees='Suspended "Signing keys rotate every 90 days')
+
+
 async def test_an_empty_store(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as at:
         await at.sees("This store has no memories yet.", "add the first memory")

@@ -184,7 +184,7 @@ async def test_a_target_says_what_it_holds(corpus: Path, tmp_path: Path) -> None
         for path, said in (
             (new, "new, will be created"),
             (bare, "has no memories yet"),
-            (filled, "has 374 memories with vectors of test-embedder-64; existing rows are never changed"),
+            (filled, "has 374 memories with vectors of test-embedder-64; missing rows are added"),
         ):
             await give(console, f"sqlite:{path}")
             await console.until("in total")
@@ -239,7 +239,7 @@ async def test_escape_stops_what_is_under_way_and_stays(corpus: Path, monkeypatc
     async with open_console(corpus) as console:
         await to_target(console)
         await give(console, "postgresql://somewhere/x")
-        await console.until("asking postgresql://somewhere/x …")
+        await console.until("reading postgresql://somewhere/x …")
         await begun.wait()
         assert "esc stop" in console.text
         await console.press("escape")

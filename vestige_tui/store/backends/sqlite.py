@@ -200,7 +200,7 @@ class SqliteBackend:
         if file.kind == "vestige":
             self.foreign = True
             self._search.folds = False
-            self._read_only_reason = f"{file.line} file, which only Vestige writes"
+            self._read_only_reason = f"a {file.line} file"
         self.line, self.notes, self._script = file.line, file.notes, file.script
         return created
 

@@ -18,11 +18,10 @@ from textual.widgets import Markdown, Static
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.scheduling import is_leech, retrievability
 from vestige_tui.core.text import ago, cells, cut, grouped, plain
+from vestige_tui.tui.review.cloze import blanked
 from vestige_tui.tui.widgets.glyphs import due, figure
 from vestige_tui.tui.widgets.memory_card import SHOWN_CHARACTERS, safe_parser, too_much_for_markdown
 from vestige_tui.tui.widgets.panels import Panels
-
-BLANK = "▁"
 
 
 class CardText(Panels):
@@ -139,10 +138,7 @@ class ReviewCard(Vertical):
 
 def _cloze(face: CardFace, revealed: bool) -> Content:
     """Return the text with its blanks, each as wide as the words there, so that revealing moves nothing."""
-    text = list(face.text)
-    if not revealed:
-        for start, end in face.blanks:
-            text[start:end] = [each if each == " " else BLANK * cells(each) for each in text[start:end]]
+    text = list(face.text) if revealed else blanked(face.text, face.blanks)
     # A blank may be longer or shorter than its character, so spans are mapped to new offsets.
     offsets = [0]
     for each in text:

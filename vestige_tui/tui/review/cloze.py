@@ -9,8 +9,10 @@ from typing import Literal, TypeAlias
 
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.text import one_line, plain
+from vestige_tui.core.widths import cells
 from vestige_tui.store.search.query_syntax import STOP_WORDS
 
+BLANK = "▁"
 MAX_CLOZE_CHARS = 1_200
 MAX_LINE_CHARS = 400
 MIN_BLANK_DISTANCE = 4
@@ -67,6 +69,20 @@ def prompt_of(memory: Memory) -> Prompt:
     words = text.split(" ")
     beginning = " ".join(words[: len(words) // 2]) if len(words) > 1 else text[: len(text) // 3]
     return Prompt(f"{beginning}…")
+
+
+def blanked(text: str, blanks: Iterable[tuple[int, int]]) -> list[str]:
+    """Return the characters of a text; one in a blank becomes as many marks as it has cells."""
+    characters = list(text)
+    for start, end in blanks:
+        characters[start:end] = [each if each == " " else BLANK * cells(each) for each in characters[start:end]]
+    return characters
+
+
+def question_of(memory: Memory) -> str:
+    """Return the question for a memory as one text, with its blanks."""
+    prompt = prompt_of(memory)
+    return "".join(blanked(prompt.text, prompt.blanks))
 
 
 def _unmarked(text: str) -> tuple[str, tuple[tuple[int, int, MarkKind], ...]]:

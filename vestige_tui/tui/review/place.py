@@ -34,7 +34,7 @@ from vestige_tui.tui.commands.review import Reveal, Suspend
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.memory_place import MemoryPlace
 from vestige_tui.tui.review.card import CardFace, ReviewCard
-from vestige_tui.tui.review.cloze import prompt_of
+from vestige_tui.tui.review.cloze import prompt_of, question_of
 from vestige_tui.tui.review.rating_bar import LABELS, RatingBar
 from vestige_tui.tui.review.review_session import ReviewSession, SessionCard
 from vestige_tui.tui.review.session_figures import summary_of, why_nothing
@@ -454,7 +454,8 @@ session or another console.
                 change = await self._put_to_rest(store, memory.id, bury=bury)
                 session.set_aside(memory.id, entry=change.undo)
                 verb, until = ("bury", "until tomorrow") if bury else ("suspend", "until resumed")
-                self._report_write(change, change_sentence(verb, title(memory.content), until))
+                content = memory.content if self._revealed else question_of(memory)
+                self._report_write(change, change_sentence(verb, title(content), until))
             await self._advance(store, session)
 
     async def _put_to_rest(self, store: Store, memory_id: str, *, bury: bool) -> Change:
@@ -499,6 +500,10 @@ session or another console.
                 revealed, back = False, True
             self.store_session.note_change()
             self._just_changed.update(dict.fromkeys(change.changed))
+            if change.undone is not None and not revealed:
+                # The card is asked again: its answer stays hidden.
+                question = question_of(await store.get(memory_id))
+                change = replace(change, undone=replace(change.undone, content=question))
             self.say(undo_sentence(change))
             if back:
                 await self._advance(store, session, revealed=revealed)

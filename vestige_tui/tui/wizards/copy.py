@@ -114,10 +114,7 @@ async def target_sentence(url: str) -> str:
         return "has no memories yet"
     model = f" with vectors of {stats.registered_model_name}" if stats.registered_model_name else ""
     memories = "memory" if stats.total_memories == 1 else "memories"
-    return (
-        f"has {grouped(stats.total_memories)} {memories}{model}; existing rows are never changed, "
-        "only missing rows are copied"
-    )
+    return f"has {grouped(stats.total_memories)} {memories}{model}; missing rows are added"
 
 
 async def copy_from(place: Place, show_job: ShowJob) -> bool:
