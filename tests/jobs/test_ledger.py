@@ -484,7 +484,7 @@ async def test_a_delegation_is_retried(store: Store, clock: Clock) -> None:
         assert not (await ledger.job(new_id)).in_flight
     with pytest.raises(Conflict, match="completed"):
         await ledger.retry(await put(store, "completed"))
-    with pytest.raises(Usage, match="resumed"):
+    with pytest.raises(Usage, match="resume it"):
         await ledger.retry((await begin(store)).id)
     with pytest.raises(NotFound):
         await ledger.retry(str(uuid.uuid4()))

@@ -151,7 +151,7 @@ async def test_where_the_old_model_is_configured_the_way_out_is_said(
     async with opened(corpus, EmbedderSource("test-embedder-64")) as console:
         await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{corpus}", second)
         await asyncio.to_thread(swap_models, f"sqlite:{corpus}", second)
-        await console.until("The store uses other-embedder-64, but test-embedder-64 is configured.")
+        await console.until("The store uses other-embedder-64, but test-embedder-64 is configured")
         await console.press("f6")
         await console.until("◐ not the configured model")
         assert "set model under [embeddings] to other-embedder-64" in console.banner
