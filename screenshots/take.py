@@ -107,7 +107,7 @@ async def make_large(demo: str, path: Path) -> str:
 
 
 async def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # Titles shorten paths below the home directory, and the user's own jobs must not appear.
         home = Path(folder) / "home"
         home.mkdir()

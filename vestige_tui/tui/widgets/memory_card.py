@@ -275,19 +275,15 @@ def _why(hit: Hit) -> Content:
 
 
 def _times(memory: Memory, now: datetime) -> Content:
-    parts: list[tuple[str, str]] = []
-
-    def say(word: str, moment: datetime | None) -> None:
-        if moment is not None:
-            parts.extend([(f"{word} ", "$text-disabled"), (f"{ago(moment, now)}   ", "$text-muted")])
-
-    say("created", memory.created_at)
+    times = {"created": memory.created_at}
     if memory.updated_at != memory.created_at:
-        say("updated", memory.updated_at)
+        times["updated"] = memory.updated_at
+    shown = [_time(word, moment, now) for word, moment in times.items() if moment is not None]
+    lines = [Content("   ").join(shown)] if shown else []
     scheduling = memory.scheduling
-    if scheduling is not None and scheduling.reps:
-        say("last reviewed", scheduling.last_review)
-    lines = [Content.assemble(*parts)]
+    # On a line of its own: beside the others it would be broken in a narrow card.
+    if scheduling is not None and scheduling.reps and scheduling.last_review is not None:
+        lines.append(_time("last reviewed", scheduling.last_review, now))
     recall = retrievability(scheduling, now) if scheduling is not None else None
     if recall is not None:
         full, rest = level(recall, 10)
@@ -305,6 +301,10 @@ def _times(memory: Memory, now: datetime) -> Content:
     owner = f"{short_id(memory.id)}   {plain(memory.visibility)}" + ("" if memory.has_embedding else "   no vector")
     lines.append(Content.assemble(("id ", "$text-disabled"), (owner, "$text-muted")))
     return Content("\n").join(lines)
+
+
+def _time(word: str, moment: datetime, now: datetime) -> Content:
+    return Content.assemble((f"{word} ", "$text-disabled"), (ago(moment, now), "$text-muted"))
 
 
 def _links(detail: MemoryDetail, width: int) -> Content:
