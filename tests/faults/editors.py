@@ -86,7 +86,7 @@ def _return_at_once(lab: Lab, url: str) -> Attempt:
     with Terminal(console(url), env=_env(folder, script)) as terminal:
         _go_to_list(terminal)
         terminal.press("e")
-        message = sentence_on(terminal, "ended at once")
+        message = sentence_on(terminal, "closed at once")
         terminal.until(lambda: (folder / "editor.done").exists())
         terminal.press("enter")
         terminal.until("typed later")
