@@ -749,7 +749,7 @@ async def test_an_index_left_half_done_is_built_anew(postgres_database: str, wor
         job_id = await workers.start(work)
         status, _ = workers.run(die_at)
         assert status == KILLED_STATUS
-        phase, die_at = (await read_job(postgres_database, job_id)).progress.phase, die_at + 3
+        phase, die_at = (await read_job(postgres_database, job_id)).progress.phase, die_at + 1
     change(
         as_superuser(postgres_database),
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_spare_embeddings_hnsw'::regclass AND %s",

@@ -228,11 +228,11 @@ async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, si
         # Rows of it cannot be used; a small terminal shows no more than that.
         await console.until("degraded")
         if size[1] == 40:
-            await console.until("Read-only: Vestige V18 file")
+            await console.until("Read-only: a Vestige V18 file")
             await console.until("read-only, through views")
             assert "Vestige V18" in console.text
         await console.press("v")
-        await console.until("This store is read-only: Vestige V18 file")
+        await console.until("This store is read-only: a Vestige V18 file")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 
