@@ -149,6 +149,7 @@ def test_a_change_has_one_shape() -> None:
     assert quoted == '"Secrets are in git…"'
     assert change_sentence("tag", quoted, tags_value(["keys"], ["old"])) == f"Tagged {quoted}: +keys -old"
     assert change_sentence("delete", subject([])) == "Deleted 0 memories"
+    assert change_sentence("tag", quoted, tags_value(["note:"], [])) == f"Tagged {quoted}: +note:"
     assert change_sentence("suspend", quoted) == f"Suspended {quoted}"
     assert change_sentence("supersede", quoted, '"B"') == f'{quoted} is now replaced by "B"'
     assert change_sentence("add", title("Braces {subject} {0} stay")) == 'Added "Braces {subject} {0} stay"'

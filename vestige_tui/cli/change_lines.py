@@ -43,9 +43,9 @@ async def print_change(output: Output, store: Store, change: Change, verb: str, 
     return 0
 
 
-def print_undo(output: Output, change: Change) -> int:
-    """Print the change that an undo has reversed; return the exit status."""
-    if not is_answered(output, change):
+def print_undo(output: Output, change: Change, **extra: Any) -> int:
+    """Print the change that an undo has reversed; return the exit status. ``extra`` goes to the JSON document."""
+    if not is_answered(output, change, **extra):
         print_sentence(output, change, undo_sentence(change, with_id=True))
     return 0
 

@@ -20,7 +20,8 @@ from vestige_tui.core.editor import EditedText
 from vestige_tui.core.errors import Refused, Usage, VestigeError
 from vestige_tui.core.memories import Change, DeletePreview, Draft, Patch
 from vestige_tui.core.storable import check_draft
-from vestige_tui.core.text import grouped, plain, quoted
+from vestige_tui.core.text import grouped, quoted
+from vestige_tui.presenters.changes import tags_value
 from vestige_tui.presenters.job_progress import quantity
 
 MAX_UNCONFIRMED_MEMORIES = 100
@@ -218,8 +219,7 @@ async def _tag(args: Namespace, output: Output) -> int:
         raise Usage("tag needs ids and tags, for example `vestige-tui tag 1a2b3c4d +keep -draft`.")
     async with chosen_store(args) as store:
         change = await store.memories.tag([await store.memories.resolve(each) for each in ids], add, remove)
-        tags = " ".join([*(f"+{plain(tag)}" for tag in add), *(f"-{plain(tag)}" for tag in remove)])
-        return await print_change(output, store, change, "Tagged", f": {tags}")
+        return await print_change(output, store, change, "Tagged", f": {tags_value(add, remove)}")
 
 
 async def _delete(args: Namespace, output: Output) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from datetime import timedelta
 
-from vestige_tui.cli.change_lines import print_change
+from vestige_tui.cli.change_lines import print_change, print_undo
 from vestige_tui.cli.filters import add_filters, chosen_filter, moment
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.memories import print_memories
@@ -19,12 +19,11 @@ from vestige_tui.presenters import json_shapes
 
 _GRADES = {rating.name.lower(): rating for rating in Rating}
 _MARK_ACTIONS = {
-    "undo": ("Undid: grade on", ""),
     "suspend": ("Suspended", ""),
     "bury": ("Buried", " until tomorrow"),
     "resume": ("Resumed", ""),
 }
-"""Actions of ``review`` that are no grade, with the words before and after the memory."""
+"""Actions of ``review`` that mark a memory, with the words before and after it."""
 _UNLIMITED_ROWS = 1_000_000
 _MAX_BAR_COLUMNS = 40
 
@@ -69,7 +68,7 @@ async def _due(args: Namespace, output: Output) -> int:
 
 
 async def _review(args: Namespace, output: Output) -> int:
-    if args.what in _MARK_ACTIONS:
+    if args.what == "undo" or args.what in _MARK_ACTIONS:
         return await _mark(args, output)
     if args.grade not in _GRADES:
         raise Usage(f"The grade must be one of {', '.join(_GRADES)}; for example `vestige-tui review 1a2b3c4d good`.")
@@ -98,8 +97,10 @@ async def _mark(args: Namespace, output: Output) -> int:
             action = {"suspend": reviews.suspend, "bury": reviews.bury, "resume": reviews.resume}[args.what]
             change = await action(memory_id)
             state = await store.reviews.scheduling(memory_id)
-        verb, detail = _MARK_ACTIONS[args.what]
         scheduling = None if state is None else json_shapes.scheduling(state, now, weights)
+        if args.what == "undo":
+            return print_undo(output, change, scheduling=scheduling)
+        verb, detail = _MARK_ACTIONS[args.what]
         return await print_change(output, store, change, verb, detail, scheduling=scheduling)
 
 

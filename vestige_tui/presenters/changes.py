@@ -68,7 +68,8 @@ def tags_value(added: Sequence[str], removed: Sequence[str]) -> str:
 
 def change_sentence(verb: str, subject: str, value: str = "") -> str:
     """Return the sentence on a change without its full stop, such as ``Tagged "TEXT": +tag``."""
-    return VERB_WORDS[verb].change.format(subject=subject, value=value).rstrip(": ")
+    sentence = VERB_WORDS[verb].change.format(subject=subject, value=value)
+    return sentence if value else sentence.rstrip(": ")
 
 
 def undo_sentence(change: Change, *, with_id: bool = False) -> str:
