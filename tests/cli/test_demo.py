@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.command_line import Command, copy_store
 from vestige_tui import sample_store
+from vestige_tui.core.file_targets import SIDES
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,34 @@ def test_the_default_folder_and_postgres(run: Command, home: Path) -> None:
     document = run("--store", f"pgembed:{place}", "search", "rotate keys", "--json").json
     assert document["mode"] == "hybrid"
     assert len(document["hits"]) == 10
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["demo", "{}", "--no-console"],
+        ["demo", "{}/below", "--no-console"],
+        ["demo", "{}", "--postgres", "--no-console"],
+        ["--store", "sqlite:{}", "schema", "up"],
+        ["--store", "sqlite:{}/below/new.db", "schema", "up"],
+        ["--store", "pgembed:{}", "schema", "up"],
+        ["--store", "sqlite:{}", "add", "A text"],
+        ["migrate", "copy", "--source", "{store}", "--target", "sqlite:{}"],
+    ],
+)
+def test_no_store_is_created_under_the_name_of_a_side_file(
+    run: Command, made: Path, tmp_path: Path, side: str, command: list[str]
+) -> None:
+    copy_store(made / "demo.db", tmp_path / "kept.db")
+    store, name = f"sqlite:{tmp_path / 'kept.db'}", str(tmp_path / f"kept.db{side}")
+    for each in ("-wal", "-shm", "-journal"):
+        (tmp_path / f"kept.db{each}").unlink(missing_ok=True)
+    before = sorted(tmp_path.iterdir())
+    ran = run(*(word.replace("{}", name).replace("{store}", store) for word in command))
+    assert ran.status == 3, ran
+    assert f"would be taken by SQLite for the {side} file of kept.db; choose another name." in ran.err
+    # The source of a copy is opened, which creates its own side files.
+    own = {tmp_path / f"kept.db{each}" for each in ("-wal", "-shm")} if command[0] == "migrate" else set()
+    assert sorted({*tmp_path.iterdir()} - own) == before
+    assert run("--store", store, "list", "--limit", "1").status == 0

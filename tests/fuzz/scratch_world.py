@@ -86,10 +86,18 @@ def digest(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         status = path.lstat()
-        if name.endswith(("-wal", "-shm")) or _OWN_STATE & {*path.parts}:
+        if name.endswith(("-wal", "-shm")) or _OWN_STATE & {*path.parts} or _holds_only_state(path):
             continue
         content = ""
         if stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK):
             content = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
         files[name] = f"{status.st_mode:o} {content}"
     return files
+
+
+def _holds_only_state(path: Path) -> bool:
+    """Check whether this is a directory that was created for the program's state, as XDG's directories are."""
+    if path.is_symlink() or not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):
+        return False
+    inside = [*path.iterdir()]
+    return bool(inside) and all(each.name in _OWN_STATE or _holds_only_state(each) for each in inside)

@@ -59,6 +59,7 @@ async def _create(args: Namespace, output: Output) -> int:
         if unfilled and args.read_only:
             raise Refused(f"{folder} has no demo store yet, and --read-only prevents creating one.")
         if unfilled:
+            file_targets.refuse_side_name(store_path)
             make_private_dir(folder)
             if not marker.exists():
                 files.write(file_targets.examine_document(marker), format_time(datetime.now(UTC)))

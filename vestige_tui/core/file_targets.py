@@ -158,6 +158,23 @@ def refuse_stream(target: FileTarget) -> None:
         raise Refused(f"{target.name} is not a regular file; nothing was written to it.")
 
 
+def refuse_side_name(path: Path) -> None:
+    """Raise Refused if a store at ``path``, or a missing parent of it, would have the name of a side file of a file.
+
+    SQLite cannot read a database beside which a directory, or another database, has the name of its write-ahead log.
+    """
+    for each in (path, *path.parents):
+        if os.path.isdir(each):
+            return
+        for side in SIDES:
+            base = each.with_name(each.name.removesuffix(side)) if each.name != side else each
+            # Only the name is looked at: closing a descriptor of an open database would drop the locks of SQLite.
+            if base != each and os.path.isfile(base):
+                raise Refused(
+                    f"{each} would be taken by SQLite for the {side} file of {base.name}; choose another name."
+                )
+
+
 def refuse_irreplaceable(target: FileTarget) -> None:
     """Raise Refused for a file that is never replaced, with or without consent."""
     if target.status is not None and not is_same_file(_stat(target.path), target.status):

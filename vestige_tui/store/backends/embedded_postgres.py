@@ -38,6 +38,7 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from vestige_tui.core import errors
+from vestige_tui.core.file_targets import refuse_side_name
 from vestige_tui.core.log import suppressed
 from vestige_tui.process import exec_as
 from vestige_tui.process.file_lock import lock_holder, lock_within, try_lock
@@ -166,6 +167,7 @@ class EmbeddedServer:
     def of(cls, directory: Path, programs: Path) -> EmbeddedServer:
         """Create the folder, or check that it is ours to use."""
         directory = Path(os.path.realpath(directory.expanduser()))
+        refuse_side_name(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=0o700)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vestige_tui.core.errors import ForeignStore, ReadOnly, StoreMissing, Unavailable, Unreachable, VestigeError
 from vestige_tui.core.file_permissions import is_readable_by_others
+from vestige_tui.core.file_targets import refuse_side_name
 from vestige_tui.core.health import Connections, HealthProblem
 from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import below_home
@@ -162,6 +163,7 @@ class SqliteBackend:
     def _prepare(self) -> bool:
         """Check the file before any connection opens it for writing; return whether it was created just now."""
         created = False
+        refuse_side_name(self.path)
         if not self.path.exists():
             if not self.create or self.read_only:
                 raise StoreMissing(
