@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.support.corpus import second_handle
 from vestige_tui.core.errors import Refused
 from vestige_tui.core.memories import Filter
 from vestige_tui.tui.dialogs.modals import Ask
+from vestige_tui.tui.store_session_events import SessionState
 
 
 def replace(path: Path) -> None:
@@ -47,6 +49,19 @@ async def test_a_console_says_that_its_file_was_replaced(corpus: Path) -> None:
         await console.still()
         assert console.says("its file was replaced by another file while it was open")
     assert await asyncio.to_thread(corpus.read_bytes) == before
+
+
+async def test_a_console_says_that_its_file_was_emptied(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        await console.press("t")
+        await typed_into_dialog(console, "+in-the-log-alone")
+        await console.until("Tagged")
+        await asyncio.to_thread(os.truncate, corpus, 0)
+        await console.until("its file was truncated while it was open")
+        await console.until(lambda: console.app.session.facts.read_only)
+        assert console.app.session.state is SessionState.LIVE
+    assert not await asyncio.to_thread(corpus.read_bytes)
 
 
 async def test_tags_stay_in_the_dialog(corpus: Path) -> None:

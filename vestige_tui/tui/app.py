@@ -45,6 +45,7 @@ from vestige_tui.tui.store_session_events import (
     Reported,
     SessionEvent,
     StoreChanged,
+    StoreLost,
 )
 from vestige_tui.tui.style_sheet import CachedStylesheet
 from vestige_tui.tui.terminal_driver import TerminalDriver
@@ -212,7 +213,7 @@ class VestigeApp(App[None], inherit_bindings=False):
             case OutageBegan(error) if place is not None:
                 if place.is_mounted and not place.complains:
                     place.say_error(error)
-            case Failed(error):
+            case Failed(error) | StoreLost(error):
                 self._say_error(error)
 
     @property

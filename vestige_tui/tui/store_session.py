@@ -46,6 +46,7 @@ from vestige_tui.tui.store_session_events import (
     SessionState,
     StoreChanged,
     StoreFacts,
+    StoreLost,
 )
 
 if TYPE_CHECKING:
@@ -336,8 +337,7 @@ class StoreSession:
                         # Debounce: refreshes take at most a quarter of the time, however many changes come.
                         await asyncio.sleep(max(CALM_SECONDS, 3 * (time.perf_counter() - refreshed_at)))
                 except StoreReplaced as error:
-                    # For good: what is open is another file, to which no other program writes.
-                    self._begin_outage(error)
+                    self._lose_store(store, error)
                     return
                 except VestigeError as error:
                     # Changes during the outage are unknown, so refresh.
@@ -374,6 +374,13 @@ class StoreSession:
             log.warning("Store does not answer: %s", error)
             self._outage = error
             self._emit(OutageBegan(error))
+
+    def _lose_store(self, store: Store, error: StoreReplaced) -> None:
+        """Report that another file stands in place of the store: what is open is a file that no program writes."""
+        log.warning("Store is lost: %s", error)
+        self._outage = None
+        self._show_facts(read_only=store.read_only, state=SessionState.LIVE)
+        self._emit(StoreLost(error))
 
     def _end_outage(self) -> None:
         """Report the end of an outage; load the model if that was cut off."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.errors import StoreReplaced, VestigeError
 from vestige_tui.tui.notice import Severity
 
 
@@ -105,4 +105,11 @@ class OutageEnded:
     error: VestigeError
 
 
-SessionEvent: TypeAlias = FrameChanged | StoreChanged | Reported | Failed | OutageBegan | OutageEnded
+@dataclass(frozen=True, slots=True)
+class StoreLost:
+    """Event: another file stands in place of the open store; the session watches it no longer."""
+
+    error: StoreReplaced
+
+
+SessionEvent: TypeAlias = FrameChanged | StoreChanged | Reported | Failed | OutageBegan | OutageEnded | StoreLost

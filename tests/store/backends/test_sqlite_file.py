@@ -202,6 +202,16 @@ async def test_a_store_that_only_waits_notices(tmp_path: Path, event: Callable[[
             await store.wait_for_change(30)
 
 
+async def test_a_read_that_fails_tells_of_the_truncation(tmp_path: Path) -> None:
+    path = tmp_path / "live.db"
+    async with open_store(str(path), create=True) as store:
+        await store.insert(Draft("kept"), embed=False)
+    async with open_store(str(path)) as store:
+        emptied(path, path)
+        with pytest.raises(StoreReplaced, match=EVENTS[emptied]):
+            await store.maintenance.stats()
+
+
 async def test_another_writer_and_its_checkpoints_are_no_other_file(tmp_path: Path) -> None:
     async with live_store(tmp_path) as (store, live, _), open_store(str(live)) as other:
         for number in range(3):

@@ -44,7 +44,6 @@ from vestige_tui.store.backends.sqlite_connection import (
     prepare,
     prepare_for_writing,
 )
-from vestige_tui.store.backends.sqlite_errors import translate
 from vestige_tui.store.backends.sqlite_file import OpenedFile, page_damage, refuse_log_without_file
 from vestige_tui.store.backends.sqlite_readers import Readers
 from vestige_tui.store.backends.sqlite_search import SqliteSearch
@@ -111,7 +110,7 @@ class SqliteBackend:
         """Read without the write-ahead log and its index."""
         self._has_stale_log = False
         self.waits = Waits(lambda: self.title)
-        self.readers = Readers(self.title, self.path, self.timings, self.waits)
+        self.readers = Readers(self.file, self.timings, self.waits)
         self._search = SqliteSearch(self, self.readers)
         self._writer: SqliteWriter | None = None
         self._watch: Connection | None = None
@@ -392,4 +391,4 @@ class SqliteBackend:
         return _VACUUM_STEPS
 
     def _translate(self, error: sqlite3.Error) -> VestigeError:
-        return translate(error, self.title, self.path)
+        return self.file.error_of(error)

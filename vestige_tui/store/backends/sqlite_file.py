@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from vestige_tui.core.errors import Refused, StoreReplaced, Unavailable
+from vestige_tui.core.errors import Busy, Cancelled, Refused, StoreReplaced, Unavailable, VestigeError
 from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.text import below_home
+from vestige_tui.store.backends.sqlite_errors import translate
 from vestige_tui.store.schema.named_sql import compose
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class OpenedFile:
         if not status.st_size:
             refuse_log_without_file(self.path)
         self._identity = status.st_dev, status.st_ino
+        self._seen_bytes = status.st_size
 
     def refuse_replaced(self) -> None:
         """Raise StoreReplaced if the name no longer leads to the file that was opened."""
@@ -112,6 +114,13 @@ class OpenedFile:
         steps = f"quit, {remedy}, and open it again" if remedy else "quit and open it again"
         self.event, self.fault = event, f"{event}; {steps}"
         log.warning("The store was replaced: %s", event)
+
+    def error_of(self, error: sqlite3.Error) -> VestigeError:
+        """Return the VestigeError for an error of SQLite: StoreReplaced where the file is no longer the one opened."""
+        translated = translate(error, self.title, self.path)
+        if isinstance(translated, Busy | Cancelled) or not self.replaced():
+            return translated
+        return StoreReplaced(f"{self.title} is open read-only: {self.fault}.")
 
     async def verify(self) -> None:
         """Refuse a write into another file or into damaged pages. Raises StoreReplaced or Unavailable.

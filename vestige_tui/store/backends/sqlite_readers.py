@@ -7,18 +7,17 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from vestige_tui.core.errors import Unreachable
 from vestige_tui.store.backends.protocol import Params
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.backends.sqlite_connection import Connection, adapt_params, fetch_chunks, run_timed
-from vestige_tui.store.backends.sqlite_errors import translate
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.waits import Waits
 
 if TYPE_CHECKING:
+    from vestige_tui.store.backends.sqlite_file import OpenedFile
     from vestige_tui.store.search.vector_index import Take
 
 T = TypeVar("T")
@@ -31,9 +30,8 @@ def no_op(_: sqlite3.Connection) -> None:
 class Readers:
     """Read-only connections of a store; a cancelled read is interrupted in the database."""
 
-    def __init__(self, title: str, path: Path, timings: Timings, waits: Waits) -> None:
-        self._title = title
-        self._path = path
+    def __init__(self, file: OpenedFile, timings: Timings, waits: Waits) -> None:
+        self._file = file
         self._waits = waits
         self._timings = timings
         # Last in, first out: the reader used last has its pages cached. None ends a wait for a reader: there is none.
@@ -80,7 +78,7 @@ class Readers:
         reader = await free.get()
         if reader is None:
             free.put_nowait(None)  # for the next that waits
-            raise Unreachable(f"{self._title} is not open.")
+            raise Unreachable(f"{self._file.title} is not open.")
         try:
             result = await reader.run(work)
         except asyncio.CancelledError:
@@ -92,7 +90,7 @@ class Readers:
         except BaseException as error:
             free.put_nowait(reader)
             if isinstance(error, sqlite3.Error):
-                raise translate(error, self._title, self._path) from error
+                raise self._file.error_of(error) from error
             raise
         free.put_nowait(reader)
         return result

@@ -26,7 +26,7 @@ from vestige_tui.store.backends.sqlite_connection import (
     run_timed,
     statements,
 )
-from vestige_tui.store.backends.sqlite_errors import is_busy, is_full, translate
+from vestige_tui.store.backends.sqlite_errors import is_busy, is_full
 from vestige_tui.store.backends.sqlite_file import OpenedFile
 from vestige_tui.store.schema.named_sql import Slots, compose
 from vestige_tui.store.waits import Waits, long_work
@@ -100,7 +100,7 @@ class SqliteTransaction:
             with self._waits.of(error=None):
                 return await self._connection.run(partial(run_timed, self._timings, name, work))
         except sqlite3.Error as error:
-            raise translate(error, self._file.title, self._file.path) from error
+            raise self._file.error_of(error) from error
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
         return await self.run(name, partial(fetch_rows, compose("sqlite", name, slots), adapt_params(params)))
@@ -120,7 +120,7 @@ class SqliteTransaction:
             for statement in statements(sql):
                 await self._connection.execute(statement)
         except sqlite3.Error as error:
-            raise translate(error, self._file.title, self._file.path) from error
+            raise self._file.error_of(error) from error
 
 
 class SqliteWriter:
@@ -172,7 +172,7 @@ class SqliteWriter:
                 self._queue.remove(queued)
         outcome = queued.outcome
         if isinstance(outcome, sqlite3.Error):
-            raise translate(outcome, self._file.title, self._file.path) from outcome
+            raise self._file.error_of(outcome) from outcome
         if isinstance(outcome, Exception):
             raise outcome
         assert outcome is not None
@@ -225,7 +225,7 @@ class SqliteWriter:
             await asyncio.wait({task})
             raise
         except sqlite3.Error as error:
-            raise translate(error, self._file.title, self._file.path) from error
+            raise self._file.error_of(error) from error
 
     async def maintain(self, name: str) -> None:
         """Run a statement that cannot be part of a transaction; cancelling it interrupts it."""
