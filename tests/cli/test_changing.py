@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import SENTENCES, Command, run_process, sample_id
+from tests.support.command_line import SENTENCES, Answer, Command, run_process, sample_id
+from tests.support.editor_scripts import sets, types, writes
+from vestige_tui.core.memory_template import TEXT_LINE
 
 
 def content(run: Command, store: str, memory_id: str) -> str:
@@ -69,7 +72,9 @@ def editor(folder: Path, script: str) -> str:
 
 def test_edit_in_an_editor(run: Command, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setenv("EDITOR", editor(tmp_path, 'stat -c %a "$1" > mode; echo noise; echo "From the editor." > "$1"'))
+    monkeypatch.setenv(
+        "EDITOR", editor(tmp_path, 'stat -c %a "$1" > mode; echo noise; ' + writes('echo "From the editor."'))
+    )
     monkeypatch.chdir(tmp_path)
     assert run("--store", sample, "edit", sample_id(2)).status == 0
     assert (tmp_path / "mode").read_text() == "600\n"
@@ -83,21 +88,57 @@ def test_edit_in_an_editor(run: Command, sample: str, tmp_path: Path, monkeypatc
     assert "status 3" in failed.err
 
 
+def test_the_fields_are_edited_above_the_text(
+    run: Command, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDITOR", editor(tmp_path, f"{sets('tag', 'two words', 'a, b')}; {sets('type', 'note')}"))
+    assert run("--store", sample, "edit", sample_id(2)).out.startswith("Edited ")
+    memory = run("--store", sample, "show", sample_id(2), "--json").json["memory"]
+    assert (memory["node_type"], memory["tags"], memory["content"]) == ("note", ["two words", "a, b"], SENTENCES[2])
+    assert (memory["domains"], memory["codebase"]) == (["infra"], None)
+    # Nothing is lost of a file that cannot be read.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("EDITOR", editor(tmp_path, f'{types("Typed.")}; echo >> "$1"; sed -i "1iowner: me" "$1"'))
+    refused = run("--store", sample, "edit", sample_id(2), "--json")
+    assert (refused.status, refused.json["error"]["code"]) == (2, "usage")
+    assert "Line 1: 'owner: me' is none of the fields" in refused.json["error"]["message"]
+    kept = Path(refused.json["error"]["message"].split(" is kept in ")[1].rstrip("."))
+    assert kept.read_text().endswith(f"{TEXT_LINE}\nTyped.\n")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert content(run, sample, sample_id(2)) == SENTENCES[2]
+
+
+def test_a_file_that_cannot_be_read_is_edited_again_at_a_terminal(
+    run: Command, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    script = f'if [ -e "$0.once" ]; then sed -i 1d "$1"; else touch "$0.once"; {types("Typed.")}; sed -i "1ix" "$1"; fi'
+    for answers, status in (("\n", 0), ("n\n", 2)):
+        (tmp_path / "editor.sh.once").unlink(missing_ok=True)
+        monkeypatch.setenv("EDITOR", editor(tmp_path, script))
+        answer(answers)
+        ran = run("--store", sample, "edit", sample_id(2))
+        assert ran.status == status, ran.err
+        assert "Line 1: 'x' is none of the fields" in ran.err
+        assert ("Your text is kept in" in " ".join(ran.err.split())) == (status == 2)
+        assert (content(run, sample, sample_id(2)) == "Typed.") == (status == 0)
+        run("--store", sample, "edit", sample_id(2), "--content", "Other.")
+
+
 def test_a_conflict_keeps_what_was_written(
     run: Command, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     drafts = tmp_path / "drafts"
     drafts.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(drafts))
     other = f"{sys.executable} -m vestige_tui --store {sample} edit {sample_id(2)} --content 'Quicker.' >/dev/null"
-    monkeypatch.setenv("EDITOR", editor(tmp_path, f'{other}\necho "Slower." > "$1"'))
+    monkeypatch.setenv("EDITOR", editor(tmp_path, f"{other}\n{writes('echo Slower.')}"))
     ran = run("--store", sample, "edit", sample_id(2), "--json")
     assert ran.status == 1
     assert ran.json["error"]["code"] == "conflict"
     kept = Path(ran.json["error"]["message"].split(" is kept in ")[1].rstrip("."))
-    assert kept.read_text() == "Slower.\n"
+    assert kept.read_text().endswith(f"{TEXT_LINE}\nSlower.\n")
     assert (kept.parent.parent, stat.S_IMODE(kept.stat().st_mode)) == (drafts, 0o600)
     assert content(run, sample, sample_id(2)) == "Quicker."
 
@@ -108,7 +149,7 @@ def test_nothing_is_left_of_a_draft_that_was_saved(
     drafts = tmp_path / "drafts"
     drafts.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(drafts))
-    monkeypatch.setenv("EDITOR", editor(tmp_path, 'cp "$1" "$1~"; echo "Saved." > "$1"'))
+    monkeypatch.setenv("EDITOR", editor(tmp_path, 'cp "$1" "$1~"; ' + types("Saved.")))
     assert run("--store", sample, "edit", sample_id(2)).status == 0
     assert list(drafts.glob("vestige-*")) == []
 

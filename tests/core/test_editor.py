@@ -76,8 +76,10 @@ def test_a_command_is_read_as_a_shell_or_a_person_reads_it(
     [
         ("old", 'printf "\\357\\273\\277new" > "$1"', "new"),
         ("\ufeffold", 'printf "\\357\\273\\277new" > "$1"', "\ufeffnew"),
-        ("old", 'printf "new\\n" > "$1"', "new"),
-        ("old", 'printf "new\\n\\n" > "$1"', "new\n"),
+        ("old", 'printf "new\\n" > "$1"', "new\n"),
+        ("old", 'printf "old\\n" > "$1"', "old"),
+        ("old\r", 'printf "old\\r\\n" > "$1"', "old\r"),
+        ("old\r", "true", "old\r"),
         ("old\n", 'printf "new\\n" > "$1"', "new\n"),
         ("old", 'printf "\\357\\273\\277old\\r\\n" > "$1"', "old"),
         ("old", 'printf new > "$1.tmp"; mv "$1.tmp" "$1"', "new"),

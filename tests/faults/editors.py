@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.faults.lab import Lab, answer, console_env, refusal, sentence_on, wait_while
 from tests.faults.registry import Attempt, FaultResult, fault, summarize
 from tests.faults.rows import against_acknowledged, texts
+from tests.support.editor_scripts import types
 from tests.support.terminal import Terminal, console
 
 KEPT = "the text before"
@@ -81,7 +82,7 @@ def failing_editor(lab: Lab) -> FaultResult:
 def _return_at_once(lab: Lab, url: str) -> Attempt:
     """Edit by a program that leaves its window open: the console waits for the text that comes later."""
     folder = lab.path("window")
-    later = 'for each in 1 2 3 4 5; do sleep 1; done; printf "typed later" > "$1"; touch "$0.done"'
+    later = f'for each in 1 2 3 4 5; do sleep 1; done; {types("typed later")}; touch "$0.done"'
     script = f"(exec </dev/null >/dev/null 2>&1; {later}) & exit 0"
     with Terminal(console(url), env=_env(folder, script)) as terminal:
         _go_to_list(terminal)
@@ -133,7 +134,7 @@ def _lose_terminal(lab: Lab, url: str, how: signal.Signals | None) -> Attempt:
 def _stop_in_editor(lab: Lab, url: str) -> Attempt:
     """Stop the console and its editor as one job of a shell, and go on with both."""
     folder = lab.path("stopped")
-    script = 'echo editing; read line; printf "typed after a stop" > "$1"'
+    script = f"echo editing; read line; {types('typed after a stop')}"
     env = {**_env(folder, script), "PS1": "shell> "}
     with Terminal(["/bin/bash", "--norc", "-i"], env=env) as terminal:
         terminal.until("shell>")

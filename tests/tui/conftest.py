@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from tests.support.corpus import fill_corpus
+from vestige_tui.tui.app import VestigeApp
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +63,21 @@ def empty_store(tmp_path: Path) -> Path:
     path = tmp_path / "empty.db"
     asyncio.run(make())
     return path
+
+
+@pytest.fixture
+def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets $EDITOR to a script that gets the file as ``$1``; the terminal is not ours to suspend in a test."""
+
+    def use(body: str) -> None:
+        script = tmp_path / "editor"
+        script.write_text(f"#!/bin/sh\n{body}\n")
+        script.chmod(0o700)
+        monkeypatch.setenv("EDITOR", str(script))
+
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setattr(VestigeApp, "suspend", lambda self: nullcontext())
+    drafts = tmp_path / "drafts"
+    drafts.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(drafts))
+    return use

@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import math
-import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
 from typing import Any
 
 from vestige_tui.cli.change_lines import is_answered, named, print_change, print_sentence, print_undo
+from vestige_tui.cli.editor import edit_in_editor
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import ID_HELP, Commands, entry_number
-from vestige_tui.core.editor import EditedText
-from vestige_tui.core.errors import Refused, Usage, VestigeError
-from vestige_tui.core.memories import Change, DeletePreview, Draft, Patch
+from vestige_tui.core.errors import Refused, Usage
+from vestige_tui.core.memories import Change, DeletePreview, Patch
+from vestige_tui.core.memory_template import MemoryForm
 from vestige_tui.core.storable import check_draft
 from vestige_tui.core.text import grouped, quoted
 from vestige_tui.presenters.changes import tags_value
 from vestige_tui.presenters.job_progress import quantity
 
 MAX_UNCONFIRMED_MEMORIES = 100
-STDERR_FD = 2
-"""File descriptor of stderr."""
-WATCH_SECONDS = 0.5
 _MAX_LISTED_MEMORIES = 5
 _VISIBILITIES = ("private", "group", "public")
 
 
 def add_commands(commands: Commands) -> None:
-    add = commands.add("add", _add, "add a memory")
+    add = commands.add("add", _add, "add a memory; without a text, write it in $EDITOR")
     add.add_argument("text", metavar="TEXT", nargs="?", help="text of the memory; - reads stdin")
     add.add_argument("--type", metavar="TYPE", default="fact", help="default: fact")
     add.add_argument("--tag", metavar="TAG", action="append", default=[], help="repeat for several")
     add.add_argument("--domain", metavar="NAME", action="append", default=[], help="repeat for several")
     add.add_argument("--codebase", metavar="NAME", help="name of the code base it belongs to")
-    edit = commands.add("edit", _edit, "edit a memory; without options, open its text in $EDITOR")
+    edit = commands.add("edit", _edit, "edit a memory; without options, open its fields and its text in $EDITOR")
     edit.add_argument("id", metavar="ID", help=ID_HELP)
     edit.add_argument("--content", metavar="TEXT", help="new text; - reads stdin")
     edit.add_argument("--type", metavar="TYPE", help="new type")
@@ -60,23 +54,32 @@ def add_commands(commands: Commands) -> None:
 
 async def _add(args: Namespace, output: Output) -> int:
     if args.text is not None or not sys.stdin.isatty():
-        return await _insert(args, output, _text_or_stdin("-" if args.text is None else args.text))
-    edited = EditedText("")
-    await _edit_text(edited, output)
-    with _kept_on_error(edited):
-        return await _insert(args, output, edited.text)
+        return await _insert(args, output, _form(args, _text_or_stdin("-" if args.text is None else args.text)))
+    statuses: list[int] = []
 
+    async def save(form: MemoryForm) -> Change:
+        statuses.append(await _insert(args, output, form))
+        return Change(())
 
-async def _insert(args: Namespace, output: Output, content: str) -> int:
-    if not content.strip():
+    if await edit_in_editor(_form(args, ""), output, save) is None:
         raise Usage("The text is empty; a memory needs one.")
-    draft = Draft(
-        content=content,
-        node_type=args.type,
-        tags=tuple(dict.fromkeys(args.tag)),
-        domains=tuple(dict.fromkeys(args.domain)),
-        codebase=args.codebase,
+    return statuses[-1]
+
+
+def _form(args: Namespace, content: str) -> MemoryForm:
+    return MemoryForm(
+        content,
+        args.type,
+        tuple(dict.fromkeys(args.domain)),
+        args.codebase or "",
+        tuple(dict.fromkeys(args.tag)),
     )
+
+
+async def _insert(args: Namespace, output: Output, form: MemoryForm) -> int:
+    if not form.content.strip():
+        raise Usage("The text is empty; a memory needs one.")
+    draft = form.draft()
     check_draft(draft)  # before a new store is created for it
     async with chosen_store(args, create=True) as store:
         return await print_change(output, store, await store.insert(draft), "Added")
@@ -100,14 +103,12 @@ async def _edit(args: Namespace, output: Output) -> int:
         store.refuse_read_only()
         memory = await store.get(await store.memories.resolve(args.id))
         if all(option is None for option in options):
-            edited = EditedText(memory.content)
-            if not await _edit_text(edited, output):
-                edited.discard()
-                return await print_change(output, store, Change(()), "Edited")
-            with _kept_on_error(edited):
-                if not edited.text.strip():
-                    raise Usage("The new text is empty; nothing was changed.")
-                change = await store.update(memory.id, Patch(content=edited.text), expected=memory.updated_at)
+            before = MemoryForm.of(memory)
+
+            async def save(form: MemoryForm) -> Change:
+                return await store.update(memory.id, form.patch(before), expected=memory.updated_at)
+
+            change = await edit_in_editor(before, output, save) or Change(())
         else:
             replacement = None if args.content is None else _text_or_stdin(args.content)
             if replacement is not None and not replacement.strip():
@@ -153,61 +154,6 @@ def _finite_float(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(text)
     return value
-
-
-async def _edit_text(edited: EditedText, output: Output) -> bool:
-    """Open a text in the user's editor; return whether it has changed. Raises Refused."""
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    if not on_terminal and not (os.environ.get("VISUAL") or os.environ.get("EDITOR")):
-        edited.discard()
-        raise Refused("An editor needs a terminal; pass the text with --content.")
-    try:
-        # A redirected stdout is reserved for the answer.
-        changed = await edited.edit(stdout=None if sys.stdout.isatty() else STDERR_FD)
-        if edited.returned_at_once and on_terminal:
-            output.note(
-                f"The editor {edited.editor} exited at once without a change. If it opened a window, save the text"
-                " there; enter stops waiting."
-            )
-            changed = await _changed_until_enter(edited)
-    except asyncio.CancelledError:
-        if edited.changed:
-            output.note(edited.kept, fold=False)
-        else:
-            edited.discard()
-        raise
-    return changed
-
-
-async def _changed_until_enter(edited: EditedText) -> bool:
-    """Wait until the file has another text, in two polls the same, or the user presses enter."""
-    loop, pressed = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(sys.stdin.fileno(), pressed.set)
-    try:
-        while not pressed.is_set():
-            text = edited.text
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(pressed.wait(), WATCH_SECONDS)
-            edited.read()
-            if edited.changed and edited.text == text:
-                return True
-    finally:
-        loop.remove_reader(sys.stdin.fileno())
-    sys.stdin.readline()
-    return edited.changed
-
-
-@contextlib.contextmanager
-def _kept_on_error(edited: EditedText) -> Iterator[None]:
-    """Discard an edited text that is saved; keep it, and name its file, if saving fails."""
-    try:
-        yield
-    except VestigeError as error:
-        if edited.text.strip() and edited.changed:
-            raise type(error)(f"{error.message} {edited.kept}") from error
-        edited.discard()
-        raise
-    edited.discard()
 
 
 async def _tag(args: Namespace, output: Output) -> int:

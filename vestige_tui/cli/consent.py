@@ -24,9 +24,13 @@ def refuse_unasked(args: Namespace, effect: str) -> None:
 
 async def confirmed(args: Namespace, question: str) -> bool:
     """Ask a yes/no question, or return True with --yes. Can be cancelled while it waits for the answer."""
-    if args.yes:
-        return True
-    sys.stderr.write(encodable(f"{plain(question)} [y/N] ", encoding_of(sys.stderr)))
+    return True if args.yes else await ask(question)
+
+
+async def ask(question: str, *, default: bool = False) -> bool:
+    """Ask a yes/no question at the terminal; ``default`` is the answer of an empty line."""
+    choice = "Y/n" if default else "y/N"
+    sys.stderr.write(encodable(f"{plain(question)} [{choice}] ", encoding_of(sys.stderr)))
     sys.stderr.flush()
     # A terminal delivers whole lines, so that readline does not block once stdin is readable.
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
@@ -35,4 +39,6 @@ async def confirmed(args: Namespace, question: str) -> bool:
         await readable.wait()
     finally:
         loop.remove_reader(sys.stdin.fileno())
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    # The end of the input is no consent.
+    line = sys.stdin.readline()
+    return line.strip().lower() in ("y", "yes", *([""] if default and line else []))

@@ -1,4 +1,7 @@
-"""The user's editor and the private file that it edits, which is kept if its text cannot be saved."""
+"""The user's editor and the private file that it edits, which is kept if its text cannot be saved.
+
+`memory_template.py` describes the content of the file.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import re
 import shlex
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -59,7 +63,7 @@ def _split(words: str, setting: str) -> list[str]:
 class EditedText:
     """Text being edited, in a file that only its owner can read.
 
-    ``text`` is the content after ``edit``; call ``discard`` once it is saved in the store.
+    ``text`` is the content after ``edit``, which may be called again; call ``discard`` once it is saved in the store.
     """
 
     def __init__(self, text: str, name: str = "memory") -> None:
@@ -99,8 +103,10 @@ class EditedText:
                 start = time.monotonic()
                 status = await _run([*command, str(self.path)], stdout)
         except OSError as error:
-            self.discard()
-            raise Refused(f"The editor {self.editor} cannot be started: {error.strerror}. Set $EDITOR.") from error
+            fate = f" {self.kept}" if self._discard_unchanged() else ""
+            raise Refused(
+                f"The editor {self.editor} cannot be started: {error.strerror}. Set $EDITOR.{fate}"
+            ) from error
         except BaseException:
             self._discard_unchanged()
             raise
@@ -116,6 +122,8 @@ class EditedText:
         """Read the file into ``text``. Raises Refused if it is gone, or not UTF-8 and therefore kept."""
         try:
             data = self.path.read_bytes()
+            # An editor that replaces the file gives the new one the rights of its own.
+            self.path.chmod(stat.S_IRUSR | stat.S_IWUSR)
         except OSError as error:
             if not self.path.exists():
                 self.discard()
@@ -124,12 +132,11 @@ class EditedText:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             raise Refused(f"The edited text is not UTF-8; nothing was saved. {self.kept}") from None
-        # Editors add a byte order mark and end a file with a newline, which the memory did not have.
+        # Editors add a byte order mark, and end with a line break a file that has none.
         if not self.before.startswith(_BOM):
             text = text.removeprefix(_BOM)
-        if not self.before.endswith("\n"):
-            text = text.removesuffix("\n").removesuffix("\r")
-        self.text = text
+        added = (f"{self.before}\n", f"{self.before}\r\n")
+        self.text = self.before if text in added and not self.before.endswith("\n") else text
 
     def _discard_unchanged(self) -> bool:
         """Delete the file unless it holds another text; return whether it is kept."""

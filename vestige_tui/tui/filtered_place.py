@@ -15,6 +15,7 @@ from textual.markup import escape
 
 from vestige_tui.core.filter_syntax import BadChip, Chip
 from vestige_tui.core.memories import Filter
+from vestige_tui.core.memory_template import MemoryForm
 from vestige_tui.core.text import cut, grouped, plain
 from vestige_tui.tui.commands.lists import PickFilters
 from vestige_tui.tui.commands.places import GoToBrowse, GoToReview, GoToSearch
@@ -117,3 +118,16 @@ class FilteredPlace(Place):
     async def _use(self, saved: SavedFilters, name: str) -> bool:
         self.set_filters(saved.chips(name))
         return True
+
+
+def form_of_filters(chips: Sequence[Chip]) -> MemoryForm:
+    """Return the fields of a new memory that passes these filters, as far as they name values."""
+    values: dict[str, list[str]] = {}
+    for chip in chips:
+        values.setdefault(chip.field, []).append(chip.value)
+    return MemoryForm(
+        node_type=values.get("type", ["fact"])[0],
+        domains=tuple(dict.fromkeys(values.get("domain", ()))),
+        codebase=values.get("codebase", [""])[0],
+        tags=tuple(dict.fromkeys(values.get("tag", ()))),
+    )

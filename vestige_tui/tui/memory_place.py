@@ -6,31 +6,28 @@ Inheritance: Place (place.py) → FilteredPlace (filtered_place.py) → MemoryPl
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from textual.app import SuspendNotSupported
-
-from vestige_tui.core.editor import EditedText
-from vestige_tui.core.errors import NotFound, ReadOnly, Refused, Usage, VestigeError
+from vestige_tui.core.errors import NotFound, ReadOnly, Usage, VestigeError
 from vestige_tui.core.links import Edge
-from vestige_tui.core.memories import Draft, Memory, Patch
+from vestige_tui.core.memories import Memory
+from vestige_tui.core.memory_template import MemoryForm
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, safe, short_id
 from vestige_tui.presenters.changes import change_sentence, subject, tags_value, title, undo_sentence
 from vestige_tui.tui.commands.search import ToggleSuperseded
 from vestige_tui.tui.dialogs.asking import ask_and_use
-from vestige_tui.tui.dialogs.editor import EditorWait
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Pick
-from vestige_tui.tui.filtered_place import FilteredPlace
+from vestige_tui.tui.filtered_place import FilteredPlace, form_of_filters
+from vestige_tui.tui.memory_editor import edit_in_editor
 from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from vestige_tui.core.memories import Change, DeletePreview
     from vestige_tui.core.search import Answer
@@ -153,12 +150,16 @@ class MemoryPlace(FilteredPlace):
         store = self._writable()
         if store is None:
             return
-        edited = EditedText("", "new-memory")
-        if not await self._edit_text(edited):
+        edited = await edit_in_editor(self, self.new_memory(), "new-memory", lambda form: store.insert(form.draft()))
+        if edited is None:
             self.say("Nothing was added.", severity="quiet")
             return
-        change = await self._save_edited(edited, store.insert(Draft(edited.text)))
-        self.changed(change, change_sentence("add", title(edited.text)))
+        form, change = edited
+        self.changed(change, change_sentence("add", title(form.content)))
+
+    def new_memory(self) -> MemoryForm:
+        """Return the fields that a new memory begins with: those that the filters ask for."""
+        return form_of_filters(self.bar.chips)
 
     @work(group="write", exit_on_error=False)
     async def action_edit_memory(self) -> None:
@@ -170,46 +171,18 @@ class MemoryPlace(FilteredPlace):
         )
         if current is None:
             return
-        edited = EditedText(current.content, short_id(plain(memory.id)))
-        if not await self._edit_text(edited):
-            self.say("Nothing was changed.", severity="quiet")
+        before = MemoryForm.of(current)
+
+        async def save(form: MemoryForm) -> Change:
+            self.will_change([current])
+            return await store.update(current.id, form.patch(before), expected=current.updated_at)
+
+        edited = await edit_in_editor(self, before, short_id(plain(memory.id)), save)
+        if edited is None:
+            self.say("No change.", severity="quiet")
             return
-        patch = Patch(content=edited.text)
-        self.will_change([memory])
-        change = await self._save_edited(edited, store.update(memory.id, patch, expected=current.updated_at))
-        self.changed(change, change_sentence("edit", title(edited.text)))
-
-    async def _edit_text(self, edited: EditedText) -> bool:
-        """Let the user edit a text; return whether there is another text to save, and discard the file if not."""
-        try:
-            taken = await edited.edit(self.app.suspend)
-            if edited.returned_at_once:
-                taken = await self.app.push_screen_wait(EditorWait(edited))
-        except SuspendNotSupported:
-            raise Refused("This kind of terminal cannot open an editor.") from None
-        except asyncio.CancelledError:
-            if edited.changed:
-                self.console.last_words.append(edited.kept)
-            else:
-                edited.discard()
-            raise
-        if not taken and edited.changed:
-            raise Refused(f"Nothing was saved. {edited.kept}")
-        if not taken or not edited.text.strip():
-            edited.discard()
-            return False
-        return True
-
-    async def _save_edited(self, edited: EditedText, write: Coroutine[object, object, Change]) -> Change:
-        """Await the write, and delete the edited file only after it has succeeded: no typed text is lost."""
-        try:
-            change = await write
-        except VestigeError as error:
-            raise type(error)(f"{error.message} {edited.kept}") from error
-        except Exception as error:
-            raise VestigeError(f"The text could not be saved; it is kept in {edited.path}.") from error
-        edited.discard()
-        return change
+        form, change = edited
+        self.changed(change, change_sentence("edit", title(form.content)))
 
     @work(group="write", exit_on_error=False)
     async def action_tag_memory(self) -> None:

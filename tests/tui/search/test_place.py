@@ -13,8 +13,10 @@ import pytest
 
 from tests.support.console import Console, open_console
 from tests.support.corpus import MEMORIES, second_handle
+from tests.support.editor_scripts import drafts_left, types, writes
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.memories import Draft, Filter
+from vestige_tui.core.memory_template import TEXT_LINE
 from vestige_tui.core.search import Answer, SearchQuery
 from vestige_tui.presenters.explanation import MODE_NAMES
 from vestige_tui.tui.commands.catalogue import IN_PLACE, catalogue
@@ -349,37 +351,11 @@ async def test_a_read_only_store_refuses_every_write_in_one_sentence(corpus: Pat
         assert await console.store.memories.count(Filter(superseded=True)) == before
 
 
-@pytest.fixture
-def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Sets $EDITOR to a script that gets the file as ``$1``; the terminal is not ours to suspend in a test."""
-    from contextlib import nullcontext
-
-    from vestige_tui.tui.app import VestigeApp
-
-    def use(body: str) -> None:
-        script = tmp_path / "editor"
-        script.write_text(f"#!/bin/sh\n{body}\n")
-        script.chmod(0o700)
-        monkeypatch.setenv("EDITOR", str(script))
-
-    monkeypatch.delenv("VISUAL", raising=False)
-    monkeypatch.setattr(VestigeApp, "suspend", lambda self: nullcontext())
-    drafts = tmp_path / "drafts"
-    drafts.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(drafts))
-    return use
-
-
-def drafts_left(tmp_path: Path) -> list[Path]:
-    """The texts that are still lying there."""
-    return sorted((tmp_path / "drafts").glob("vestige-*/*"))
-
-
 async def test_add_and_edit_go_through_the_editor_and_one_key_takes_them_back(
     corpus: Path, tmp_path: Path, editor: Callable[[str], None]
 ) -> None:
     async with open_console(corpus) as console:
-        editor('stat -c %a "$1" > "$0.mode"; printf "A note about the lighthouse\\n" > "$1"')
+        editor('stat -c %a "$1" > "$0.mode"; ' + writes('printf "A note about the lighthouse\\n"'))
         await console.press("down", "a")
         await console.until('Added "A note about the lighthouse"')
         assert (tmp_path / "editor.mode").read_text().strip() == "600"
@@ -400,10 +376,7 @@ async def test_add_and_edit_go_through_the_editor_and_one_key_takes_them_back(
         await console.press("e")
         await console.until("The editor closed at once")
         await console.press("escape")
-        await console.until("Nothing was changed.")
-        editor(': > "$1"')
-        await console.press("e")
-        await console.until("Nothing was changed.")
+        await console.until("No change.")
     assert drafts_left(tmp_path) == []
 
 
@@ -419,13 +392,12 @@ async def test_text_is_kept_where_it_could_not_be_saved(
         editor(
             f"{__import__('sys').executable} -c \"import sqlite3; c = sqlite3.connect('{corpus}'); "
             "c.execute('UPDATE knowledge_nodes SET updated_at = ? WHERE id = ?',"
-            f" ('2027-01-01T00:00:00.000000+00:00', '{here}')); c.commit(); c.close()\"\n"
-            'printf "what I typed" > "$1"'
+            f" ('2027-01-01T00:00:00.000000+00:00', '{here}')); c.commit(); c.close()\"\n" + types("what I typed")
         )
         await console.press("e")
         await console.until("Your text is kept in")
         [left] = drafts_left(tmp_path)
-        assert left.read_text() == "what I typed"
+        assert left.read_text().endswith(f"{TEXT_LINE}\nwhat I typed")
         assert left.stat().st_mode & 0o777 == 0o600
         assert "what I typed" not in (await console.store.get(here)).content
 
@@ -486,9 +458,10 @@ async def test_an_editor_that_does_not_wait_is_waited_for(
         ):
             await console.press("e")
             await console.until("The text is unchanged.")
-            [draft] = [path for path in drafts_left(tmp_path) if path.read_text() != "saved in a window"]
-            draft.write_text("saved in a window")
-            await console.until("The text has changed: 17 characters.")
+            [draft] = [path for path in drafts_left(tmp_path) if not path.read_text().endswith("saved in a window")]
+            block = draft.read_text().partition(TEXT_LINE)[0]
+            draft.write_text(f"{block}{TEXT_LINE}\nsaved in a window")
+            await console.until("The text is changed.")
             await console.press(answer)
             await console.until(sentence)
             assert ((await console.store.get(here)).content == text) is (text is not None)
@@ -499,7 +472,7 @@ async def test_ctrl_c_in_the_editor_is_the_editors(corpus: Path, tmp_path: Path,
     async with open_console(corpus) as console:
         await console.press("down")
         # The terminal sends it to everybody in front: to us as well.
-        editor('kill -INT $PPID; sleep 0.05; printf "still here" > "$1"')
+        editor("kill -INT $PPID; sleep 0.05; " + types("still here"))
         await console.press("e")
         await console.until('Edited "')
         assert console.app.is_running
@@ -509,7 +482,7 @@ async def test_a_huge_text_goes_through_whole(corpus: Path, editor: Callable[[st
     async with open_console(corpus, (80, 24)) as console:
         await console.press("down")
         here = under_the_cursor(console)
-        editor('yes "a line of forty characters, more or less" | head -c 2000000 > "$1"')
+        editor(writes('yes "a line of forty characters, more or less" | head -c 2000000'))
         await console.press("e")
         await console.until('Edited "')
         assert len((await console.store.get(here)).content) >= 1_999_999

@@ -20,13 +20,13 @@ class CopyId(Command):
 class AddMemory(Command):
     id, key, label, action = "memory.add", "a", "add", "add_memory"
     group = "Memory"
-    help = "Write a new memory in your editor."
+    help = "Write a new memory in your editor, with its type, domain, codebase and tags."
 
 
 class EditMemory(Command):
     id, key, label, action = "memory.edit", "e", "edit", "edit_memory"
     group, footer = "Memory", True
-    help = "Edit the memory's text in your editor."
+    help = "Edit the memory in your editor: its fields and its text."
 
 
 class TagMemory(Command):

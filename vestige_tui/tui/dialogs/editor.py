@@ -1,4 +1,4 @@
-"""Dialog for an editor that ended at once: it watches the file until the user takes the text."""
+"""Dialogs after an editor: one for an editor that ended at once, one for a text that could not be saved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from vestige_tui.core.editor import EditedText
 from vestige_tui.core.errors import Refused
-from vestige_tui.core.text import grouped, plain
+from vestige_tui.core.text import plain, redact
 from vestige_tui.tui.dialogs.modals import Dialog
 
 WATCH_SECONDS = 0.5
@@ -40,8 +40,7 @@ class EditorWait(Dialog[bool]):
         except Refused as error:
             self._show(error.message)
             return
-        size = grouped(len(self._edited.text))
-        self._show(f"The text has changed: {size} characters." if self._edited.changed else "The text is unchanged.")
+        self._show(f"The text is {'changed' if self._edited.changed else 'unchanged'}.")
 
     def _show(self, sentence: str) -> None:
         self.query_one("#sheet-state", Static).update(Content(plain(sentence)))
@@ -49,6 +48,25 @@ class EditorWait(Dialog[bool]):
     def action_take(self) -> None:
         self._watch()
         self.dismiss(self._edited.changed)
+
+    def action_leave(self) -> None:
+        self.dismiss(False)
+
+
+class EditAgain(Dialog[bool]):
+    """Question after a text that could not be saved: edit it again, or close and keep the file."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,e", "again", "again", show=False)]
+
+    def __init__(self, fault: str) -> None:
+        super().__init__("The memory was not saved", (("enter", "edit again"), ("esc", "close and keep the file")))
+        self._fault = fault
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(Content(redact(plain(self._fault))), id="sheet-notes", markup=False)
+
+    def action_again(self) -> None:
+        self.dismiss(True)
 
     def action_leave(self) -> None:
         self.dismiss(False)
