@@ -77,6 +77,14 @@ def sample(sample_file: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
+def demo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample store of ``demo``, to be copied."""
+    folder = tmp_path_factory.mktemp("demo") / "new"
+    assert main(["demo", str(folder), "--no-console"]) == 0
+    return folder / "demo.db"
+
+
+@pytest.fixture(scope="session")
 def hostile_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     async def fill(url: str) -> None:
         async with open_store(url, create=True) as store:

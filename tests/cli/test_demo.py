@@ -12,12 +12,9 @@ from vestige_tui.core.file_targets import SIDES
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from vestige_tui.__main__ import main
-
-    folder = tmp_path_factory.mktemp("demo") / "new"
-    assert main(["demo", str(folder), "--no-console"]) == 0
-    return folder
+def made(demo_file: Path) -> Path:
+    """The folder of a demo."""
+    return demo_file.parent
 
 
 def test_everything_of_the_corpus_is_there(run: Command, made: Path) -> None:

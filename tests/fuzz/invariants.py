@@ -25,7 +25,8 @@ STATUS_OF_CODE = {
 WRITING_COMMANDS = frozenset(
     {
         "add", "edit", "tag", "delete", "undo", "review", "supersede", "unsupersede", "link", "unlink", "import",
-        "schema up", "schema down", "vacuum", "migrate", "registry fill", "registry rollback", "jobs retry",
+        "schema up", "schema down", "vacuum", "migrate copy", "migrate verify",
+        "migrate reembed", "registry fill", "registry rollback", "jobs retry",
     }
 )  # fmt: skip
 """Commands that may change the rows of a store. A new one that does so is named here, deliberately."""

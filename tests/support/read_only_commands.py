@@ -46,7 +46,9 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "schema upgrade-server": ((), REFUSED),
     "stats": ((), READ),
     "vacuum": ((), REFUSED),
-    "migrate": (("copy", "--source", "{store}", "--target", "{target}"), REFUSED),
+    "migrate copy": (("--source", "{store}", "--target", "{target}"), REFUSED),
+    "migrate verify": (("--source", "{store}", "--target", "{target}", "--repair", "--yes"), REFUSED),
+    "migrate reembed": (("--model", MODEL, "--yes"), REFUSED),
     "registry show": ((), READ),
     "registry models": ((), READ),
     "registry fill": ((), REFUSED),
@@ -63,10 +65,14 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "config show": ((), READ),
     "config path": ((), READ),
     "config init": ((), READ),
+    "themes list": ((), READ),
+    "keys list": ((), READ),
+    "completion": (("bash",), READ),
 }
 """Arguments of each command that would write where it can, and the exit status with --read-only."""
 FINISHED = "5f0c1f7e-2222-4000-8000-000000000002"
 VARIANTS: tuple[tuple[tuple[str, ...], int], ...] = (
+    (("migrate", "--source", "{store}", "--target", "{target}"), REFUSED),
     (("migrate", "copy", "--source", "{store}", "--target", "{new}"), REFUSED),
     (("migrate", "copy", "--source", "{store}", "--target", "{new}", "--detach"), REFUSED),
     (("migrate", "copy", "--source", "{store}", "--target", "{new}", "--dry-run"), READ),

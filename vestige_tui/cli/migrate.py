@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,45 +12,94 @@ from vestige_tui.cli.job_options import print_plan, source_and_target
 from vestige_tui.cli.job_wait import started_job
 from vestige_tui.cli.jobs import findings, show
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands, whole
+from vestige_tui.cli.parser import Commands, Parser, whole
 from vestige_tui.core.errors import ReadOnly
 from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.start import JobRequest
 
+KINDS_OF_STORE = ("sqlite", "postgres")
+
 
 def add_commands(commands: Commands) -> None:
-    migrate = commands.add("migrate", _copy, "copy, compare or re-embed a store, as a job in the background")
-    steps = ("copy", "verify", "reembed")
-    migrate.add_argument("step", metavar="|".join(steps), nargs="?", choices=steps, default="copy")
-    kinds = ("sqlite", "postgres")
-    migrate.add_argument("--from", dest="source_kind", choices=kinds, help="kind of the source (default sqlite)")
-    migrate.add_argument("--to", dest="target_kind", choices=kinds, help="kind of the target (default postgres)")
-    migrate.add_argument("--sqlite-path", metavar="PATH", help="the SQLite store (default: from the settings)")
-    migrate.add_argument("--postgres-url", metavar="URL", help="the PostgreSQL store (default: from the settings)")
-    migrate.add_argument("--source", metavar="URL", help="store to read, any kind")
-    migrate.add_argument(
-        "--target", metavar="URL", help="store to write or compare with; not a Vestige file when writing"
+    migrate = commands.add(
+        "migrate",
+        _copy,
+        "copy, compare or re-embed a store, as a job in the background; without a command it copies",
     )
-    migrate.add_argument(
-        "--batch-size", metavar="N", type=whole, help="rows per transaction (default: copy 500, reembed 128)"
+    steps = commands.subcommands(migrate, "step", required=False)
+    _add_copy(steps)
+    _add_verify(steps)
+    reembed.add_command(steps)
+    # A value that stands before the word copy is kept: the options of the steps have no defaults of their own.
+    for options in (_add_stores, _add_copy_options, _add_run_options):
+        options(migrate, hidden=True)
+
+
+def _add_copy(steps: Commands) -> None:
+    copy = steps.add(
+        "copy",
+        _copy,
+        "copy all contents of one store into another",
     )
-    migrate.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
-    migrate.add_argument("--detach", action="store_true", help="start the job and return at once")
-    migrate.add_argument("--yes", action="store_true", help="do not ask for confirmation (reembed, verify --repair)")
-    copy = migrate.add_argument_group("copy", "copy all contents of one store into another")
-    copy.add_argument("--follow", action="store_true", help="keep copying changes of the source until ctrl-C")
-    copy.add_argument(
-        "--reembed", action="store_true", help="copy no vectors; compute new ones with --model or the target's model"
+    copy.argument_default = argparse.SUPPRESS
+    _add_stores(copy)
+    _add_run_options(copy)
+    _add_copy_options(copy)
+
+
+def _add_verify(steps: Commands) -> None:
+    compare = steps.add(
+        "verify",
+        verify.verify,
+        "compare every row of two stores; --repair copies the differences into the target",
     )
-    copy.add_argument("--no-verify", action="store_true", help="skip the comparison of all rows at the end")
-    compare = migrate.add_argument_group("verify", "compare every row of two stores")
     compare.add_argument("--repair", action="store_true", help="show the differences, then copy them into the target")
     compare.add_argument(
         "--delete", action="store_true", help="with --repair: also delete rows that exist only in the target"
     )
-    reembed.add_options(migrate)
+    compare.add_argument("--yes", action="store_true", help="with --repair: do not ask for confirmation")
+    compare.argument_default = argparse.SUPPRESS
+    _add_stores(compare)
+    _add_run_options(compare, batches=False)
+
+
+def _add_stores(parser: Parser, *, hidden: bool = False) -> None:
+    """Add the options that name source and target."""
+    group = parser.add_argument_group(None if hidden else "stores")
+
+    def add(name: str, help: str, **options: object) -> None:
+        group.add_argument(name, help=argparse.SUPPRESS if hidden else help, **options)  # type: ignore[arg-type]
+
+    add("--source", "store to read, any kind", metavar="URL")
+    add("--target", "store to write or compare with; not a Vestige file when writing", metavar="URL")
+    add("--sqlite-path", "the SQLite store (default: from the settings)", metavar="PATH")
+    add("--postgres-url", "the PostgreSQL store (default: from the settings)", metavar="URL")
+    add("--from", "kind of the source (default sqlite)", dest="source_kind", choices=KINDS_OF_STORE)
+    add("--to", "kind of the target (default postgres)", dest="target_kind", choices=KINDS_OF_STORE)
+
+
+def _add_run_options(parser: Parser, *, hidden: bool = False, batches: bool = True) -> None:
+    """Add the options of every job that reads one store and writes another."""
+
+    def add(name: str, help: str, **options: object) -> None:
+        parser.add_argument(name, help=argparse.SUPPRESS if hidden else help, **options)  # type: ignore[arg-type]
+
+    if batches:
+        add("--batch-size", "rows per transaction (default 500)", metavar="N", type=whole)
+    add("--dry-run", "show the plan, change nothing", action="store_true")
+    add("--detach", "start the job and return at once", action="store_true")
+
+
+def _add_copy_options(parser: Parser, *, hidden: bool = False) -> None:
+    def add(name: str, help: str, **options: object) -> None:
+        parser.add_argument(name, help=argparse.SUPPRESS if hidden else help, **options)  # type: ignore[arg-type]
+
+    add("--follow", "keep copying changes of the source until ctrl-C", action="store_true")
+    add("--reembed", "copy no vectors; compute new ones with --model or the target's model", action="store_true")
+    add("--model", "with --reembed: the model of the new vectors; see `registry models`", metavar="NAME")
+    add("--no-verify", "skip the comparison of all rows at the end", action="store_true")
 
 
 def _copy_request(args: Namespace) -> JobRequest:
@@ -68,10 +118,6 @@ def _copy_request(args: Namespace) -> JobRequest:
 async def _copy(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs.start import dry_run
 
-    if args.step == "reembed":
-        return await reembed.reembed(args, output)
-    if args.step == "verify":
-        return await verify.verify(args, output)
     request = _copy_request(args)
     if args.dry_run:
         return print_plan(output, await dry_run(request))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from vestige_tui.cli.examples import EXAMPLES_HEADING, aligned, examples_text
 from vestige_tui.cli.output import terminal_size, writing
 from vestige_tui.core.encodings import encodable, encoding_of
 from vestige_tui.core.errors import Usage
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 ID_HELP = "id of a memory, or its first characters (6 or more)"
+PROGRAM = "vestige-tui"
 MAX_COUNT = 2**31 - 1
 MAX_ENTRY = 2**63 - 1
 MAX_DAYS = 36_500
@@ -33,6 +35,12 @@ class _HelpFormatter(argparse.HelpFormatter):
 
     def __init__(self, prog: str, **options: Any) -> None:
         super().__init__(prog, **{"width": terminal_size(sys.stdout)[0] - 2, **options})
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        # Lines of examples are commands to copy, so they are not wrapped.
+        if text.startswith(EXAMPLES_HEADING):
+            return aligned(text, width)
+        return super()._fill_text(text, width, indent)
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,12 +67,14 @@ class Parser(argparse.ArgumentParser):
 class Commands:
     """Group of commands; each family adds its own."""
 
-    def __init__(self, commands: Subparsers, shared: Parser) -> None:
+    def __init__(self, commands: Subparsers, shared: Parser, words: str = "") -> None:
+        """``words``: the commands above this group."""
         self._commands = commands
         self._shared = shared
+        self._words = words
 
     def add(self, name: str, run: Run | None, help: str, *, dashed_words: bool = False) -> Parser:
-        """Add a command; its parser also accepts the global options.
+        """Add a command; its parser also accepts the global options, and its help ends with its ``EXAMPLES``.
 
         ``dashed_words``: words such as -this go to ``args.extra`` instead of being parsed as options.
         """
@@ -72,6 +82,7 @@ class Commands:
             name,
             help=help,
             description=f"{help[:1].upper()}{help[1:]}.",
+            epilog=examples_text(f"{self._words} {name}".strip()),
             parents=[self._shared],
             allow_abbrev=False,
             add_help=not dashed_words,
@@ -87,7 +98,8 @@ class Commands:
     def subcommands(self, parser: Parser, dest: str, *, required: bool = True) -> Commands:
         """Add a group of subcommands to a command."""
         subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest=dest, required=required)
-        return Commands(subparsers, self._shared)
+        words = parser.prog.removeprefix(f"{PROGRAM} ")
+        return Commands(subparsers, self._shared, words)
 
 
 def whole(text: str) -> int:

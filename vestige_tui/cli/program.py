@@ -20,7 +20,9 @@ from vestige_tui import __version__
 from vestige_tui.cli import (
     about,
     changes,
+    completion,
     config,
+    console_names,
     demo,
     jobs,
     links,
@@ -33,8 +35,9 @@ from vestige_tui.cli import (
     supersession,
 )
 from vestige_tui.cli.console import open_console, refuse_without_terminal
+from vestige_tui.cli.examples import examples_text
 from vestige_tui.cli.output import Output, Unwritable, dumps, say
-from vestige_tui.cli.parser import Commands, Parser
+from vestige_tui.cli.parser import PROGRAM, Commands, Parser
 from vestige_tui.cli.waits import note_waits
 from vestige_tui.core.errors import Unavailable, Usage, VestigeError
 from vestige_tui.core.log import log_suppressed
@@ -63,14 +66,16 @@ _FAMILIES = (
     registry,
     jobs,
     config,
+    console_names,
 )
 
 
 def parser() -> Parser:
     """Build the whole parser. Global options are accepted before and after the command."""
     program = Parser(
-        prog="vestige-tui",
+        prog=PROGRAM,
         description="A console for the memory stores of AI agents. Without a command, the console opens.",
+        epilog=examples_text(""),
         allow_abbrev=False,
     )
     program.add_argument(
@@ -85,6 +90,7 @@ def parser() -> Parser:
     commands = Commands(program.add_subparsers(title="commands", metavar="COMMAND", dest="command"), shared)
     for family in _FAMILIES:
         family.add_commands(commands)
+    completion.add_commands(commands, parser)
     return program
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 from argparse import Namespace
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from vestige_tui.cli.global_options import chosen_store, open_with_settings, set
 from vestige_tui.cli.job_wait import started_job
 from vestige_tui.cli.jobs import findings, show
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands, Parser, whole
+from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.core.errors import Usage
 from vestige_tui.presenters import json_shapes
 from vestige_tui.presenters.job_progress import quantity
@@ -41,11 +42,22 @@ _ROLLBACK = "`vestige-tui registry rollback`"
 _KINDS = {"reembed": "Re-embed", "in_place": "Re-embed in place", "rollback": "Roll back"}
 
 
-def add_options(migrate: Parser) -> None:
-    """Add the options of ``migrate reembed`` that a copy does not have."""
-    group = migrate.add_argument_group("reembed", "compute all vectors with another model while searches keep working")
-    group.add_argument("--model", metavar="NAME", help="the new model; see `registry models`")
-    group.add_argument("--dimension", metavar="N", type=whole, help="cut the vectors to N dimensions")
+def add_command(steps: Commands) -> None:
+    """Add ``migrate reembed``."""
+    command = steps.add(
+        "reembed",
+        reembed,
+        "compute all vectors with another model while searches keep working",
+    )
+    command.add_argument("--model", metavar="NAME", help="the new model; see `registry models`")
+    command.add_argument("--dimension", metavar="N", type=whole, help="cut the vectors to N dimensions")
+    command.add_argument(
+        "--drop-old",
+        action="store_true",
+        help="delete the old vectors at the end (no rollback then); without --model: delete the kept vectors now",
+    )
+    command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    group = command.add_argument_group("in place")
     group.add_argument("--in-place", action="store_true", help="needs less disk; vector search pauses, no rollback")
     group.add_argument(
         "--drop-hnsw-first", action="store_true", help="with --in-place: drop the index first, build it last"
@@ -55,11 +67,11 @@ def add_options(migrate: Parser) -> None:
         action="store_true",
         help="with --in-place: build the index without blocking writers (the default without --in-place)",
     )
-    group.add_argument(
-        "--drop-old",
-        action="store_true",
-        help="delete the old vectors at the end (no rollback then); without --model: delete the kept vectors now",
-    )
+    # These may also stand before the word reembed, where a copy has them, too.
+    command.argument_default = argparse.SUPPRESS
+    command.add_argument("--batch-size", metavar="N", type=whole, help="memories per transaction (default 128)")
+    command.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
+    command.add_argument("--detach", action="store_true", help="start the job and return at once")
 
 
 def add_rollback(registry: Commands) -> None:

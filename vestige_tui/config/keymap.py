@@ -67,6 +67,14 @@ def _base_name(key: str) -> str | None:
     return None
 
 
+def spelling(key: str) -> str:
+    """Return a key as ``[keys]`` may spell it: the character for Textual's name of it (``question_mark``: ``?``)."""
+    *modifiers, last = key.split("+")
+    characters = (chr(code) for code in range(0x21, 0x7F))
+    written = next((character for character in characters if _base_name(character) == last), last)
+    return "+".join([*modifiers, written])
+
+
 def check_keys(config: Config, default_keys: Mapping[str, str]) -> None:
     """Check ``[keys]`` against the commands, id to default keys; raises ``ConfigError``.
 

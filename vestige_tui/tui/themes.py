@@ -182,6 +182,13 @@ THEMES = (DARK, LIGHT, ANSI)
 DEFAULT_THEME = DARK.name
 
 
+def themes() -> dict[str, Theme]:
+    """Return all themes by name, those of this program first."""
+    from textual.theme import BUILTIN_THEMES
+
+    return {theme.name: theme for theme in THEMES} | BUILTIN_THEMES
+
+
 def register(app: App[Any]) -> None:
     """Register the three themes with the app; the app or its config chooses one."""
     for theme in THEMES:

@@ -79,3 +79,12 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
     "store": (StartCopy, Vacuum),
 }
 """Commands of each place, besides ``EVERYWHERE``."""
+
+
+def places_of(command: type[Command]) -> tuple[str, ...]:
+    """Return the places where the key of a command works: their ids, ``everywhere``, or the group of its help."""
+    places = tuple(place for place, commands in IN_PLACE.items() if command in commands)
+    if places:
+        return places
+    at_once = command in everywhere.EVERYWHERE or command.group == everywhere.Quit.group
+    return ("everywhere",) if at_once else (command.group.lower(),)
