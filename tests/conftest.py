@@ -96,6 +96,13 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state" / "vestige-tui"
 
 
+@pytest.fixture(autouse=True)
+def no_clipboard_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing that a test copies or opens reach the desktop, the tmux or the browser of the person who runs it."""
+    for name in ("TMUX", "DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()

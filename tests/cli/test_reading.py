@@ -104,6 +104,11 @@ def test_show(run: Command, sample: str) -> None:
     assert SENTENCES[1][:30] in text
 
 
+def test_show_prints_the_text_alone(run: Command, sample: str) -> None:
+    whole = run("--store", sample, "show", sample_id(0), "--json").json["memory"]["content"]
+    assert run("--store", sample, "show", sample_id(0), "--text").out == whole + "\n"
+
+
 def test_show_names_what_replaced_it(run: Command, sample: str) -> None:
     text = run("--store", sample, "show", sample_id(5)).out
     assert f"replaced by  {sample_id(0)[:8]}  {SENTENCES[0][:40]}" in text

@@ -376,7 +376,7 @@ async def test_keys_on_a_row_that_is_still_loaded_say_so_and_work_once_it_is_her
         await console.until(lambda: table.current is not None)
         await console.until(lambda: told == [False, True])
         await console.press("Y")
-        await console.until("Copied the id")
+        await console.until("Sent the id")
         await console.press("j", "k", "k", "g")
         await console.still()
         assert told == [False, True]

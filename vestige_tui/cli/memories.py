@@ -50,6 +50,7 @@ def add_commands(commands: Commands) -> None:
     add_filters(listing)
     show = commands.add("show", _show, "show one memory in full")
     show.add_argument("id", metavar="ID", help=ID_HELP)
+    show.add_argument("--text", action="store_true", help="print only the text of the memory")
 
 
 async def _search(args: Namespace, output: Output) -> int:
@@ -143,6 +144,9 @@ def print_memories(output: Output, memories: Sequence[Memory], now: datetime, *,
 async def _show(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         memory = await store.get(await store.memories.resolve(args.id))
+        if args.text and not output.as_json:
+            output.line(memory.content.removesuffix("\n"))
+            return 0
         edges = await store.links.edges(memory.id)
         reviews = await store.reviews.log(memory.id)
         events = await store.links.history(memory.id)

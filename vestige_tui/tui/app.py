@@ -29,6 +29,7 @@ from vestige_tui.core.encodings import encodable, encoding_of
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.text import plain, typed
 from vestige_tui.core.widths import load_table
+from vestige_tui.tui.clipboard import Clipboard
 from vestige_tui.tui.commands.catalogue import catalogue
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.everywhere import Quit, SuspendConsole
@@ -144,6 +145,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self.outage_ended: Signal[VestigeError] = Signal(self, "outage_ended")
         self._session_worker: Worker[None] | None = None
+        self._clipboard_of_terminal = Clipboard(self._write_to_terminal)
         self._lent = False
         """True while the terminal is an editor's."""
         self.last_words: list[str] = []
@@ -274,6 +276,28 @@ class VestigeApp(App[None], inherit_bindings=False):
         """The text that was copied last, for an input as one line."""
         text = super().clipboard
         return typed(text) if isinstance(self.focused, Input) else text
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy a text, and say how; Textual calls this for selected text."""
+        self._copy(text)
+
+    @work(group="copy", exclusive=True, exit_on_error=False)
+    async def _copy(self, text: str) -> None:
+        sentence = await self.copy(text, "the selected text")
+        if (place := self._place_in_front) is not None:
+            place.say(sentence, severity="quiet")
+
+    async def copy(self, text: str, subject: str, *, instead: str = "") -> str:
+        """Copy a text, also for inputs of the console; return the sentence on it.
+
+        Raises Refused for a text that is too long; ``instead`` is the command that writes a file.
+        """
+        self._clipboard = text
+        return (await self._clipboard_of_terminal.copy(text, instead=instead)).sentence(subject)
+
+    def _write_to_terminal(self, sequence: str) -> None:
+        if self._driver is not None:
+            self._driver.write(sequence)
 
     def action_suspend_console(self) -> None:
         """Stop the console, as a job of the shell."""

@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from shlex import quote
 from typing import TYPE_CHECKING, TypeVar
 
 from vestige_tui.core.errors import NotFound, ReadOnly, Usage, VestigeError
@@ -17,6 +18,7 @@ from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.memory_template import MemoryForm
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, safe, short_id
+from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.presenters.changes import change_sentence, subject, tags_value, title, undo_sentence
 from vestige_tui.tui.commands.search import ToggleSuperseded
 from vestige_tui.tui.dialogs.asking import ask_and_use
@@ -134,14 +136,17 @@ class MemoryPlace(FilteredPlace):
         if memory is None or self.store is None:
             return
         # Lists hold only the beginning of a text.
-        text = safe((await self.store.get(memory.id)).content, newlines=True)
-        self.app.copy_to_clipboard(text)
-        self.say(f"Copied the text, {grouped(len(text))} characters.", severity="quiet")
+        store = self.store
+        text = safe((await store.get(memory.id)).content, newlines=True)
+        command = (
+            f"vestige-tui --store {quote(without_password(store.location))} show {quote(memory.id)} --text > memory.txt"
+        )
+        self.say(await self.console.copy(text, "the text", instead=command), severity="quiet")
 
-    def action_copy_id(self) -> None:
+    @work(group="copy", exclusive=True, exit_on_error=False)
+    async def action_copy_id(self) -> None:
         if memory := self.current_memory():
-            self.app.copy_to_clipboard(safe(memory.id))
-            self.say(f"Copied the id {plain(memory.id)}.", severity="quiet")
+            self.say(await self.console.copy(safe(memory.id), f"the id {plain(memory.id)}"), severity="quiet")
 
     # Write
 

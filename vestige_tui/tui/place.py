@@ -85,6 +85,10 @@ class Console(Protocol):
     last_words: list[str]
     """Sentences for stderr after the console has ended."""
 
+    async def copy(self, text: str, subject: str, *, instead: str = "") -> str:
+        """Copy a text to the clipboard; return the sentence on it. Raises Refused for one that is too long."""
+        ...
+
 
 class Place(Screen[None]):
     """Screen of one of the six places. A subclass sets ``GO_TO`` and ``HELP``, composes ``compose_body`` and refreshes.

@@ -265,7 +265,7 @@ async def test_the_whole_id_is_copied(corpus: Path) -> None:
         await console.press("f5")
         await console.until("waiting to start")
         await console.press("y")
-        await console.until("Copied the job's id.")
+        await console.until("Sent the id of the job to the terminal, 36 characters.")
         assert console.app.clipboard == run.id
 
 

@@ -301,7 +301,7 @@ async def test_hostile_memories_reach_neither_screen_nor_clipboard(corpus: Path)
                 assert not [letter for letter in line if ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0]
                 assert not {"\u202e", "\u200f"} & set(line)
             await console.press("y")
-            await console.until("Copied the text")
+            await console.until("Sent the text to the terminal")
             assert "\x1b" not in console.app.clipboard
             assert "[bold]hi[/]" in console.app.clipboard
 
@@ -342,7 +342,7 @@ async def test_a_read_only_store_refuses_every_write_in_one_sentence(corpus: Pat
         for key in ("a", "e", "t", "d", "R", "l", "S", "u"):
             console.app.screen.query_one(HitList).focus()
             await console.press("Y")
-            await console.until("Copied the id")
+            await console.until("Sent the id")
             assert not console.app.screen.active_bindings[key].enabled
             await console.press(key)
             await console.until("read-only:")
@@ -489,5 +489,6 @@ async def test_a_huge_text_goes_through_whole(corpus: Path, editor: Callable[[st
         await console.press("enter")
         await console.until(lambda: console.says("The first 20,000 of") or console.says("a line of forty"))
         await console.press("y")
-        await console.until("Copied the text")
+        await console.until("characters are too many for the terminal, which takes 74,000 bytes")
+        assert f"show {here} --text > memory.txt" in console.text.replace("\n", "").replace("  ", "")
         assert len(console.app.clipboard) >= 1_999_999

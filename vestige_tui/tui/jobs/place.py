@@ -301,8 +301,7 @@ abandoned work as failed. `c` copies a store, `r` re-embeds with another model, 
     @work(group="write", exit_on_error=False)
     async def action_copy_job_id(self) -> None:
         job = self._chosen()
-        self.app.copy_to_clipboard(safe(job.id))
-        self.say("Copied the job's id.")
+        self.say(await self.console.copy(safe(job.id), "the id of the job"))
 
     @work(group="begin", exclusive=True, exit_on_error=False)
     async def action_start_copy(self) -> None:
