@@ -24,6 +24,7 @@ from vestige_tui.tui.search.explanation import ExplanationScreen
 from vestige_tui.tui.store_session_events import SessionState
 
 PATIENCE_SECONDS = 40.0
+WITHOUT_EDGES = str.maketrans("▏▌", "  ")
 
 
 class Console:
@@ -42,9 +43,9 @@ class Console:
         return "\n".join(self.lines)
 
     def says(self, words: str) -> bool:
-        """Check whether the screen shows these words, also wrapped."""
+        """Check whether the screen shows these words, also wrapped, beside the edge of a pane too."""
         text = self.text
-        return words in text or words in " ".join(text.split())
+        return words in text or words in " ".join(text.translate(WITHOUT_EDGES).split())
 
     @property
     def store(self) -> Store:

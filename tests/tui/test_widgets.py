@@ -192,7 +192,7 @@ async def test_space_range_all_and_escape() -> None:
         await pilot.press("space", "space")
         assert selected_ids(table) == [memory(0).id, memory(1).id]
         assert table.cursor == 2
-        assert screen_lines(pilot.app)[1].lstrip().startswith("■")
+        assert screen_lines(pilot.app)[1].startswith("▏ ■")
         await pilot.press("escape")
         assert selected_ids(table) == []
         await pilot.press("v", "j", "j")

@@ -1,7 +1,10 @@
-"""The three themes of the console: dark, light, and the terminal's own sixteen colours.
+"""The themes of the console: dark and light, both also with high contrast, and the terminal's own sixteen colours.
 
 One accent marks focus, selection and the next thing to do; red means loss or failure, amber waiting or overdue, green a
 finished verification. Areas differ by tone (``$background``, ``$surface``, ``$panel``), never by boxes.
+
+Contrast (WCAG 2): every colour of text has at least 4.5:1 on every tone, 7:1 in the high-contrast themes. ``$track`` is
+for shapes that carry no text: rules, stems, and the empty part of a bar.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ def _theme(
     text: str,
     muted: str,
     faint: str,
+    track: str,
     accent: str,
     red: str,
     amber: str,
@@ -52,6 +56,7 @@ def _theme(
             "text-error": red,
             "text-warning": amber,
             "text-success": green,
+            "track": track,
             "foreground-muted": muted,
             "foreground-disabled": faint,
             "border": accent,
@@ -62,7 +67,10 @@ def _theme(
             "block-cursor-blurred-background": row,
             "block-cursor-blurred-foreground": text,
             "block-hover-background": panel,
-            "input-selection-background": f"{accent} 35%",
+            "input-selection-background": accent,
+            "input-selection-foreground": ground,
+            "screen-selection-background": accent,
+            "screen-selection-foreground": ground,
             "input-cursor-background": accent,
             "input-cursor-foreground": ground,
             "footer-background": ground,
@@ -73,7 +81,7 @@ def _theme(
             "footer-key-foreground": text,
             "footer-key-background": ground,
             "scrollbar": row,
-            "scrollbar-hover": faint,
+            "scrollbar-hover": track,
             "scrollbar-active": accent,
             "scrollbar-background": ground,
             "scrollbar-background-hover": ground,
@@ -105,8 +113,9 @@ DARK = _theme(
     panel="#20242b",
     row="#2a303a",
     text="#d5d8de",
-    muted="#8b93a1",
-    faint="#545c69",
+    muted="#a8b0bd",
+    faint="#959dac",
+    track="#545c69",
     accent="#82aaf0",
     red="#ef7f7c",
     amber="#dcab62",
@@ -121,12 +130,47 @@ LIGHT = _theme(
     panel="#e9e7e0",
     row="#dde3ee",
     text="#24272d",
-    muted="#626975",
-    faint="#a3a7ae",
-    accent="#2a5db8",
-    red="#b3302b",
-    amber="#8a5a00",
-    green="#2b7a3d",
+    muted="#4a515c",
+    faint="#59606c",
+    track="#a3a7ae",
+    accent="#2856ab",
+    red="#a92b26",
+    amber="#7a4e00",
+    green="#1f6531",
+)
+
+DARK_CONTRAST = _theme(
+    "vestige-dark-contrast",
+    dark=True,
+    ground="#000000",
+    surface="#0a0b0d",
+    panel="#14161a",
+    row="#23282f",
+    text="#ffffff",
+    muted="#d0d5dc",
+    faint="#bcc2cb",
+    track="#767e8b",
+    accent="#9cc2ff",
+    red="#ffaaa6",
+    amber="#ffcb70",
+    green="#9be0a1",
+)
+
+LIGHT_CONTRAST = _theme(
+    "vestige-light-contrast",
+    dark=False,
+    ground="#ffffff",
+    surface="#f7f7f7",
+    panel="#eeeeee",
+    row="#dfe6f3",
+    text="#000000",
+    muted="#2f3339",
+    faint="#3b4047",
+    track="#7d838c",
+    accent="#123a86",
+    red="#82120d",
+    amber="#543600",
+    green="#0c4419",
 )
 
 ANSI = Theme(
@@ -150,6 +194,7 @@ ANSI = Theme(
         "text": "ansi_default",
         "text-muted": "ansi_bright_black",
         "text-disabled": "ansi_bright_black",
+        "track": "ansi_bright_black",
         "foreground-muted": "ansi_bright_black",
         "foreground-disabled": "ansi_bright_black",
         "border": "ansi_blue",
@@ -169,6 +214,8 @@ ANSI = Theme(
         "scrollbar-background-active": "ansi_default",
         "input-selection-background": "ansi_blue",
         "input-selection-foreground": "ansi_bright_white",
+        "screen-selection-background": "ansi_blue",
+        "screen-selection-foreground": "ansi_bright_white",
         "markdown-h1-color": "ansi_default",
         "markdown-h2-color": "ansi_default",
         "markdown-h2-text-style": "bold",
@@ -178,7 +225,7 @@ ANSI = Theme(
     },
 )
 
-THEMES = (DARK, LIGHT, ANSI)
+THEMES = (DARK, LIGHT, DARK_CONTRAST, LIGHT_CONTRAST, ANSI)
 DEFAULT_THEME = DARK.name
 
 
@@ -190,6 +237,6 @@ def themes() -> dict[str, Theme]:
 
 
 def register(app: App[Any]) -> None:
-    """Register the three themes with the app; the app or its config chooses one."""
+    """Register the themes with the app; the app or its config chooses one."""
     for theme in THEMES:
         app.register_theme(theme)

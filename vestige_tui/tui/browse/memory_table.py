@@ -380,7 +380,7 @@ class MemoryTable(MemoryRows):
         if columns.recall > 6:
             full, rest = level(recall, columns.recall - 4)
             yield full, "muted"
-            yield rest, "faint"
+            yield rest, "track"
             yield " " + figure(recall), "text"
         else:
             yield fit(figure(recall), columns.recall, right=True), "text"

@@ -34,7 +34,7 @@ class ChipView(Widget):
     DEFAULT_CSS = """
     ChipView { width: auto; height: 1; padding: 0 1; margin: 0 1 0 0; background: $panel; color: $text-muted; }
     ChipView:hover { background: $block-cursor-blurred-background; }
-    ChipView.-bad { background: $error 30%; }
+    ChipView.-bad { background: $error 15%; }
     ChipView:ansi.-bad { text-style: reverse; }
     """
 
@@ -82,7 +82,7 @@ class FilterBar(Vertical):
     DEFAULT_CSS = """
     FilterBar { height: auto; width: 1fr; padding: 0 1; }
     FilterBar > #ask-line { height: 1; }
-    FilterBar #ask-mark { width: 2; height: 1; color: $text-disabled; }
+    FilterBar #ask-mark { width: 2; height: 1; color: $track; }
     FilterBar.-typing #ask-mark { color: $accent; }
     FilterBar AskInput { width: 1fr; height: 1; border: none; padding: 0; background: transparent; }
     FilterBar AskInput:focus { border: none; }

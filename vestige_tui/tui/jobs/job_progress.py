@@ -161,7 +161,7 @@ class JobProgressPanel(Widget):
         ink = "$text" if moves else "$text-disabled"
         pulse: list[tuple[str, str]] = []
         if width >= 72:
-            course = "$accent" if moves else "$text-disabled"
+            course = "$accent" if moves else "$track"
             pulse += [(f"{spark(progress.rates, SPARK_CELLS):<{SPARK_CELLS}}  ", course)]
         pulse += [(f"{rate:<15}", ink), (f"{left:<15}", ink)]
         if progress.heartbeat_age is not None:
@@ -179,7 +179,7 @@ class JobProgressPanel(Widget):
         return [
             Content.assemble(
                 (full, "$accent" if moves else "$text-muted"),
-                (rest, "$text-disabled"),
+                (rest, "$track"),
                 (percent_text, "$text bold" if moves else "$text-muted"),
             ),
             Content.styled(phase, "$text-muted" if moves or stale else "$text"),
@@ -218,7 +218,7 @@ class JobProgressPanel(Widget):
         pieces = [
             (name, "$text"),
             (full, "$accent" if moves and fraction < 1 else "$text-muted"),
-            (rest, "$text-disabled"),
+            (rest, "$track"),
             (percent(fraction).rjust(PERCENT_CELLS), "$text" if fraction < 1 else "$text-muted"),
             (" of ", "$text-disabled"),
             (f"{grouped(total):>9}", "$text-muted"),

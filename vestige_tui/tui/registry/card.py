@@ -325,7 +325,7 @@ def _progress(job: Job, now: datetime, width: int) -> list[Content]:
     return [
         Content.assemble(
             (full, "$text-muted" if quiet else "$accent"),
-            (rest, "$text-disabled"),
+            (rest, "$track"),
             (percent(share).rjust(PERCENT_CELLS), "$text bold"),
             (left, "$text"),
         ),
@@ -358,10 +358,10 @@ def _change(change: ModelChange, snapshot: ModelSnapshot, place: int, when: int,
         text += ","
     head = f"{ago(change.changed_at, snapshot.now):<{when}}"
     for line, line_text in enumerate(folded(f"{text} {became}", max(8, width - 2 - when))):
-        mark = ("● ", "$accent") if not line else ("│ ", "$text-disabled")
+        mark = ("● ", "$accent") if not line else ("│ ", "$track")
         yield Content.assemble(mark, (head if not line else " " * when, "$text-muted"), (line_text, "$text"))
     for line_text in _from_to(change, max(8, width - 2)):
-        yield Content.assemble(("│ ", "$text-disabled"), (line_text, "$text-muted"))
+        yield Content.assemble(("│ ", "$track"), (line_text, "$text-muted"))
 
 
 def _from_to(change: ModelChange, width: int) -> list[str]:

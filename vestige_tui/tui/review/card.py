@@ -20,8 +20,9 @@ from vestige_tui.core.scheduling import is_leech, retrievability
 from vestige_tui.core.text import ago, cells, cut, grouped, plain
 from vestige_tui.tui.review.cloze import blanked
 from vestige_tui.tui.widgets.glyphs import due, figure
-from vestige_tui.tui.widgets.memory_card import SHOWN_CHARACTERS, safe_parser, too_much_for_markdown
+from vestige_tui.tui.widgets.memory_card import SHOWN_CHARACTERS, too_much_for_markdown
 from vestige_tui.tui.widgets.panels import Panels
+from vestige_tui.tui.widgets.stored_markdown import StoredMarkdown
 
 
 class CardText(Panels):
@@ -75,12 +76,11 @@ class ReviewCard(Vertical):
     ReviewCard:focus-within { border-left: outer $accent; }
     ReviewCard > CardText { height: 1fr; width: 1fr; margin: 1 0; }
     ReviewCard > CardText { scrollbar-size-vertical: 1; scrollbar-gutter: stable; background: $surface; }
-    ReviewCard > CardText { scrollbar-background: $surface; }
+    ReviewCard > CardText { scrollbar-background: $surface; border-left: none; }
     ReviewCard #asked { width: 1fr; height: auto; }
     ReviewCard #answer { width: 1fr; height: auto; padding: 0; margin: 0; background: transparent; display: none; }
     ReviewCard.-whole #asked { display: none; }
     ReviewCard.-whole #answer { display: block; }
-    ReviewCard #answer MarkdownBlock > .code_inline { color: $accent; background: $panel; }
     ReviewCard #answer MarkdownH1 { content-align: left middle; margin: 0 0 1 0; }
     ReviewCard #answer MarkdownH2 { margin: 1 0 0 0; }
     ReviewCard #answer > MarkdownBlock:last-child { margin-bottom: 0; }
@@ -98,7 +98,7 @@ class ReviewCard(Vertical):
         yield CardEdge(id="card-head")
         with CardText():
             yield Static(id="asked", markup=False)
-            yield Markdown(id="answer", open_links=False, parser_factory=safe_parser)
+            yield StoredMarkdown(id="answer")
         yield CardEdge(id="card-foot")
 
     def focus_text(self) -> None:

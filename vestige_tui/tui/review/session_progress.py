@@ -54,7 +54,7 @@ class SessionLine(Widget):
         return Content.assemble(
             (f"{position:<{width}}  ", "$text"),
             (full, "$accent"),
-            (rest, "$text-disabled"),
+            (rest, "$track"),
             (f"  {time_left:>{TIME_LEFT_CELLS}}", "$text-muted"),
         )
 

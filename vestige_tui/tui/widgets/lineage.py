@@ -35,7 +35,7 @@ class LineageTree(Widget):
         tail = f"  {short_id(memory.id)}"
         text = one_line(memory.content)
         return Content.assemble(
-            (stem, "$text-disabled"),
+            (stem, "$track"),
             ("● " if here else "○ " if memory.superseded_by is None else "◇ ", "$accent" if here else "$text-muted"),
             (cut(text, max(8, width - len(stem) - 2 - len(tail))), "$text bold" if here else "$text-muted"),
             (tail, "$text-disabled"),

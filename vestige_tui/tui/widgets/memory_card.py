@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from markdown_it import MarkdownIt
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -30,10 +29,10 @@ from vestige_tui.tui.widgets.glyphs import due, figure, level, state_of
 from vestige_tui.tui.widgets.lineage import LineageTree
 from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.widgets.retention_plot import Retention, RetentionPlot
+from vestige_tui.tui.widgets.stored_markdown import StoredMarkdown
 
 SHOWN_CHARACTERS = 20_000
 SHOWN_ROWS = 12
-MARKDOWN_DEPTH = 12
 MARKDOWN_LINES = 500
 MARKDOWN_COLUMNS = 40
 
@@ -50,11 +49,6 @@ class MemoryDetail:
     lineage: Lineage | None = None
     hit: Hit | None = None
     """Hit of the search that found it."""
-
-
-def safe_parser() -> MarkdownIt:
-    """Return a parser of CommonMark with tables, without HTML, links from words, images and deep nesting."""
-    return MarkdownIt("commonmark", {"html": False, "maxNesting": MARKDOWN_DEPTH}).enable("table").disable("image")
 
 
 def too_much_for_markdown(text: str) -> bool:
@@ -89,7 +83,7 @@ class Section(Widget):
     def render(self) -> Content:
         if self.body is None:
             return Content("")
-        title = (Content.styled(self._title, "$text-disabled"),) if self._title else ()
+        title = (Content.styled(self._title, "$text-disabled bold"),) if self._title else ()
         return Content("\n").join([*title, self.body(self.size.width or 60)])
 
 
@@ -110,7 +104,6 @@ class MemoryCard(Panels):
     MemoryCard.-raw #card-raw { display: block; }
     MemoryCard.-raw #card-text { display: none; }
     MemoryCard #card-text { padding: 0 2 0 0; margin: 0; height: auto; background: transparent; }
-    MemoryCard #card-text MarkdownBlock > .code_inline { color: $accent; background: $panel; }
     MemoryCard #card-text MarkdownH1 { content-align: left middle; margin: 0 0 1 0; }
     MemoryCard #card-text MarkdownH2 { margin: 1 0 0 0; }
     MemoryCard #card-text > MarkdownBlock:last-child { margin-bottom: 0; }
@@ -137,7 +130,7 @@ class MemoryCard(Panels):
 
     def compose(self) -> ComposeResult:
         yield Section("", id="card-facts")
-        yield Markdown(id="card-text", open_links=False, parser_factory=safe_parser)
+        yield StoredMarkdown(id="card-text")
         yield Static(id="card-raw", markup=False)
         yield Static(id="card-cut", markup=False)
         yield Section("", id="card-times")
@@ -292,7 +285,7 @@ def _times(memory: Memory, now: datetime) -> Content:
             Content.assemble(
                 ("recall ", "$text-disabled"),
                 (full, "$accent"),
-                (rest, "$text-disabled"),
+                (rest, "$track"),
                 (f" {figure(recall)}   ", "$text"),
                 ("due ", "$text-disabled"),
                 (word, "$warning" if ink == "waiting" else "$text-muted"),

@@ -15,6 +15,11 @@ from vestige_tui.tui.commands.lists import MOTIONS
 class Panels(VerticalScroll, can_focus=True, inherit_bindings=False):
     """Container that scrolls as a whole; at its top, up goes to the widget above."""
 
+    DEFAULT_CSS = """
+    Panels { border-left: outer $background; }
+    Panels:ansi { border-left: blank; }
+    Panels:focus { border-left: outer $accent; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = bindings(*MOTIONS)
 
     def action_cursor_down(self) -> None:

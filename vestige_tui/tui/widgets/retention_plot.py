@@ -120,7 +120,7 @@ class RetentionPlot(Widget):
                     (f"{titles.get(row, ''):>3} ", "$text-disabled"),
                     (past, "$text-disabled"),
                     (bars[today][row], "$accent"),
-                    (ahead, "$text-disabled 50%"),
+                    (ahead, "$track"),
                 ]
             )
         lines.append([("    ", ""), *self._marks(plot, cells, place, today)])
@@ -137,7 +137,7 @@ class RetentionPlot(Widget):
         if plot.due is not None and plot.start <= plot.due <= plot.end:
             marks[place(plot.due)] = ("◆", "$warning" if plot.due <= plot.now else "$text")
         marks.setdefault(today, ("│", "$accent"))
-        return [marks.get(index, ("─", "$text-disabled")) for index in range(cells)]
+        return [marks.get(index, ("─", "$track")) for index in range(cells)]
 
     def _moments(self, plot: Retention, cells: int, today: int, place: ColumnOf) -> list[StyledText]:
         words: list[tuple[int, str, str]] = [(0, ago(plot.start, plot.now), "$text-muted")]

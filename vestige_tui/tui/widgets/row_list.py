@@ -22,7 +22,11 @@ from vestige_tui.tui.commands.lists import MOTIONS, ChooseRow
 Piece: TypeAlias = tuple[str, Ink]
 """Plain text and its ink."""
 
-INKS: tuple[Ink, ...] = ("text", "strong", "muted", "faint", "accent", "bad", "waiting", "good", "head")
+INKS: tuple[Ink, ...] = ("text", "strong", "muted", "faint", "accent", "bad", "waiting", "good", "head", "track")
+
+
+EDGE = "▏ "
+"""Left edge of the pane that has the focus; elsewhere it marks the current row."""
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:
@@ -59,10 +63,11 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         & .ink--bad { color: $error; }
         & .ink--waiting { color: $warning; }
         & .ink--good { color: $success; }
+        & .ink--track { color: $track; }
         & .ink--head { color: $text-muted; }
         & .row--cursor { background: $block-cursor-blurred-background; }
         & .row--blurred { background: $panel; }
-        & .row--chosen { background: $accent 12%; }
+        & .row--chosen { background: $accent 8%; }
         &:ansi .row--chosen { background: ansi_default; }
         &:ansi .row--cursor { text-style: bold; }
         &:nocolor .row--cursor { text-style: bold; }
@@ -233,12 +238,13 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
+        edge = self._edge(False)
         if y < self.head_height:
-            return self._strip([("  ", "head"), *self.draw_head(width - 3)], width, ())
+            return self._strip([edge, *self.draw_head(width - 3)], width, ())
         at = y - self.head_height + round(self.scroll_y)
         index, line = self.row_on(at)
         if index >= self._count:
-            return Strip.blank(width, self.rich_style)
+            return self._strip([edge], width, ())
         is_current, selected, focused = index == self._cursor and line >= 0, self.is_selected(index), self.has_focus
         key = (index, line, width, is_current, selected, focused)
         strip = self._strips.get(key)
@@ -249,12 +255,15 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
                 *(("chosen",) if selected else ()),
                 *((("cursor",) if focused else ("blurred",)) if is_current else ()),
             )
-            bar: Piece = (
-                ("▌ ", "accent") if is_current and focused else ("▏ ", "faint") if is_current else ("  ", "text")
-            )
-            strip = self._strip([bar, *self.draw_row(index, line, width - 3)], width, rows)
+            strip = self._strip([self._edge(is_current), *self.draw_row(index, line, width - 3)], width, rows)
             self._strips[key] = strip
         return strip
+
+    def _edge(self, is_current: bool) -> Piece:
+        """Return the left edge of a line: in the accent while the list has the focus, wide on the current row."""
+        if self.has_focus:
+            return ("▌ " if is_current else EDGE), "accent"
+        return (EDGE, "track") if is_current else ("  ", "text")
 
     def _strip(self, pieces: list[Piece], width: int, rows: tuple[str, ...]) -> Strip:
         segments = [Segment(text, self.ink(ink, *rows)) for text, ink in pieces if text]
