@@ -192,6 +192,7 @@ async def test_every_place_is_readable(corpus: Path, theme: Theme) -> None:
         screen = await open_explanation(console, QUESTION)
         assert not unreadable(app, least), screen
         await console.press("escape")
+        keys: tuple[str, ...]
         for keys in (("ctrl+a",), ("down", "space", "space"), ("/", "home", "shift+end")):
             await console.press(*keys)
             await console.still()
@@ -243,3 +244,11 @@ async def test_the_pane_with_the_focus_has_the_accent_on_its_left_and_no_other_h
                 if pane is focused:
                     assert lit == {accent}
                     assert " " not in {text for text, _ in drawn}, "the edge goes from top to bottom"
+
+
+@pytest.mark.parametrize("name", ["nord", "textual-light", "solarized-light"])
+async def test_a_theme_that_comes_with_textual_can_be_chosen(corpus: Path, name: str) -> None:
+    async with open_console(corpus, theme=name) as console:
+        assert console.app.theme == name
+        await open_browse(console)
+        assert console.says("355 memories")

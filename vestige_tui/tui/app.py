@@ -161,6 +161,10 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.theme = self.config.theme if self.config.theme in self.available_themes else DEFAULT_THEME
         self.stylesheet.set_variables(self.get_css_variables())
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        # Themes of other people do not have the colours that only our style sheet uses.
+        return {"track": "#808080"}
+
     async def on_mount(self) -> None:
         self.set_keymap(dict(self.config.keys))
         self.watch(self, "theme", self._theme_chosen, init=False)

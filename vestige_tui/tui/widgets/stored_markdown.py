@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from markdown_it import MarkdownIt
-from pygments.token import Token
+from pygments.token import Token  # type: ignore[import-untyped]
 from textual.content import Content
 from textual.highlight import HighlightTheme, highlight
 from textual.widgets import Markdown
