@@ -332,15 +332,15 @@ async def _write_in_vain(backend: Backend) -> None:
 
 async def test_a_copy_ends_equal(line: Line, tmp_path: Path) -> None:
     source = tmp_path / "source.db"
-    await fill(source, 500)
-    job = await run_here(JobRequest("copy", f"sqlite:{source}", line.pooled, {"batch": 100}))
+    await fill(source, 5_000)
+    job = await run_here(JobRequest("copy", f"sqlite:{source}", line.pooled, {"batch": 500}))
     assert (job.status, job.error) == ("completed", None)
     assert_equal_stores(source, line.direct)
     with psycopg.connect(line.direct) as owner:
         # Temporary tables of any session would be left to the next client.
         assert owner.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 't'").fetchone() == (0,)
     back = tmp_path / "back.db"
-    job = await run_here(JobRequest("copy", line.pooled, f"sqlite:{back}", {"batch": 100}))
+    job = await run_here(JobRequest("copy", line.pooled, f"sqlite:{back}", {"batch": 500}))
     assert (job.status, job.error) == ("completed", None)
     assert_equal_stores(back, line.direct)
 
