@@ -42,3 +42,32 @@ def test_a_job_without_a_place_for_its_log_is_not_begun(
     ran = run("--store", sample, "migrate", "copy", "--target", f"sqlite:{home / 'new.db'}", "--json")
     assert (ran.status, ran.json["error"]["code"]) == (1, "unavailable")
     assert ran.err.splitlines()[-1].startswith("The worker could not be started: ")
+
+
+@pytest.mark.parametrize("name", [" ", " lines"])
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (["import", "{}"], 1),
+        (["export", "{}/"], 3),
+        (["export", "{}/missing"], 1),
+        (["export", "{}"], 0),
+        (["--config", "{}", "list"], 1),
+        (["--config", "{}", "config", "show"], 1),
+    ],
+)
+def test_a_name_whose_spaces_are_not_seen_is_quoted(
+    run: Command,
+    sample: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    command: list[str],
+    status: int,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [word.replace("{}", name) for word in command]
+    ran = run("--store", sample, *words)
+    assert ran.status == status, ran
+    typed = next(word for word in words if name in word)
+    assert repr(typed) in (ran.out if status == 0 else ran.err), ran

@@ -20,7 +20,7 @@ from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.memories import LOCAL_USER, Draft
 from vestige_tui.core.reviews import MarkedMemory, Review
-from vestige_tui.core.text import quoted
+from vestige_tui.core.text import file_name, quoted
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -105,7 +105,7 @@ def numbered_lines(source: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
             with interruptible():
                 return source.readline(MAX_LINE_BYTES + 1)
         except OSError as error:
-            raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
+            raise Unavailable(f"{file_name(name)} cannot be read: {error.strerror}.") from None
 
     number = 0
     while raw := read():

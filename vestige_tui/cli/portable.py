@@ -28,7 +28,7 @@ from vestige_tui.core.links import SupersessionEvent
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.paths import user_path
 from vestige_tui.core.reviews import Review
-from vestige_tui.core.text import grouped
+from vestige_tui.core.text import file_name, grouped
 from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _refuse_foreign(name: str, head: Sequence[tuple[int, bytes]]) -> None:
     if foreign is None:
         return
     advice = " To copy a Vestige database use `vestige-tui migrate copy`." if "Vestige" in foreign else ""
-    title = "Standard input" if name == "-" else name
+    title = "Standard input" if name == "-" else file_name(name)
     raise Refused(f"{title} contains {foreign}; import cannot read it, and nothing was imported.{advice}")
 
 
@@ -139,15 +139,15 @@ def _source(name: str) -> Iterator[IO[bytes]]:
         with interruptible():
             file = open(path, "rb")  # noqa: SIM115
     except OSError as error:
-        raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
+        raise Unavailable(f"{file_name(name)} cannot be read: {error.strerror}.") from None
     with file:
         try:
             with interruptible():
                 head = file.peek(16)  # a pipe cannot be rewound
         except OSError as error:
-            raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
+            raise Unavailable(f"{file_name(name)} cannot be read: {error.strerror}.") from None
         if head.startswith(b"SQLite format 3"):
-            raise Refused(f"{name} is a SQLite file; copy it with `vestige-tui migrate copy`.")
+            raise Refused(f"{file_name(name)} is a SQLite file; copy it with `vestige-tui migrate copy`.")
         yield file
 
 
@@ -162,7 +162,7 @@ async def _export(args: Namespace, output: Output) -> int:
         criteria = await chosen_filter(args, store, superseded=True)
         target = _examine(args, store)
         if target.occupied and not await confirmed(args, f"Replace {args.file}?"):
-            raise Cancelled(f"{args.file} was not changed.")
+            raise Cancelled(f"{file_name(args.file)} was not changed.")
         note_waiting = partial(output.note, f"Waiting for a program to read {args.file}; ctrl-C cancels.")
         async with files.written(target, overwrite=target.occupied, waiting=note_waiting) as sink:
             try:
@@ -177,7 +177,7 @@ async def _export(args: Namespace, output: Output) -> int:
     if output.as_json:
         output.document({"path": args.file, "written": counts})
     elif not to_stdout:
-        output.line(f"Wrote {grouped(sum(counts.values()))} lines to {args.file}.")
+        output.line(f"Wrote {grouped(sum(counts.values()))} lines to {file_name(args.file)}.")
     return 0
 
 

@@ -19,7 +19,7 @@ from vestige_tui.core.errors import HomeUnknown, Usage
 from vestige_tui.core.filter_syntax import read_chips
 from vestige_tui.core.paths import user_path
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS
-from vestige_tui.core.text import REPLACEMENT, plain, redact, redact_url, safe
+from vestige_tui.core.text import REPLACEMENT, file_name, plain, redact, redact_url, safe
 
 _BACKENDS = ("sqlite", "postgres")
 MAX_NAME_CHARS = 40
@@ -45,7 +45,7 @@ def load_config(path: Path | None = None, env: Mapping[str, str] = os.environ) -
     urls = [url for url in (config.postgres_url, config.direct_url, config.postgres_read_url) if url]
     has_password = any(redact_url(url) != url for url in urls)
     if has_password and os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
-        warning = f"{file} contains a password, and other users can read it; run `chmod 600` on it."
+        warning = f"{file_name(file)} contains a password, and other users can read it; run `chmod 600` on it."
         return replace(config, warnings=(warning,))
     return config
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vestige_tui.core.errors import ConfigError
-from vestige_tui.core.text import plain, redact
+from vestige_tui.core.text import file_name, plain, redact
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -37,11 +37,11 @@ def read_text(file: Path) -> str:
     try:
         return _read_bytes(file).decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"The configuration file {file} does not exist.") from None
+        raise ConfigError(f"The configuration file {file_name(file)} does not exist.") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{file} is not UTF-8 text.") from None
+        raise ConfigError(f"{file_name(file)} is not UTF-8 text.") from None
     except OSError as error:
-        raise ConfigError(f"{file} could not be read: {error.strerror}.") from None
+        raise ConfigError(f"{file_name(file)} could not be read: {error.strerror}.") from None
 
 
 def _read_bytes(file: Path) -> bytes:
@@ -51,12 +51,14 @@ def _read_bytes(file: Path) -> bytes:
         content = bytearray()
         while len(content) <= MAX_SETTINGS_BYTES:
             if not select.select([descriptor], [], [], PIPE_SECONDS)[0]:
-                raise ConfigError(f"{file} could not be read: it is a pipe that nothing writes to.")
+                raise ConfigError(f"{file_name(file)} could not be read: it is a pipe that nothing writes to.")
             part = stream.read(MAX_SETTINGS_BYTES + 1 - len(content))
             if part == b"":
                 return bytes(content)
             content += part or b""
-    raise ConfigError(f"{file} is larger than {MAX_SETTINGS_BYTES // 2**20} MiB, too large for a configuration file.")
+    raise ConfigError(
+        f"{file_name(file)} is larger than {MAX_SETTINGS_BYTES // 2**20} MiB, too large for a configuration file."
+    )
 
 
 def parse(source: str, file: Path) -> TOMLDocument:
@@ -69,7 +71,7 @@ def parse(source: str, file: Path) -> TOMLDocument:
     except (TOMLKitError, ValueError, RecursionError):
         # The parser's message may quote the line, and the line may hold a password.
         line = _invalid_line(source)
-        raise ConfigError(f"{file}{f', line {line}' if line else ''}: not valid TOML.") from None
+        raise ConfigError(f"{file_name(file)}{f', line {line}' if line else ''}: not valid TOML.") from None
 
 
 def _invalid_line(source: str) -> int | None:

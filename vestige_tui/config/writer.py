@@ -14,6 +14,7 @@ from vestige_tui.config.reader import read_config
 from vestige_tui.config.settings_file import parse, read_text
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import ConfigError, Refused, Unavailable
+from vestige_tui.core.text import file_name
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -62,7 +63,7 @@ def write_default(path: Path) -> None:
         make_private_dir(Path(os.path.realpath(path)).parent)
         target = file_targets.examine(path)
         if target.status is not None:
-            raise Refused(f"{path} already exists; nothing was changed.")
+            raise Refused(f"{file_name(path)} already exists; nothing was changed.")
         files.write(target, DEFAULT_FILE)
     log.info("Wrote default settings")
 
@@ -94,7 +95,7 @@ def _as_config_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(f"{path} could not be written: {error.strerror or error}.") from None
+        raise ConfigError(f"{file_name(path)} could not be written: {error.strerror or error}.") from None
     except Unavailable as error:
         raise ConfigError(error.message) from None
 

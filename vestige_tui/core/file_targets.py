@@ -19,6 +19,7 @@ from typing import NoReturn, TypeAlias
 
 from vestige_tui.core.errors import Refused, Unavailable
 from vestige_tui.core.paths import user_path
+from vestige_tui.core.text import file_name
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode of a file, the same under each of its names."""
@@ -71,13 +72,13 @@ def examine(name: str | Path, *, store: Path | None = None) -> FileTarget:
 
     Raises Refused if writing would destroy a protected file, Unavailable if it would fail.
     """
-    display_name = str(name)
-    expanded = str(user_path(display_name)) if display_name else ""
+    expanded = str(user_path(str(name))) if str(name) else ""
+    display_name = file_name(name)
     with as_unavailable(display_name):
         if (descriptor := _descriptor(expanded)) is not None:
             return _examine_descriptor(display_name, descriptor, store, is_stdout=descriptor == _STDOUT_DESCRIPTOR)
         status = _stat(expanded)
-        _refuse_kind(display_name, status)
+        _refuse_kind(display_name, str(name), status)
         protected = _store_files(store)
         if status is not None and not stat.S_ISREG(status.st_mode):
             return FileTarget(display_name, Path(expanded), status, protected)
@@ -140,11 +141,11 @@ def _store_files(store: Path | None) -> frozenset[Identity]:
     return frozenset(_identity(each) for each in every if each is not None)
 
 
-def _refuse_kind(name: str, status: os.stat_result | None) -> None:
+def _refuse_kind(name: str, typed: str, status: os.stat_result | None) -> None:
     """Raise Refused unless this is a regular file, a pipe or a character device."""
     if not name:
         raise Refused("The file name is empty; name a file.")
-    if stat.S_ISDIR(status.st_mode) if status is not None else name.endswith("/"):
+    if stat.S_ISDIR(status.st_mode) if status is not None else typed.endswith("/"):
         raise Refused(f"{name} is a directory; name a file in it.")
     if status is not None and stat.S_ISSOCK(status.st_mode):
         raise Refused(f"{name} is a socket; name a file.")

@@ -279,6 +279,12 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= MAX_QUOTED_CHARS else f"{text[:MAX_QUOTED_CHARS]}…")
 
 
+def file_name(name: object) -> str:
+    """Return the name of a file as a message shows it: quoted if it begins or ends with a space, which is not seen."""
+    text = str(name)
+    return quoted(text) if text != text.strip() else text
+
+
 def shortened(message: str) -> str:
     """Return a message whose longest words are cut: they were typed, and the end of the message says what to do."""
     message = re.sub(rf"\S{{{MAX_WORD_CHARS},}}", _shortened_word, message)
