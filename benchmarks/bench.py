@@ -61,7 +61,7 @@ class BenchQuery:
             domains=conditions.domains,
             tags=conditions.tags,
             node_types=conditions.node_types,
-            codebase=conditions.codebase,
+            codebases=conditions.codebases,
             owner=conditions.owner,
             since=conditions.since,
         )

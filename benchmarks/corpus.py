@@ -115,7 +115,7 @@ class Narrowing:
             (not filter.node_types or draft.node_type in filter.node_types)
             and (not filter.tags or not set(filter.tags).isdisjoint(draft.tags))
             and (not filter.domains or not set(filter.domains).isdisjoint(draft.domains))
-            and filter.codebase in (None, draft.codebase)
+            and (not filter.codebases or draft.codebase in filter.codebases)
             and filter.owner in (None, draft.owner_user_id)
             and (filter.since is None or (draft.created_at is not None and draft.created_at >= filter.since))
         )
@@ -127,7 +127,7 @@ NARROWINGS = (
     Narrowing("owner", Filter(owner=OWNERS[1])),
     Narrowing("type and tag", Filter(node_types=("fact",), tags=("retro",))),
     Narrowing("tag", Filter(tags=("retro",))),
-    Narrowing("codebase", Filter(codebase="firmware")),
+    Narrowing("codebase", Filter(codebases=("firmware",))),
     Narrowing("tag", Filter(tags=("incident",))),
     Narrowing("domain", Filter(domains=("law",))),
     Narrowing("type", Filter(node_types=("insight",))),
@@ -135,7 +135,7 @@ NARROWINGS = (
     Narrowing("type and domain", Filter(node_types=("fact", "event"), domains=("operations",))),
     Narrowing("type", Filter(node_types=("decision",))),
     Narrowing("type", Filter(node_types=("fact",))),
-    Narrowing("codebase", Filter(codebase="platform")),
+    Narrowing("codebase", Filter(codebases=("platform",))),
     Narrowing("two years", Filter(since=NOW - timedelta(days=1_000))),
 )
 """Filters from 0 % to 100 % of the memories."""

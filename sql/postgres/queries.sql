@@ -235,21 +235,57 @@ SELECT count(*) AS n FROM knowledge_nodes m JOIN scheduling s ON s.memory_id = m
 -- Filter: in any of the domains.
 AND m.domains && %(domains)s::text[]
 
+-- filter_all_domains --
+-- Filter: in all of the domains.
+AND m.domains @> %(all_domains)s::text[]
+
+-- filter_no_domains --
+-- Filter: in none of the domains.
+AND NOT m.domains && %(no_domains)s::text[]
+
 -- filter_tags --
 -- Filter: with any of the tags.
 AND m.tags && %(tags)s::text[]
+
+-- filter_all_tags --
+-- Filter: with all of the tags.
+AND m.tags @> %(all_tags)s::text[]
+
+-- filter_no_tags --
+-- Filter: with none of the tags.
+AND NOT m.tags && %(no_tags)s::text[]
 
 -- filter_node_types --
 -- Filter: of any of the types.
 AND m.node_type = ANY (%(node_types)s::text[])
 
--- filter_codebase --
--- Filter: codebase.
-AND m.codebase = %(codebase)s
+-- filter_all_node_types --
+-- Filter: of all of the types.
+AND m.node_type = ALL (%(all_node_types)s::text[])
+
+-- filter_no_node_types --
+-- Filter: of none of the types.
+AND m.node_type <> ALL (%(no_node_types)s::text[])
+
+-- filter_codebases --
+-- Filter: of any of the codebases.
+AND m.codebase = ANY (%(codebases)s::text[])
+
+-- filter_all_codebases --
+-- Filter: of all of the codebases.
+AND m.codebase = ALL (%(all_codebases)s::text[])
+
+-- filter_no_codebases --
+-- Filter: of none of the codebases.
+AND (m.codebase IS NULL OR m.codebase <> ALL (%(no_codebases)s::text[]))
 
 -- filter_owner --
 -- Filter: owner.
 AND m.owner_user_id = %(owner)s::uuid
+
+-- filter_no_owners --
+-- Filter: of none of the owners.
+AND m.owner_user_id <> ALL (%(no_owners)s::uuid[])
 
 -- filter_since --
 -- Filter: created at or after a time.
@@ -268,9 +304,62 @@ AND EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.reps > 0 A
 -- Filter: active, not replaced by another memory.
 AND m.superseded_by IS NULL
 
+-- filter_replaced --
+-- Filter: replaced by another memory.
+AND m.superseded_by IS NOT NULL
+
+-- is_due --
+-- Condition: due before the end of today.
+EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.reps > 0 AND h.next_review < %(due_before)s)
+
+-- filter_due --
+-- Filter: due by the end of today, neither suspended nor buried.
+AND /*= is_due */ /*= not_resting */
+
+-- filter_not_due --
+-- Filter: not due by the end of today, or suspended, or buried.
+AND (NOT /*= is_due */
+    OR EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND (k.suspended OR k.buried_until > %(now)s)))
+
+-- filter_new --
+-- Filter: never reviewed.
+AND NOT EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.reps > 0)
+
+-- filter_not_new --
+-- Filter: reviewed.
+AND EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.reps > 0)
+
+-- filter_suspended --
+-- Filter: suspended.
+AND EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND k.suspended)
+
+-- filter_not_suspended --
+-- Filter: not suspended.
+AND NOT EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND k.suspended)
+
+-- filter_buried --
+-- Filter: buried now.
+AND EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND k.buried_until > %(now)s)
+
+-- filter_not_buried --
+-- Filter: not buried now.
+AND NOT EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND k.buried_until > %(now)s)
+
+-- filter_leech --
+-- Filter: forgotten often enough to be a leech.
+AND EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.lapses >= %(leech_lapses)s)
+
+-- filter_not_leech --
+-- Filter: not a leech.
+AND NOT EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.lapses >= %(leech_lapses)s)
+
 -- filter_without_embedding --
 -- Filter: without a vector.
 AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id)
+
+-- filter_with_embedding --
+-- Filter: with a vector.
+AND EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id)
 
 -- filter_must --
 -- Filter: matches every +word and "phrase" of the query.

@@ -225,22 +225,62 @@ SELECT count(*) AS n FROM knowledge_nodes m JOIN scheduling s ON s.memory_id = m
 AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(m.domains) THEN m.domains ELSE '[]' END) j
     WHERE j.value IN (SELECT value FROM json_each(:domains)))
 
+-- filter_all_domains --
+-- Filter: in all of the domains.
+AND NOT EXISTS (SELECT 1 FROM json_each(:all_domains) w WHERE NOT EXISTS (
+    SELECT 1 FROM json_each(CASE WHEN json_valid(m.domains) THEN m.domains ELSE '[]' END) j WHERE j.value = w.value))
+
+-- filter_no_domains --
+-- Filter: in none of the domains.
+AND NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(m.domains) THEN m.domains ELSE '[]' END) j
+    WHERE j.value IN (SELECT value FROM json_each(:no_domains)))
+
 -- filter_tags --
 -- Filter: with any of the tags.
 AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(m.tags) THEN m.tags ELSE '[]' END) j
     WHERE j.value IN (SELECT value FROM json_each(:tags)))
 
+-- filter_all_tags --
+-- Filter: with all of the tags.
+AND NOT EXISTS (SELECT 1 FROM json_each(:all_tags) w WHERE NOT EXISTS (
+    SELECT 1 FROM json_each(CASE WHEN json_valid(m.tags) THEN m.tags ELSE '[]' END) j WHERE j.value = w.value))
+
+-- filter_no_tags --
+-- Filter: with none of the tags.
+AND NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(m.tags) THEN m.tags ELSE '[]' END) j
+    WHERE j.value IN (SELECT value FROM json_each(:no_tags)))
+
 -- filter_node_types --
 -- Filter: of any of the types.
 AND m.node_type IN (SELECT value FROM json_each(:node_types))
 
--- filter_codebase --
--- Filter: codebase.
-AND m.codebase = :codebase
+-- filter_all_node_types --
+-- Filter: of all of the types.
+AND NOT EXISTS (SELECT 1 FROM json_each(:all_node_types) w WHERE w.value <> m.node_type)
+
+-- filter_no_node_types --
+-- Filter: of none of the types.
+AND m.node_type NOT IN (SELECT value FROM json_each(:no_node_types))
+
+-- filter_codebases --
+-- Filter: of any of the codebases.
+AND m.codebase IN (SELECT value FROM json_each(:codebases))
+
+-- filter_all_codebases --
+-- Filter: of all of the codebases.
+AND NOT EXISTS (SELECT 1 FROM json_each(:all_codebases) w WHERE w.value IS NOT m.codebase)
+
+-- filter_no_codebases --
+-- Filter: of none of the codebases.
+AND (m.codebase IS NULL OR m.codebase NOT IN (SELECT value FROM json_each(:no_codebases)))
 
 -- filter_owner --
 -- Filter: owner.
 AND m.owner_user_id = :owner
+
+-- filter_no_owners --
+-- Filter: of none of the owners.
+AND m.owner_user_id NOT IN (SELECT value FROM json_each(:no_owners))
 
 -- filter_since --
 -- Filter: created at or after a time; Vestige also writes times with a space.
@@ -259,9 +299,64 @@ AND m.id IN (SELECT h.memory_id FROM scheduling h WHERE h.reps > 0 AND h.last_re
 -- Filter: active, not replaced by another memory.
 AND m.superseded_by IS NULL
 
+-- filter_replaced --
+-- Filter: replaced by another memory.
+AND m.superseded_by IS NOT NULL
+
+-- is_due --
+-- Condition: due before the end of today. Vestige also writes times with a space and with other fractions; the bound is
+-- a whole second.
+m.id IN (SELECT h.memory_id FROM scheduling h WHERE h.reps > 0 AND h.next_review < :due_before
+    AND replace(substr(h.next_review, 1, 19), ' ', 'T') < substr(:due_before, 1, 19))
+
+-- filter_due --
+-- Filter: due by the end of today, neither suspended nor buried.
+AND /*= is_due */ /*= not_resting */
+
+-- filter_not_due --
+-- Filter: not due by the end of today, or suspended, or buried.
+AND (NOT /*= is_due */
+    OR m.id IN (SELECT k.memory_id FROM review_marks k WHERE k.suspended OR k.buried_until > :now))
+
+-- filter_new --
+-- Filter: never reviewed.
+AND m.id NOT IN (SELECT h.memory_id FROM scheduling h WHERE h.reps > 0)
+
+-- filter_not_new --
+-- Filter: reviewed.
+AND m.id IN (SELECT h.memory_id FROM scheduling h WHERE h.reps > 0)
+
+-- filter_suspended --
+-- Filter: suspended.
+AND m.id IN (SELECT k.memory_id FROM review_marks k WHERE k.suspended)
+
+-- filter_not_suspended --
+-- Filter: not suspended.
+AND m.id NOT IN (SELECT k.memory_id FROM review_marks k WHERE k.suspended)
+
+-- filter_buried --
+-- Filter: buried now.
+AND m.id IN (SELECT k.memory_id FROM review_marks k WHERE k.buried_until > :now)
+
+-- filter_not_buried --
+-- Filter: not buried now.
+AND m.id NOT IN (SELECT k.memory_id FROM review_marks k WHERE k.buried_until > :now)
+
+-- filter_leech --
+-- Filter: forgotten often enough to be a leech.
+AND m.id IN (SELECT h.memory_id FROM scheduling h WHERE h.lapses >= :leech_lapses)
+
+-- filter_not_leech --
+-- Filter: not a leech.
+AND m.id NOT IN (SELECT h.memory_id FROM scheduling h WHERE h.lapses >= :leech_lapses)
+
 -- filter_without_embedding --
 -- Filter: without a vector.
 AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id)
+
+-- filter_with_embedding --
+-- Filter: with a vector.
+AND EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id)
 
 -- filter_must --
 -- Filter: matches every +word and "phrase" of the query.

@@ -59,7 +59,7 @@ def test_what_cannot_be_meant_is_one_sentence(
 
 
 @pytest.mark.usefixtures("saved")
-def test_a_saved_filter_and_options_besides(run: Command, sample: str) -> None:
+def test_a_saved_filter_and_options_besides(run: Command, sample: str, home: Path) -> None:
     def listed(*options: str) -> set[object]:
         return ids(run("--json", "list", "--store", sample, *options).json)
 
@@ -71,6 +71,8 @@ def test_a_saved_filter_and_options_besides(run: Command, sample: str) -> None:
     assert listed("--filter", "late") == listed("--since", "-57d", "--type", "fact")
     assert listed("--filter", "late", "--since", "-1000d") == listed("--type", "fact")
     assert listed("--filter", "late", "--until", "-1000d") == set()
+    # Today's form, written at the first use.
+    assert '"about keys" = "tag:security with:replaced"' in (home / ".vestige" / "vestige.toml").read_text()
     found = run("--json", "search", "keys", "--store", sample, "--filter", "about keys").json["hits"]
     assert {hit["memory"]["id"] for hit in found} <= typed
     assert found
@@ -91,3 +93,56 @@ def test_what_lacks_a_vector(run: Command, sample: str) -> None:
     assert ids(run("--json", "list", *options).json) == {sample_id(1)}
     found = run("--json", "search", "nightly keys", "--mode", "text", *options).json["hits"]
     assert [hit["memory"]["id"] for hit in found] == [sample_id(1)]
+
+
+def test_the_states_signs_and_exclusions_of_the_options(run: Command, sample: str) -> None:
+    def listed(*options: str) -> set[object]:
+        ran = run("--json", "list", "--limit", "1000", "--store", sample, *options)
+        assert ran.status == 0, ran.err
+        return ids(ran.json)
+
+    everything, active = listed("--with", "replaced"), listed()
+    assert everything == listed("--superseded")
+    assert listed("--is", "replaced") == everything - active != set()
+    assert listed("--is", "replaced", "--not", "is:replaced") == set()
+    assert listed("--is", "due") == ids(run("--json", "due", "--store", sample).json)
+    assert listed("--is", "new") | listed("--not", "is:new") == active
+    assert run("review", "suspend", sample_id(1), "--store", sample).status == 0
+    assert listed("--is", "suspended") == {sample_id(1)}
+    assert listed("--is", "suspended", "--is", "buried") == set()
+    tagged = {tag: listed("--tag", tag) for tag in ("security", "ops")}
+    assert listed("--all-tag", "security", "--all-tag", "ops") == tagged["security"] & tagged["ops"]
+    assert listed("--tag", "security", "--tag", "ops") == tagged["security"] | tagged["ops"]
+    assert listed("--not", "tag:security", "--not", "tag:ops") == active - tagged["security"] - tagged["ops"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--is", "supended"], "not 'supended'; did you mean suspended?"),
+        (["--with", "deleted"], "with: takes replaced, not 'deleted'."),
+        (["--not", "tga:x"], "'tga': is not a filter field; did you mean tag:?"),
+        (["--not", "draft"], "'draft' is not FIELD:VALUE, such as tag:draft."),
+        (["--not", "owner:nobody"], "No owner is called 'nobody'."),
+    ],
+)
+def test_a_misspelled_option_names_the_nearest_one(run: Command, sample: str, options: list[str], said: str) -> None:
+    ran = run("list", "--store", sample, *options)
+    assert (ran.status, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_a_search_hints_at_a_misspelled_filter(run: Command, sample: str) -> None:
+    ran = run("search", "keys", "tga:security", "--mode", "text", "--store", sample)
+    assert ran.status == 0
+    assert "tga: is searched for as a word; the filter is tag:" in ran.err
+    assert "searched for" not in run("search", "std::vector", "keys", "--mode", "text", "--store", sample).err
+
+
+@pytest.mark.usefixtures("saved")
+def test_a_rewritten_filter_is_told_once(run: Command, sample: str) -> None:
+    ran = run("--json", "list", "--store", sample, "--filter", "about keys")
+    expected = ids(ran.json)
+    assert "rewritten as with:replaced in the saved filters about keys." in ran.err
+    again = run("--json", "list", "--store", sample, "--filter", "about keys")
+    assert (ids(again.json), again.err) == (expected, "")

@@ -210,13 +210,13 @@ async def test_filters(store: Store, clock: Clock) -> None:
     assert await filtered(store, domains=("auth", "ops"), node_types=("fact",)) == {"c"}
     assert await filtered(store, tags=("x", "nothing")) == {"a"}
     assert await filtered(store, node_types=("decision", "event")) == {"a", "b"}
-    assert await filtered(store, codebase="api") == {"a"}
+    assert await filtered(store, codebases=("api",)) == {"a"}
     assert await filtered(store, owner=NOWHERE) == set()
     assert await filtered(store, since=start + timedelta(days=1)) == {"b", "c", "d"}
     assert await filtered(store, until=start + timedelta(days=1)) == {"a"}
     assert await filtered(store, min_retrievability=0.9) == {"c"}
     assert await filtered(store, min_retrievability=0.0) == {"c", "d"}
-    assert await filtered(store, without_embedding=True) == set()
+    assert await filtered(store, states=("without-vector",)) == set()
     with pytest.raises(Usage):
         await store.page(Filter(min_retrievability=2.0))
     assert {facet.value: facet.count for facet in await store.memories.facets("domains")} == {"auth": 2, "ops": 2}

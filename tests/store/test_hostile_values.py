@@ -16,7 +16,7 @@ async def test_an_odd_text_matches_what_is_stored_of_it(store: Store, text: str)
     memory_id = (await store.insert(Draft("content", tags=("kept", text[:50])), embed=False)).changed[0]
     page = await store.page(Filter(tags=(text[:50],)))
     assert [memory.id for memory in page.items] == [memory_id]
-    assert (await store.page(Filter(domains=(text,), codebase=text))).items == ()
+    assert (await store.page(Filter(domains=(text,), codebases=(text,)))).items == ()
     assert (await store.page(Filter(tags=(f"no {text}",)))).items == ()
 
 

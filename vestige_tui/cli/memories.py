@@ -13,6 +13,7 @@ from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import ID_HELP, Commands, whole
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.filter_syntax import misspelled_field
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.reviews import Review, Scheduling
@@ -66,6 +67,8 @@ async def _search(args: Namespace, output: Output) -> int:
         now, weights = store.now(), store.policy.weights
     for warning in answer.warnings:
         output.note(warning)
+    if hint := misspelled_field(text):
+        output.note(f"{hint}; options such as --tag filter.")
     if output.as_json:
         output.document(json_shapes.answer(answer, now, weights))
         return 0

@@ -16,7 +16,7 @@ from vestige_tui.config.keymap import key_name
 from vestige_tui.config.settings import Config
 from vestige_tui.config.settings_file import SettingsFile, is_number, parse, read_text
 from vestige_tui.core.errors import HomeUnknown, Usage
-from vestige_tui.core.filter_syntax import read_chips
+from vestige_tui.core.filter_syntax import read_chips, upgraded_text
 from vestige_tui.core.paths import user_path
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS
 from vestige_tui.core.text import REPLACEMENT, file_name, plain, redact, redact_url, safe
@@ -55,6 +55,7 @@ def read_config(source: str, file: Path, env: Mapping[str, str]) -> Config:
     settings = SettingsFile(parse(source, file).unwrap(), source, file)
     settings.check_names()
     backend, sqlite_path, postgres_url = _storage(settings, file, env)
+    filters, outdated_filters = _filters(settings)
     return Config(
         backend=backend,
         sqlite_path=sqlite_path,
@@ -70,7 +71,8 @@ def read_config(source: str, file: Path, env: Mapping[str, str]) -> Config:
         new_per_day=int(settings.number("review.new_per_day", 10, 0, 1_000_000, whole=True)),
         day_starts_at=settings.clock_time("review.day_starts_at", time.min),
         keys=_keys(settings),
-        filters=_filters(settings),
+        filters=filters,
+        outdated_filters=outdated_filters,
         theme=settings.text("ui.theme"),
         path=file,
     )
@@ -151,8 +153,10 @@ def filter_name_fault(name: str) -> str | None:
     return None
 
 
-def _filters(settings: SettingsFile) -> dict[str, str]:
+def _filters(settings: SettingsFile) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the saved filters by name in today's form, and the names of those that have an earlier one."""
     filters: dict[str, str] = {}
+    outdated: list[str] = []
     for name, value in _flatten(settings.at("filters") or {}):
         key = f"filters.{name}"
         excerpt = plain(key)[:80]
@@ -164,8 +168,10 @@ def _filters(settings: SettingsFile) -> dict[str, str]:
             read_chips(value)
         except Usage as error:
             settings.fail(key, f"{excerpt}: {error.message.removesuffix('.')}")
-        filters[name] = value
-    return filters
+        filters[name] = upgraded_text(value)
+        if filters[name] != value:
+            outdated.append(name)
+    return filters, tuple(outdated)
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -37,6 +37,8 @@ class Config:
     """Keys by command id, in Textual's names, separated by commas."""
     filters: Mapping[str, str] = field(default_factory=dict)
     """Saved filters by name, in written form: ``type:decision tag:keys since:-30d``."""
+    outdated_filters: tuple[str, ...] = ()
+    """Names of the saved filters that the file has in the form of an earlier version."""
     theme: str | None = None
     path: Path | None = None
     warnings: tuple[str, ...] = ()

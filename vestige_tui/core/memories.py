@@ -15,6 +15,8 @@ from vestige_tui.core.reviews import Scheduling
 LOCAL_USER = "00000000-0000-0000-0000-000000000001"
 
 Sort: TypeAlias = Literal["created", "updated", "due"]
+MemoryState: TypeAlias = Literal["replaced", "due", "new", "suspended", "buried", "leech", "without-vector"]
+"""States of a memory that a filter takes; ``due`` is due by the end of today and neither suspended nor buried."""
 Visibility: TypeAlias = Literal["private", "group", "public"]
 
 T = TypeVar("T")
@@ -75,22 +77,33 @@ class Patch:
     metadata: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Conditions on memories. Fields are ANDed; several values in one field are ORed."""
+    """Conditions on memories, ANDed. ``domains`` etc.: any of these; ``all_``: all of them; ``no_``: none of them."""
 
     domains: tuple[str, ...] = ()
+    all_domains: tuple[str, ...] = ()
+    no_domains: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    all_tags: tuple[str, ...] = ()
+    no_tags: tuple[str, ...] = ()
     node_types: tuple[str, ...] = ()
-    codebase: str | None = None
+    all_node_types: tuple[str, ...] = ()
+    no_node_types: tuple[str, ...] = ()
+    codebases: tuple[str, ...] = ()
+    all_codebases: tuple[str, ...] = ()
+    no_codebases: tuple[str, ...] = ()
     owner: str | None = None
+    no_owners: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     min_retrievability: float | None = None
+    states: tuple[MemoryState, ...] = ()
+    """Only memories in all of these states; ``replaced`` among them includes replaced memories."""
+    no_states: tuple[MemoryState, ...] = ()
+    """Only memories in none of these states."""
     superseded: bool = False
     """Include replaced memories."""
-    without_embedding: bool = False
-    """Only memories without a vector."""
 
 
 @dataclass(frozen=True, slots=True)

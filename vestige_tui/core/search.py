@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
 from vestige_tui.core.memories import Filter, Memory
@@ -16,43 +15,28 @@ Mode: TypeAlias = Literal["hybrid", "text", "vector", "literal"]
 
 
 @dataclass(frozen=True, slots=True)
-class SearchQuery:
-    """Query of a search. ``embedding`` spares the encoder: shape (dimension,), for the registered model."""
+class SearchQuery(Filter):
+    """Query of a search, with the fields of a filter. ``embedding`` spares the encoder: shape (dimension,), for the
+    registered model. ``codebase`` is short for one of ``codebases``.
+    """
 
     text: str = ""
     embedding: Vector | None = None
     mode: Mode = "hybrid"
     limit: int = 10
-    domains: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    node_types: tuple[str, ...] = ()
-    codebase: str | None = None
-    owner: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    min_retrievability: float | None = None
-    superseded: bool = False
-    without_embedding: bool = False
+    codebase: str | None = field(default=None, kw_only=True)
 
     @classmethod
     def within(cls, filter: Filter, text: str, *, mode: Mode = "hybrid", limit: int = 10) -> SearchQuery:
         """Return a query restricted by a filter."""
-        return cls(text, mode=mode, limit=limit, **{each.name: getattr(filter, each.name) for each in fields(filter)})
+        return cls(text, mode=mode, limit=limit, **{each.name: getattr(filter, each.name) for each in fields(Filter)})
 
     @property
     def filter(self) -> Filter:
-        return Filter(
-            domains=self.domains,
-            tags=self.tags,
-            node_types=self.node_types,
-            codebase=self.codebase,
-            owner=self.owner,
-            since=self.since,
-            until=self.until,
-            min_retrievability=self.min_retrievability,
-            superseded=self.superseded,
-            without_embedding=self.without_embedding,
-        )
+        values = {each.name: getattr(self, each.name) for each in fields(Filter)}
+        if self.codebase is not None:
+            values["codebases"] = (*self.codebases, self.codebase)
+        return Filter(**values)
 
 
 @dataclass(frozen=True, slots=True)

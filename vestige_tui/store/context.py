@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.core.errors import NotFound, ReadOnly, Usage
-from vestige_tui.core.scheduling import Policy, horizon
+from vestige_tui.core.scheduling import LEECH_LAPSES, Policy, horizon
 from vestige_tui.core.storable import clean
 from vestige_tui.core.text import quoted
 from vestige_tui.store.backends.protocol import Json, Write
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
-    from vestige_tui.core.memories import Filter, Memory
+    from vestige_tui.core.memories import Filter, Memory, MemoryState
     from vestige_tui.store.backends.protocol import Backend, Transaction
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -36,14 +36,38 @@ def actor_name() -> str:
 
 _FILTER_FRAGMENTS: Mapping[str, str] = {
     "domains": "filter_domains",
+    "all_domains": "filter_all_domains",
+    "no_domains": "filter_no_domains",
     "tags": "filter_tags",
+    "all_tags": "filter_all_tags",
+    "no_tags": "filter_no_tags",
     "node_types": "filter_node_types",
-    "codebase": "filter_codebase",
+    "all_node_types": "filter_all_node_types",
+    "no_node_types": "filter_no_node_types",
+    "codebases": "filter_codebases",
+    "all_codebases": "filter_all_codebases",
+    "no_codebases": "filter_no_codebases",
     "owner": "filter_owner",
+    "no_owners": "filter_no_owners",
     "since": "filter_since",
     "until": "filter_until",
 }
 """SQL fragments of the fields of a filter that are compared as they are."""
+
+_STATE_FRAGMENTS: Mapping[MemoryState, tuple[str, str]] = {
+    "replaced": ("filter_replaced", "filter_active"),
+    "due": ("filter_due", "filter_not_due"),
+    "new": ("filter_new", "filter_not_new"),
+    "suspended": ("filter_suspended", "filter_not_suspended"),
+    "buried": ("filter_buried", "filter_not_buried"),
+    "leech": ("filter_leech", "filter_not_leech"),
+    "without-vector": ("filter_without_embedding", "filter_with_embedding"),
+}
+"""SQL fragments of each state, and of its opposite."""
+_TIMED = frozenset({"filter_due", "filter_not_due", "filter_buried", "filter_not_buried"})
+"""SQL fragments that depend on the time."""
+_COUNTING = frozenset({"filter_leech", "filter_not_leech"})
+"""SQL fragments that depend on the lapses of a leech."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +97,7 @@ class StoreContext:
         return rows.memory(row)
 
     def filters(self, filter: Filter) -> tuple[list[str], dict[str, Any]]:
-        """Return the SQL fragments of a filter by name, and their parameters."""
+        """Return the SQL fragments of a filter by name, and their parameters. Raises Usage."""
         fragments: list[str] = []
         params: dict[str, Any] = {}
         for name, fragment in _FILTER_FRAGMENTS.items():
@@ -81,8 +105,9 @@ class StoreContext:
             if value:
                 fragments.append(fragment)
                 params[name] = _as_stored(value)
-        if filter.owner and not self.backend.is_id(filter.owner):
-            raise Usage(f"{quoted(filter.owner)} is not an owner's id; PostgreSQL takes only UUIDs.")
+        for owner in (filter.owner, *filter.no_owners):
+            if owner and not self.backend.is_id(owner):
+                raise Usage(f"{quoted(owner)} is not an owner's id; PostgreSQL takes only UUIDs.")
         if filter.min_retrievability is not None:
             if not 0 <= filter.min_retrievability <= 1:
                 raise Usage("Recall must be between 0 and 1.")
@@ -93,11 +118,24 @@ class StoreContext:
                 "retrievability": recall,
                 "horizon": horizon(recall, self.policy.weights),
             }
-        if filter.without_embedding:
-            fragments.append("filter_without_embedding")
-        if not filter.superseded:
-            fragments.append("filter_active")
+        fragments += self._state_fragments(filter, params)
         return fragments, params
+
+    def _state_fragments(self, filter: Filter, params: dict[str, Any]) -> list[str]:
+        """Return the SQL fragments of the states of a filter, and add their parameters. Raises Usage."""
+        for state in (*filter.states, *filter.no_states):
+            if state not in _STATE_FRAGMENTS:
+                raise Usage(f"{quoted(state)} is not a state of a memory.")
+        fragments = [_STATE_FRAGMENTS[state][0] for state in filter.states]
+        fragments += [_STATE_FRAGMENTS[state][1] for state in filter.no_states]
+        if not filter.superseded and "replaced" not in filter.states:
+            fragments.append("filter_active")
+        fragments = list(dict.fromkeys(fragments))
+        if _TIMED.intersection(fragments):
+            params |= {"now": self.now(), "due_before": self.policy.days.bound(self.now(), 1)}
+        if _COUNTING.intersection(fragments):
+            params["leech_lapses"] = LEECH_LAPSES
+        return fragments
 
     async def count(self, filter: Filter) -> int:
         """Count the memories that pass a filter."""

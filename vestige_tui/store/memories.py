@@ -192,18 +192,23 @@ class MemoryService:
         return tuple(counts.get(index, 0) for index in range(len(first)))
 
     async def resolve_owner(self, filter: Filter) -> Filter:
-        """Replace an owner's handle or name in a filter by the id. Raises Usage if none or several match."""
-        if filter.owner is None:
-            return filter
-        label = quoted(filter.owner)
-        records = await self._backend.fetch("find_owner", {"owner": clean(filter.owner.strip())})
+        """Replace the handles and names of owners in a filter by ids. Raises Usage if none or several match."""
+        return dataclasses.replace(
+            filter,
+            owner=None if filter.owner is None else await self._owner_id(filter.owner),
+            no_owners=tuple([await self._owner_id(owner) for owner in filter.no_owners]),
+        )
+
+    async def _owner_id(self, owner: str) -> str:
+        label = quoted(owner)
+        records = await self._backend.fetch("find_owner", {"owner": clean(owner.strip())})
         closest = min((int(row["place"]) for row in records), default=0)
         ids = {str(row["value"]) for row in records if int(row["place"]) == closest}
         if not ids:
             raise Usage(f"No owner is called {label}.")
         if len(ids) > 1:
             raise Usage(f"Several owners are called {label}; give a handle or an id.")
-        return dataclasses.replace(filter, owner=ids.pop())
+        return ids.pop()
 
     async def insert(self, draft: Draft, *, embedding: Vector | None = None, embed: bool = True) -> Change:
         """Write one memory. Without a usable model it is stored without a vector, with a warning in the change.

@@ -135,7 +135,7 @@ class ModelService:
             if len(records) < CENSUS_PAGE_ROWS or self._backend.capabilities.computes_vectors:
                 break
             seq = int(records[-1]["seq"])
-        without = await self._context.count(Filter(superseded=True, without_embedding=True))
+        without = await self._context.count(Filter(superseded=True, states=("without-vector",)))
         return VectorCensus(widths, without, zero, non_finite)
 
     async def fill(self, progress: Callable[[int, int], None] | None = None) -> int:
@@ -145,7 +145,7 @@ class ModelService:
         """
 
         self._context.refuse_read_only()
-        total = await self._context.count(Filter(superseded=True, without_embedding=True))
+        total = await self._context.count(Filter(superseded=True, states=("without-vector",)))
         filled, after = 0, self._backend.lowest_id
         while batch := await self._backend.fetch("list_without_embedding", {"after_id": after, "limit": FILL_BATCH}):
             if job := await self._find_in_place_job():

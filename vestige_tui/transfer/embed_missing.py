@@ -119,7 +119,7 @@ class MissingEmbedder:
     async def _begin(self, failed: int) -> Encoders:
         """Start the encoders and set the phase; skipped where all missing vectors have failed before."""
         context = self._context
-        missing = Filter(superseded=True, without_embedding=True)
+        missing = Filter(superseded=True, states=("without-vector",))
         missing_count = await context.with_retries(partial(context.store.memories.count, missing)) or 0
         before = context.meter.tables.get(TABLE, TableProgress())
         context.meter.tables[TABLE] = replace(before, total=before.read + max(0, missing_count - failed))

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +24,7 @@ from textual.widgets import Input
 from textual.worker import Worker, WorkerError, WorkerState
 
 from vestige_tui.config.keymap import check_keys
+from vestige_tui.config.saved_filters import rewrite_outdated
 from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import set_value
 from vestige_tui.core.encodings import encodable, encoding_of
@@ -179,7 +181,17 @@ class VestigeApp(App[None], inherit_bindings=False):
         # The first screen is painted before any store is touched. The timer is for a callback that never comes: it
         # belongs to the screen in front, and is lost with it where that is the palette, opened and closed meanwhile.
         self.call_after_refresh(self._run_session_once)
+        if self.config.outdated_filters:
+            self.call_after_refresh(self._rewrite_filters)
         self.set_timer(BEGIN_SECONDS, self._run_session_once)
+
+    @work(group="filters", exit_on_error=False)
+    async def _rewrite_filters(self) -> None:
+        # In a thread, because the disk may be slow.
+        rewritten, note = await asyncio.to_thread(rewrite_outdated, self.config)
+        self.config = replace(self.config, outdated_filters=rewritten.outdated_filters)
+        if (place := self._place_in_front) is not None:
+            place.say(note, severity="waiting")
 
     def _theme_chosen(self, theme: str) -> None:
         if self.config.path is not None and theme != self.config.theme:

@@ -29,7 +29,7 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
-REPLACED = Chip("is", "replaced")
+REPLACED = Chip("with", "replaced")
 FILTERED = (GoToSearch, GoToBrowse, GoToReview)
 
 

@@ -107,6 +107,7 @@ FRAGMENTS = (
     "memory_",
     "only_due",
     "not_resting",
+    "is_due",
     "chosen_",
     "score_",
     "still_",
@@ -129,7 +130,7 @@ def _scores(vector: str, text: str, blocks: Mapping[str, str]) -> dict[str, tupl
 def statements(dialect: Dialect) -> Iterator[tuple[str, str]]:
     """Every query that can be asked, with a label."""
     blocks = load(dialect)
-    filter_sets = [(), *((name,) for name in FILTERS), *itertools.combinations(FILTERS, 2), FILTERS]
+    filter_sets = [(), *((name,) for name in FILTERS), *itertools.pairwise(FILTERS), FILTERS]
     for name, sql in blocks.items():
         if name.startswith(FRAGMENTS):
             continue

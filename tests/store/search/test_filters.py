@@ -81,13 +81,13 @@ def alone(clock: Clock) -> dict[str, Any]:
         "domains": ("auth",),
         "node_types": ("fact", "event"),
         "tags": ("two words", EVIL),
-        "codebase": "日本",
+        "codebases": ("日本",),
         "owner": ADA,
         "since": clock() - 50 * DAY,
         "until": clock() - 3 * DAY,
         "min_retrievability": 0.8,
         "superseded": True,
-        "without_embedding": True,
+        "states": ("without-vector",),
     }
 
 
@@ -100,13 +100,13 @@ def passes(number: int, draft: Draft, chosen: Filter, store: Store) -> bool:
         (not chosen.domains or bool(set(chosen.domains) & set(draft.domains)))
         and (not chosen.node_types or draft.node_type in chosen.node_types)
         and (not chosen.tags or bool(set(chosen.tags) & set(draft.tags)))
-        and chosen.codebase in (None, draft.codebase)
+        and (not chosen.codebases or draft.codebase in chosen.codebases)
         and chosen.owner in (None, draft.owner_user_id)
         and (chosen.since is None or made_at >= chosen.since)
         and (chosen.until is None or made_at < chosen.until)
         and (chosen.min_retrievability is None or (share is not None and share >= chosen.min_retrievability))
         and (chosen.superseded or number not in (0, 4, 8))
-        and (not chosen.without_embedding or number % 2 == 1)
+        and (not chosen.states or number % 2 == 1)
     )
 
 

@@ -138,7 +138,7 @@ NARROWINGS: list[tuple[str, Filter, Passes]] = [
     ("55 %", Filter(tags=("half", "tenth")), lambda note: bool({"half", "tenth"} & set(note.tags))),
     ("10 %", Filter(tags=("tenth",)), lambda note: "tenth" in note.tags),
     ("2 %", Filter(tags=("tenth",), node_types=("event",)), lambda n: "tenth" in n.tags and n.node_type == "event"),
-    ("1 %", Filter(codebase="new"), lambda note: note.codebase == "new"),
+    ("1 %", Filter(codebases=("new",)), lambda note: note.codebase == "new"),
     ("0.2 %", Filter(tags=("few",)), lambda note: "few" in note.tags),
     ("nothing", Filter(tags=("nowhere",)), lambda note: False),
     ("the last 500 hours", Filter(since=NOW - timedelta(hours=500)), lambda n: n.created >= NOW - timedelta(hours=500)),
@@ -147,7 +147,7 @@ NARROWINGS: list[tuple[str, Filter, Passes]] = [
 
 def fields(filter: Filter) -> dict[str, Any]:
     """A filter as a query has it."""
-    return {name: getattr(filter, name) for name in ("tags", "node_types", "codebase", "since", "superseded")}
+    return {name: getattr(filter, name) for name in ("tags", "node_types", "codebases", "since", "superseded")}
 
 
 def _left(notes: list[Note], filter: Filter, passes: Passes) -> dict[str, Note]:

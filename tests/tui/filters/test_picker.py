@@ -287,7 +287,7 @@ async def test_review_asks_what_every_filter_leaves(corpus: Path) -> None:
             "until:-200d",
             "recall:0.7",
             "owner:local",
-            "domain:api is:replaced",
+            "domain:api with:replaced",
         ):
             chips = [Chip(*each.split(":")) for each in text.split()]
             bar(console).set_chips(chips)
@@ -506,3 +506,38 @@ async def test_browse_keeps_its_place_under_a_moving_date(corpus: Path) -> None:
         await console.press("ctrl+r")
         await settle(console)
         assert table.cursor == 3
+
+
+async def test_signs_are_said_plainly_and_apply(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        await console.press("f3")
+        await settle(console)
+        everything = await console.store.memories.count(Filter())
+        [tag, *_] = await console.store.memories.facets("tags")
+        await console.press("slash")
+        await console.type(f"-tag:{tag.value} +is:replaced ")
+        await console.until("not tag")
+        await console.until("is replaced")
+        assert bar(console).chips == (Chip("tag", tag.value, "-"), Chip("is", "replaced", "+"))
+        await console.press("backspace")
+        await settle(console)
+        await console.until(f"{everything - tag.count:,} memories")
+        bar(console).set_chips([Chip("since", "-3d", "-")])
+        await console.until("since: takes no - before it")
+
+
+async def test_a_saved_filter_of_an_earlier_version_is_rewritten_at_the_start(corpus: Path, tmp_path: Path) -> None:
+    file = tmp_path / "vestige.toml"
+    file.write_text('[filters]\nold = "is:replaced"\n')
+    async with configured(corpus, file) as console:
+        await console.until("rewritten as with:replaced in the saved filters old.")
+        assert file.read_text() == '[filters]\nold = "with:replaced"\n'
+        assert console.app.config.outdated_filters == ()
+
+
+async def test_a_line_hints_at_a_misspelled_filter(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        await console.press("f2")
+        await console.type("tgas:x std::map ")
+        await console.until("tgas: is searched for as a word; the filter is tag:.")
+        assert bar(console).chips == ()

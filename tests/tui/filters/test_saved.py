@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vestige_tui.config.reader import load_config
+from vestige_tui.config.saved_filters import rewrite_outdated
 from vestige_tui.config.writer import set_value
 from vestige_tui.core.errors import ConfigError
 from vestige_tui.core.filter_syntax import Chip, read_chips, write_chips
@@ -22,7 +24,7 @@ def test_filters_are_read_as_they_are_typed(file: Path) -> None:
     assert load_config(file).filters == {
         "keys": "tag:keys since:-30d",
         "two words": 'tag:"a b"',
-        "a.b": "is:replaced",
+        "a.b": "with:replaced",
     }
 
 
@@ -35,7 +37,7 @@ def test_filters_are_read_as_they_are_typed(file: Path) -> None:
         ("bad = 3", 'filters.bad must be a filter in quotes, such as "type:decision since:-30d"'),
         ('bad = ["tag:a"]', "filters.bad must be a filter in quotes"),
         ('bad = "since:2026-13-01"', "filters.bad: The time '2026-13-01' is not valid"),
-        ('bad = "is:evil"', "filters.bad: is: takes replaced or without-vector"),
+        ('bad = "is:evil"', "filters.bad: is: takes replaced, due, new"),
         ('bad = "recall:5"', "filters.bad: recall: takes a number from 0 to 1"),
         (r'bad = "\u001b]0;t\u0007:x"', r"filters.bad: '\x1b]0;t\x07': is not a filter field"),
         ('" bad" = "tag:a"', "starts or ends with a space"),
@@ -89,3 +91,28 @@ def test_what_could_not_be_read_back_is_not_written(file: Path) -> None:
         with pytest.raises(ConfigError):
             set_value(file, f"filters.{name}", text)
     assert file.read_text() == before
+
+
+def test_a_filter_of_an_earlier_version_is_rewritten_beside_what_is_there(file: Path) -> None:
+    file.write_text('# mine\n[filters]\nold = "tag:a is:replaced" # note\nnew = "tag:a +is:replaced"\n')
+    config = load_config(file)
+    assert dict(config.filters) == {"old": "tag:a with:replaced", "new": "tag:a +is:replaced"}
+    rewritten, note = rewrite_outdated(config)
+    assert note == "is:replaced now shows only replaced memories; rewritten as with:replaced in the saved filters old."
+    assert file.read_text() == '# mine\n[filters]\nold = "tag:a with:replaced" # note\nnew = "tag:a +is:replaced"\n'
+    assert rewritten == replace(config, outdated_filters=())
+    assert load_config(file).outdated_filters == ()
+    assert rewrite_outdated(rewritten) == (rewritten, "")
+
+
+def test_what_cannot_be_rewritten_is_read_alike_and_told(file: Path) -> None:
+    file.write_text('[filters]\nold = "is:replaced"\n')
+    config = load_config(file)
+    file.write_text("[filters]\nold = 3\n")
+    rewritten, note = rewrite_outdated(config)
+    assert rewritten == config
+    assert note.startswith(
+        "is:replaced now shows only replaced memories; it is read as with:replaced in the saved filters"
+    )
+    assert f"{file}, line 2" in note
+    assert file.read_text() == "[filters]\nold = 3\n"

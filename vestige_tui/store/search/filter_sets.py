@@ -76,6 +76,10 @@ class FilterSets:
         name = key[0]
         if name == "filter_active":
             rows = await self._fetch("list_replaced_seqs", {}, {})
+        elif name in _OPPOSITES:
+            opposite, renamed = _OPPOSITES[name]
+            params = {**params, **{param: params[by] for param, by in renamed.items()}}
+            rows = await self._fetch("list_passing_seqs", params, {"filters": (opposite,)})
         elif name in _FTS_PARAMS:
             rows = await self._fetch("list_matching_seqs", {"words": params[_FTS_PARAMS[name]]}, {})
         else:
@@ -94,5 +98,17 @@ def _param_names(name: str) -> tuple[str, ...]:
 
 
 _FTS_PARAMS: Mapping[str, str] = {"filter_must": "must", "filter_must_not": "must_not"}
+_OPPOSITES: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "filter_no_domains": ("filter_domains", {"domains": "no_domains"}),
+    "filter_no_tags": ("filter_tags", {"tags": "no_tags"}),
+    "filter_no_node_types": ("filter_node_types", {"node_types": "no_node_types"}),
+    "filter_no_codebases": ("filter_codebases", {"codebases": "no_codebases"}),
+    "filter_not_due": ("filter_due", {}),
+    "filter_not_suspended": ("filter_suspended", {}),
+    "filter_not_buried": ("filter_buried", {}),
+    "filter_not_leech": ("filter_leech", {}),
+    "filter_with_embedding": ("filter_without_embedding", {}),
+}
+"""Filters with the one that passes exactly the other memories, and its parameters by those of the filter."""
 # Queried for their complement: these filters exclude fewer memories than they pass.
-_COMPLEMENTS = {"filter_active", "filter_must_not"}
+_COMPLEMENTS = {"filter_active", "filter_must_not", *_OPPOSITES}

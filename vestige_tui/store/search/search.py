@@ -57,14 +57,39 @@ FOREIGN_INDEX_NOTE = (
 
 _FILTER_LABELS = {
     "filter_domains": ("domain", "domains"),
+    "filter_all_domains": ("domain", "all_domains"),
+    "filter_no_domains": ("not domain", "no_domains"),
     "filter_tags": ("tag", "tags"),
+    "filter_all_tags": ("tag", "all_tags"),
+    "filter_no_tags": ("not tag", "no_tags"),
     "filter_node_types": ("type", "node_types"),
-    "filter_codebase": ("codebase", "codebase"),
+    "filter_all_node_types": ("type", "all_node_types"),
+    "filter_no_node_types": ("not type", "no_node_types"),
+    "filter_codebases": ("codebase", "codebases"),
+    "filter_all_codebases": ("codebase", "all_codebases"),
+    "filter_no_codebases": ("not codebase", "no_codebases"),
     "filter_owner": ("owner", "owner"),
+    "filter_no_owners": ("not owner", "no_owners"),
     "filter_since": ("created since", "since"),
     "filter_until": ("created before", "until"),
     "filter_holds": ("with", "holds"),
     "filter_lacks": ("without", "lacks"),
+}
+_STATE_LABELS = {
+    "filter_active": "not replaced",
+    "filter_replaced": "replaced",
+    "filter_due": "due",
+    "filter_not_due": "not due",
+    "filter_new": "new",
+    "filter_not_new": "not new",
+    "filter_suspended": "suspended",
+    "filter_not_suspended": "not suspended",
+    "filter_buried": "buried",
+    "filter_not_buried": "not buried",
+    "filter_leech": "leech",
+    "filter_not_leech": "not leech",
+    "filter_without_embedding": "without a vector",
+    "filter_with_embedding": "with a vector",
 }
 
 
@@ -382,10 +407,8 @@ def _filter_words(filters: list[str], params: dict[str, Any], parsed: ParsedQuer
     """Return each filter in words: its subject, and its values."""
     labels: list[tuple[str, str]] = []
     for name in filters:
-        if name == "filter_active":
-            labels.append(("not replaced", ""))
-        elif name == "filter_without_embedding":
-            labels.append(("without a vector", ""))
+        if name in _STATE_LABELS:
+            labels.append((_STATE_LABELS[name], ""))
         elif name == "filter_min_retrievability":
             labels.append(("recall at least", f"{params['retrievability']:.2f}"))
         elif name == "filter_must":
@@ -395,7 +418,8 @@ def _filter_words(filters: list[str], params: dict[str, Any], parsed: ParsedQuer
         else:
             subject, key = _FILTER_LABELS[name]
             value = params[key]
-            labels.append((subject, " or ".join(value) if isinstance(value, list) else str(value)))
+            joint = " and " if key.startswith("all_") else " or "
+            labels.append((subject, joint.join(value) if isinstance(value, list) else str(value)))
     return tuple(labels)
 
 

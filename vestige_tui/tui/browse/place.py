@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from vestige_tui.core.filter_syntax import Chip
+from vestige_tui.core.filter_syntax import Chip, misspelled_field
 from vestige_tui.core.memories import Filter, Memory, Page, Sort
 from vestige_tui.core.text import grouped
 from vestige_tui.tui.browse.memory_table import Fetch, MemoryTable
@@ -42,8 +42,11 @@ class BrowsePlace(ReadingPlace):
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["browse"])
     HELP = """\
 All memories of the store. `f` chooses filters, with counts; or press `/` and type them: `type:decision`, `domain:auth`,
-`tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`, `until:2026-11-01`, `recall:0.8`, `is:replaced`,
-`is:without-vector`. `ctrl+s` saves them under a name; `F` opens them in Search or Review.
+`tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`, `until:2026-11-01`, `recall:0.8`, `is:due`.
+
+Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none. `is:` shows only memories that are
+`due`, `new`, `suspended`, `buried`, `leech`, `replaced` or `without-vector`; `with:replaced` shows replaced ones too.
+`ctrl+s` saves filters under a name; `F` opens them in Search or Review.
 
 `space` selects a row, `v` starts a range, `*` selects every row; `t` and `d` then act on the selection.
 """
@@ -75,9 +78,9 @@ All memories of the store. `f` chooses filters, with counts; or press `/` and ty
     def _asked(self, event: FilterBar.Asked) -> None:
         if event.text:
             search_key = self.key_named(GoToSearch).upper()
-            self.say(
-                f"To search for words, go to Search ({search_key}); a filter here is field:value.", severity="quiet"
-            )
+            hint = misspelled_field(event.text)
+            words = f"To search for words, go to Search ({search_key}); a filter here is field:value."
+            self.say(f"{hint}." if hint else words, severity="quiet")
         self.refresh_place()
 
     @work(group="list", exclusive=True, exit_on_error=False)

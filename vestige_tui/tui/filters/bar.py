@@ -19,6 +19,7 @@ from textual.widgets import Input
 
 from vestige_tui.core.filter_syntax import Chip, normalized, split_chips
 from vestige_tui.core.text import cells, cut, plain
+from vestige_tui.presenters.filters import chip_words
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import LeaveLine
 
@@ -48,9 +49,9 @@ class ChipView(Widget):
         self.chip = chip
 
     def render(self) -> Content:
-        field, value = plain(self.chip.field), cut(plain(self.chip.value), self.room)
+        field, value = chip_words(self.chip)
         sign = ("" if self.tight else " ×", "$text-disabled")  # noqa: RUF001 - it looks like a cross
-        return Content.assemble((f"{field} ", "$text-muted"), (value, "$text"), sign)
+        return Content.assemble((f"{field} ", "$text-muted"), (cut(value, self.room), "$text"), sign)
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
@@ -175,7 +176,7 @@ class FilterBar(Vertical):
         """Fit all chips into the line by cutting their longest values."""
         views = list(views)
         widths = [min(CHIP_CELLS, cells(plain(view.chip.value[:CHIP_CELLS]))) for view in views]
-        room = self.size.width - 4 - sum(len(view.chip.field) + CHIP_FRAME_CELLS for view in views)
+        room = self.size.width - 4 - sum(len(chip_words(view.chip)[0]) + CHIP_FRAME_CELLS for view in views)
         tight = sum(widths) > room
         room, value_cells = room + (2 * len(views) if tight else 0), CHIP_CELLS
         while value_cells > LEAST_CELLS and sum(min(width, value_cells) for width in widths) > room:

@@ -34,7 +34,15 @@ from vestige_tui.tui import layout_widths
 from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.filters.bar import AskInput, FilterBar
 from vestige_tui.tui.filters.saved import SavedFilters, ask_to_drop, ask_to_save
-from vestige_tui.tui.filters.values import MAX_VALUE_COUNT, OPEN, Value, resolved, saved_values, values_of
+from vestige_tui.tui.filters.values import (
+    MAX_VALUE_COUNT,
+    OPEN,
+    STATE_FIELDS,
+    Value,
+    resolved,
+    saved_values,
+    values_of,
+)
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.workers import work
 
@@ -179,7 +187,7 @@ class FilterPicker(Dialog[None]):
         """Load the values of the field, unless the loaded ones are for the same field, text and other filters."""
         field = self._field
         typed = self._typed if field in OPEN else ""
-        others = self._chips if field == "is" else without_field(self._chips, field)
+        others = self._chips if field in STATE_FIELDS else without_field(self._chips, field)
         key = (field, typed, frozenset(others), tuple(self._saved.by_name.items()) if field == SAVED else ())
         if key == self._loaded_key:
             return
@@ -315,7 +323,7 @@ class FilterPicker(Dialog[None]):
         elif chosen:
             self._change([chip for chip in self._chips if chip != value.chip])
         else:
-            several = value.chip.field in MANY or value.chip.field == "is"
+            several = value.chip.field in MANY or value.chip.field in STATE_FIELDS
             others = self._chips if several else without_field(self._chips, value.chip.field)
             self._change([*others, value.chip])
 
@@ -343,7 +351,8 @@ class FilterPicker(Dialog[None]):
         self._count()
 
     def _field_line(self, field: str, width: int) -> Content:
-        values = ", ".join(plain(chip.value[:40]) for chip in self._chips if chip.field == field)
+        chips = [chip for chip in self._chips if chip.field == field]
+        values = ", ".join(f"{chip.sign}{plain(chip.value[:40])}" for chip in chips)
         if not values:
             return Content.styled(f"  {field}", "$text-muted")
         room = width - len(field) - 4

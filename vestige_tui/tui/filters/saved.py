@@ -14,7 +14,7 @@ from vestige_tui.config.reader import filter_name_fault
 from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import set_value
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.filter_syntax import Chip, read_chips, write_chips
+from vestige_tui.core.filter_syntax import Chip, read_chips, saved_text
 from vestige_tui.tui.dialogs.asking import ask_and_use
 from vestige_tui.tui.dialogs.modals import Ask, Confirm
 
@@ -46,7 +46,7 @@ class SavedFilters:
         """Save chips under a name, replacing the filter of that name. Raises Usage, ConfigError or Refused."""
         if fault := filter_name_fault(name):
             raise Usage(f"The name of a saved filter {fault}.")
-        text = write_chips(chips)
+        text = saved_text(chips)
         read_chips(text)
         await self._set(name, text)
 
@@ -77,7 +77,7 @@ async def ask_to_save(screen: Screen[None], saved: SavedFilters, chips: Sequence
     """Ask for a name and save the chips under it."""
     if not chips:
         return SaveResult("There are no filters to save.")
-    text = write_chips(chips)
+    text = saved_text(chips)
     read_chips(text)
 
     async def save(typed: str) -> SaveResult:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.filter_syntax import STATES, BadChip, Chip, filter_of, read_chips, without_field
+from vestige_tui.core.filter_syntax import (
+    STATES,
+    BadChip,
+    Chip,
+    filter_of,
+    read_chips,
+    without_field,
+)
 from vestige_tui.core.memories import Facet, Filter
 
 if TYPE_CHECKING:
@@ -37,9 +44,11 @@ UNTIL = {
     "-1y": "more than a year ago",
 }
 RECALL = {"0.9": "at least .9", "0.8": "at least .8", "0.7": "at least .7", "0.5": "at least .5"}
-IS = {"replaced": "replaced memories too", "without-vector": "only memories without a vector"}
+WITH = {"replaced": "replaced memories too"}
 OPEN: Mapping[str, Mapping[str, str]] = {"since": SINCE, "until": UNTIL, "recall": RECALL}
 """Fields that also take typed values, with the values they offer."""
+STATE_FIELDS: Mapping[str, Mapping[str, str]] = {"is": STATES, "with": WITH}
+"""Fields whose values are independent of one another, with the label of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +63,13 @@ class Value:
 async def resolved(store: Store, chips: Sequence[Chip]) -> Filter:
     """Return the filter of these chips for this store. Raises BadChip, also for an owner unknown to the store."""
     parsed = filter_of(chips, store.now(), store.policy.days)
-    try:
-        return await store.memories.resolve_owner(parsed)
-    except Usage as error:
-        owner = next(chip for chip in reversed(chips) if chip.field == "owner")
-        raise BadChip(owner, error.message) from None
+    for chip in chips:
+        if chip.field == "owner":
+            try:
+                await store.memories.resolve_owner(Filter(owner=chip.value))
+            except Usage as error:
+                raise BadChip(chip, error.message) from None
+    return await store.memories.resolve_owner(parsed)
 
 
 async def values_of(store: Store, field: str, chips: Sequence[Chip], typed: str = "") -> tuple[Value, ...]:
@@ -66,10 +77,10 @@ async def values_of(store: Store, field: str, chips: Sequence[Chip], typed: str 
 
     ``typed`` is offered too if the field takes any date or number. Raises BadChip for the other chips.
     """
-    if field == "is":
-        return await _states(store, chips)
+    if field in STATE_FIELDS:
+        return await _states(store, field, chips)
     others = await resolved(store, without_field(chips, field))
-    chosen = [chip for chip in chips if chip.field == field]
+    chosen = [chip for chip in chips if chip.field == field and not chip.sign]
     if field in FACETS:
         values = tuple(
             _facet(field, facet) for facet in await store.memories.facets(FACETS[field], others, MAX_VALUE_COUNT)
@@ -112,13 +123,13 @@ async def _count(store: Store, field: str, chips: Sequence[Chip], others: Filter
     return await store.memories.count_until([filter.until for filter in filters if filter.until], others)
 
 
-async def _states(store: Store, chips: Sequence[Chip]) -> tuple[Value, ...]:
+async def _states(store: Store, field: str, chips: Sequence[Chip]) -> tuple[Value, ...]:
     values = []
-    for state in STATES:
-        chip = Chip("is", state)
-        # The two states are independent, so each is counted together with the other one.
+    for state, label in STATE_FIELDS[field].items():
+        chip = Chip(field, state)
+        # Each state is counted together with the others that are chosen.
         count = await store.memories.count(await resolved(store, [*(other for other in chips if other != chip), chip]))
-        values.append(Value(chip, IS[state], count))
+        values.append(Value(chip, f"{state}  {label}" if field == "is" else label, count))
     return tuple(values)
 
 

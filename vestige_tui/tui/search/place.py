@@ -10,7 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from vestige_tui.core.filter_syntax import Chip
+from vestige_tui.core.filter_syntax import Chip, misspelled_field
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.search import Answer, Hit, Mode, SearchQuery
 from vestige_tui.core.text import duration, grouped
@@ -50,9 +50,9 @@ class SearchPlace(ReadingPlace):
 Type a question. Plain words are optional; `"a phrase"` and `+word` must occur, `-word` must not.
 
 Filters: `type:decision`, `domain:auth`, `tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`,
-`until:2026-11-01`, `recall:0.8`, `is:replaced`, `is:without-vector`. Backspace at the start of the line removes the
-last filter. `f8` (in the list also `f`) chooses filters, with counts; `ctrl+s` saves them; `F` opens them in Browse or
-Review.
+`until:2026-11-01`, `recall:0.8`, `is:due`. `+tag:a +tag:b` match memories with both tags, `-tag:a` those without it;
+`with:replaced` shows replaced memories too. Backspace at the start of the line removes the last filter. `f8` (in the
+list also `f`) chooses filters, with counts; `ctrl+s` saves them; `F` opens them in Browse or Review.
 
 `m` switches between text and vector, text, vector, and exact characters, such as a path, an id or a line of code.
 
@@ -95,6 +95,8 @@ memory is not in the results.
             self._limit = FIRST_HITS_LIMIT
             self._reset_cursor = True
         self._question = question
+        if hint := misspelled_field(event.text):
+            self.say(f"{hint}.", severity="quiet")
         self.refresh_place()
 
     @work(group="search", exclusive=True, exit_on_error=False)
