@@ -10,9 +10,11 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import App, ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.signal import Signal
 
@@ -26,7 +28,7 @@ from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.tui.app import FIRST_PLACE
 from vestige_tui.tui.browse.memory_table import MemoryTable
 from vestige_tui.tui.commands.catalogue import IN_PLACE
-from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.command import bindings, key_display
 from vestige_tui.tui.commands.palette import CommandPalette
 from vestige_tui.tui.commands.places import GoToBrowse, GoToJobs, GoToRegistry, GoToReview, GoToSearch, GoToStore
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Message, Pick
@@ -226,7 +228,7 @@ class GalleryStore(Place):
 FACTS = StoreFacts(
     store="~/.local/share/core/vestige.db",
     backend="SQLite",
-    read_only=True,
+    read_only=False,
     memories=4961,
     model="nomic-v1.5 256",
     state=SessionState.LIVE,
@@ -253,10 +255,15 @@ class Gallery(App[None]):
         self.outage_ended: Signal[VestigeError] = Signal(self, "outage_ended")
         self.last_words: list[str] = []
         self.session = StoreSession(Config(), "", emit=self._show_event, may_create=self._may_create)
+        # Stands for an open store, so that the commands which write are enabled.
+        self.session.store = cast(Any, SimpleNamespace(read_only=False, read_only_reason=""))
         self.session.facts = FACTS
         self.session.badges = {"review": Badge("37", waiting=True), "jobs": Badge("1")}
         register(self)
         self.theme = theme
+
+    def get_key_display(self, binding: Binding) -> str:
+        return key_display(binding)
 
     async def on_mount(self) -> None:
         await self.switch_mode(FIRST_PLACE)

@@ -29,7 +29,7 @@ from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.commands.memories import EditMemory
 from vestige_tui.tui.commands.places import PLACES
-from vestige_tui.tui.dialogs.help import prose
+from vestige_tui.tui.dialogs.help import Sheet, prose
 from vestige_tui.tui.store_session_events import (
     Badge,
     FrameChanged,
@@ -211,9 +211,13 @@ async def test_help_uses_the_height_and_has_no_backticks(corpus: Path, size: tup
             await console.press(place, "escape", "f1")
             await console.until("all commands")
             assert "`" not in "".join(line.partition("▌")[2] for line in console.lines[2:])
-            # Vim's motions work here too, and nothing stands empty between the last line and the keys of the sheet.
+            # Keys come first, prose last. Vim's motions work here too.
+            sheet = console.app.screen.query_one(Sheet).render().plain
+            below = prose(console.app.screen_stack[-2].HELP or "").plain
+            assert sheet.index("Quit the console; jobs keep running") < sheet.index(below)
+            assert sheet.endswith(below)
             await console.press("G")
-            await console.until("Quit the console; jobs keep running")
+            await console.until(below.split()[-1])
             await console.press("escape")
             await console.until("all commands", gone=True)
         await console.press("f1")
@@ -369,7 +373,7 @@ async def test_every_place_says_why_there_is_no_store_and_what_to_do(size: tuple
             await console.until(f"▌{place.upper()}")
             for said in ("The store could not be opened.", "cannot be reached", "retries every few seconds"):
                 await console.until(said)
-            await console.until("^r  retry now")
+            await console.until("ctrl+r  retry now")
             assert "postgresql://127.0.0.1:1/nowhere" in console.lines[0]
             assert "s3cret" not in console.text
             assert "memories created" not in console.text

@@ -30,7 +30,7 @@ async def test_why_not_this_one(empty_store: Path) -> None:
     async with with_keys(empty_store, {"search.why_not": "ctrl+y"}, embedders()) as console:
         await open_explanation(console, "nothing")
         await console.until("No memory matches this search.")
-        assert "^y  why a memory is missing" in console.text
+        assert "ctrl+y  why a memory is missing" in console.text
 
 
 async def test_the_key_that_makes_the_first_vectors(tmp_path: Path) -> None:
@@ -41,4 +41,4 @@ async def test_the_key_that_makes_the_first_vectors(tmp_path: Path) -> None:
         await console.press("f5")
         await console.until("No jobs yet.")
         await console.press("r")
-        await console.until("This store has no model yet; ^g in the Registry place makes its first vectors.")
+        await console.until("This store has no model yet; ctrl+g in the Registry place makes its first vectors.")

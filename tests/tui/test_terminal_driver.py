@@ -35,7 +35,7 @@ def test_the_terminal_has_its_own_size_and_every_column_its_place(tmp_path: Path
         terminal.until(f"{len(UNCERTAIN)} memories")
         terminal.still()
         assert terminal.lines[0].endswith("● live")
-        assert terminal.lines[-1].endswith("^p commands")
+        assert terminal.lines[-1].endswith("ctrl+p commands")
         borders = [terminal.cells(y).index("▌", 5) for y in range(5, 5 + 2 * len(UNCERTAIN))]
         assert set(borders) == {75}
         terminal.press("ctrl+q")

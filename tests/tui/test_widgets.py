@@ -520,7 +520,7 @@ async def test_every_place_shows_frame_and_keys_in_every_size() -> None:
                 assert "● live" in shown[0] or shown[0].endswith("●")
                 assert place.capitalize() in shown[1]
                 assert "? help" in shown[-1]
-                assert shown[-1].endswith("commands")
+                assert shown[-1].endswith("commands") or size[0] < 70
 
 
 async def test_brackets_step_and_hidden_places_rest() -> None:
@@ -581,7 +581,7 @@ async def test_help_matches_the_live_keys_and_follows_the_keymap() -> None:
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
         shown = "\n".join(screen_lines(app))
-        assert "^y" in shown
+        assert "ctrl+y" in shown
         assert "Copy the memory's text" in shown
         assert "Grade" not in shown.split("Places")[0] or "Grade this memory now" in shown
         await pilot.press("escape")

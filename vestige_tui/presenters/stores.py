@@ -11,6 +11,11 @@ def location(url: str) -> str:
     return plain(below_home(redact_url(url)))
 
 
+def read_only_sentence(reason: str) -> str:
+    """Return why a store is not written to; ``reason`` is that of its backend."""
+    return f"This store is read-only: {reason}."
+
+
 def store_name(url: str) -> str:
     """Return a short name of a store's URL: a file or folder name, or server and database."""
     if (server := read_server_url(url)) is not None:

@@ -13,14 +13,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
+from textual.actions import SkipAction
 from textual.app import App, SuspendNotSupported
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.signal import Signal
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 from textual.worker import Worker, WorkerError, WorkerState
 
 from vestige_tui.config.keymap import check_keys
@@ -32,12 +33,14 @@ from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.text import plain, typed
 from vestige_tui.core.widths import load_table
 from vestige_tui.tui.clipboard import Clipboard
+from vestige_tui.tui.command_screen import CommandScreen
 from vestige_tui.tui.commands.catalogue import catalogue
-from vestige_tui.tui.commands.command import bindings
-from vestige_tui.tui.commands.everywhere import Quit, SuspendConsole
+from vestige_tui.tui.commands.command import bindings, key_display
+from vestige_tui.tui.commands.everywhere import Interrupt, Quit, SuspendConsole
 from vestige_tui.tui.commands.palette import CommandPalette
 from vestige_tui.tui.dialogs.help import HelpScreen
-from vestige_tui.tui.dialogs.modals import Confirm
+from vestige_tui.tui.dialogs.modals import Confirm, Dialog
+from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.store_session import StoreSession
 from vestige_tui.tui.store_session_events import (
@@ -62,6 +65,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LEAVING_SECONDS = 0.5
+QUIT_AGAIN_SECONDS = 2.0
+"""Time in which a second ctrl+c quits."""
 BEGIN_SECONDS = 2.0
 """The store is opened after this time even if no paint has been reported."""
 FIRST_PLACE = "search"
@@ -117,7 +122,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         "registry": _registry,
         "store": _store,
     }
-    BINDINGS: ClassVar[list[BindingType]] = bindings(Quit, SuspendConsole)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Quit, Interrupt, SuspendConsole)
 
     def __init__(
         self,
@@ -148,6 +153,8 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.outage_ended: Signal[VestigeError] = Signal(self, "outage_ended")
         self._session_worker: Worker[None] | None = None
         self._clipboard_of_terminal = Clipboard(self._write_to_terminal)
+        self._end_quit_hint: Callable[[], None] | None = None
+        """Ends the hint that a second ctrl+c quits; None while there is none."""
         self._lent = False
         """True while the terminal is an editor's."""
         self.last_words: list[str] = []
@@ -321,6 +328,32 @@ class VestigeApp(App[None], inherit_bindings=False):
             self._driver.stop_process(group=True)
 
     # Commands
+
+    def get_key_display(self, binding: Binding) -> str:
+        return key_display(binding)
+
+    async def action_interrupt(self) -> None:
+        """Leave the key to the widget or screen that copies a selected text; else quit, if pressed again soon."""
+        if self._is_text_selected():
+            raise SkipAction
+        if self._end_quit_hint is not None:
+            await self.action_quit()
+            return
+        screen = self.screen
+        if isinstance(screen, CommandScreen | Dialog):
+            key = Binding(self.config.keys.get(Interrupt.id, Interrupt.key).partition(",")[0], Interrupt.action)
+            hint = screen.hint(f"Press {self.get_key_display(key)} again to quit.")
+            self._end_quit_hint = partial(self._withdraw_quit_hint, screen, hint)
+            self.set_timer(QUIT_AGAIN_SECONDS, self._end_quit_hint)
+
+    def _withdraw_quit_hint(self, screen: CommandScreen | Dialog[Any], hint: Notice) -> None:
+        self._end_quit_hint = None
+        screen.withdraw_hint(hint)
+
+    def _is_text_selected(self) -> bool:
+        if isinstance(self.focused, Input | TextArea) and self.focused.selected_text:
+            return True
+        return bool(self.screen.get_selected_text())
 
     def action_command_palette(self) -> None:
         """Open the palette; close help first, so that it lists the commands of the place."""

@@ -20,6 +20,8 @@ from vestige_tui.core.memory_template import MemoryForm
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, safe, short_id
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.presenters.changes import change_sentence, subject, tags_value, title, undo_sentence
+from vestige_tui.presenters.stores import read_only_sentence
+from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.search import ToggleSuperseded
 from vestige_tui.tui.dialogs.asking import ask_and_use
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Pick
@@ -94,9 +96,9 @@ class MemoryPlace(FilteredPlace):
         if self.app.screen is not self:
             return None
         if store is None:
-            self.say("The store is not open yet.", severity="waiting")
+            self.say(NOT_OPEN, severity="waiting")
         elif store.read_only:
-            self.say_error(ReadOnly(f"This store is read-only: {store.read_only_reason}."))
+            self.say_error(ReadOnly(read_only_sentence(store.read_only_reason)))
         else:
             return store
         return None

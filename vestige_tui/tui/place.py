@@ -1,8 +1,8 @@
 """Place: base class of the six places; the frame, the store, the status line and the commands of every place.
 
-Inheritance: Place (here) → FilteredPlace (filtered_place.py) → MemoryPlace (memory_place.py) → ReadingPlace
-(reading_place.py). Jobs, Registry and Store derive from Place, Review from MemoryPlace, Search and Browse from
-ReadingPlace.
+Inheritance: CommandScreen (command_screen.py) → Place (here) → FilteredPlace (filtered_place.py) → MemoryPlace
+(memory_place.py) → ReadingPlace (reading_place.py). Jobs, Registry and Store derive from Place, Review from
+MemoryPlace, Search and Browse from ReadingPlace.
 """
 
 from __future__ import annotations
@@ -12,13 +12,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import PurePath
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
-from textual.signal import Signal
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
@@ -26,12 +23,12 @@ from vestige_tui.core.errors import Cancelled, Unavailable, Unreachable, Unsure,
 from vestige_tui.core.log import chain_of
 from vestige_tui.core.text import plain, redact
 from vestige_tui.core.waits import wait_sentence
-from vestige_tui.tui import layout_widths
+from vestige_tui.tui.command_screen import CommandScreen
+from vestige_tui.tui.commands.catalogue import action_names
 from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.everywhere import EVERYWHERE, Leave, Quit, Refresh, ShowErrorDetails
 from vestige_tui.tui.commands.memories import UndoChange
 from vestige_tui.tui.commands.places import PLACES, GoTo
-from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Message
 from vestige_tui.tui.filters.saved import Configured
 from vestige_tui.tui.notice import Notice, Severity
@@ -39,7 +36,6 @@ from vestige_tui.tui.store_session import comes_back
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.header import Header
 from vestige_tui.tui.widgets.key_line import KeyLine
-from vestige_tui.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,50 +43,17 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from vestige_tui.core.waits import WaitReport
-    from vestige_tui.store.store import Store
-    from vestige_tui.tui.store_session import StoreSession
 
 log = logging.getLogger(__name__)
-
-WRITES_THE_STORE = frozenset(
-    {
-        *("add_memory", "edit_memory", "tag_memory", "delete_memory", "grade_memory", "link_memory"),
-        *("supersede_memory", "undo", "grade", "suspend", "bury", "vacuum"),
-    }
-)
-"""Actions that write to the open store."""
-
-WRITES_ANY_STORE = frozenset({"start_copy", "verify_copy", "cancel_job", "retry_job", "fail_job"})
-"""Actions that write to a store of their own choice, or to the job log of one."""
 
 CANCEL_WAIT = "cancel_wait"
 """Action that breaks off a wait for the store."""
 
-WITHOUT_A_STORE = {CANCEL_WAIT} | {command.action.partition("(")[0] for command in EVERYWHERE}
+WITHOUT_A_STORE = {CANCEL_WAIT} | action_names(EVERYWHERE)
 """Actions that work in a place while no store is open."""
 
 
-@runtime_checkable
-class Console(Protocol):
-    """Protocol of the app, as far as places use it."""
-
-    session: StoreSession
-    """The store of this console, its state and its jobs."""
-    store_changed: Signal[None]
-    """Published when the store has been opened, or changed by this console or another process."""
-    frame_changed: Signal[None]
-    """Published when facts, badges, jobs, banner or refusal of the session have been replaced."""
-    outage_ended: Signal[VestigeError]
-    """Published with the error of an outage when the store answers again."""
-    last_words: list[str]
-    """Sentences for stderr after the console has ended."""
-
-    async def copy(self, text: str, subject: str, *, instead: str = "") -> str:
-        """Copy a text to the clipboard; return the sentence on it. Raises Refused for one that is too long."""
-        ...
-
-
-class Place(Screen[None]):
+class Place(CommandScreen):
     """Screen of one of the six places. A subclass sets ``GO_TO`` and ``HELP``, composes ``compose_body`` and refreshes.
 
     ``refresh_place`` runs when the place is shown, first or again, and when the store changes while it is shown; timers
@@ -116,16 +79,15 @@ class Place(Screen[None]):
         # The key that goes back, also out of a line: while the store is waited for it cancels that first.
         Binding(Leave.key, CANCEL_WAIT, "cancel", id=Leave.id, show=False, priority=True),
     ]
-    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = layout_widths.HORIZONTAL
 
     def __init__(self) -> None:
         super().__init__(id=self.GO_TO.place)
         self._header = Header(self.GO_TO.place)
-        self._status = StatusLine()
         self._refused = Empty(id="refused")
         self._focus_to_restore: Widget | None = None
         self._timers_while_shown: list[Timer] = []
-        self._checked_console: Console | None = None
+        self._enabling: tuple[bool, bool] | None = None
+        """Store open, and read-only: what the commands were enabled by when the keys were shown last."""
         self._shown = False
         self._stale = False
         self._refusal: VestigeError | None = None
@@ -158,24 +120,8 @@ class Place(Screen[None]):
         self.console.outage_ended.subscribe(self, self._outage_ended)
 
     @property
-    def console(self) -> Console:
-        """The app, as the Console protocol."""
-        if self._checked_console is None:
-            # Checked once: the check reads every attribute of the protocol, and this property is read for each key.
-            app = self.app
-            assert isinstance(app, Console)
-            self._checked_console = app
-        return self._checked_console
-
-    @property
-    def store(self) -> Store | None:
-        """The open store; None until it is open."""
-        return self.store_session.store
-
-    @property
-    def store_session(self) -> StoreSession:
-        """The session of the open store."""
-        return self.console.session
+    def help_title(self) -> str:
+        return self.GO_TO.title
 
     def on_screen_resume(self) -> None:
         self._shown = True
@@ -211,6 +157,9 @@ class Place(Screen[None]):
     def _frame_changed(self, _: None) -> None:
         session = self.store_session
         self._header.show(session.facts, session.badges)
+        if (enabling := (session.store is not None, session.facts.read_only)) != self._enabling:
+            self._enabling = enabling
+            self.refresh_bindings()
         self._show_refusal(session.refusal if session.store is None else None)
         self._show_wait(session.wait)
 
@@ -333,42 +282,18 @@ class Place(Screen[None]):
             if event.worker.group not in ("read", "look") or not self._keeps_unconfirmed_write(event.worker.error):
                 self.say_error(event.worker.error)
 
-    def why_not(self, action: str) -> str:
-        """Return why a command is disabled, as a sentence that its key shows; empty if it is enabled."""
-        store = self.store
-        if action in WRITES_THE_STORE and store is not None and store.read_only:
-            return f"This store is read-only: {store.read_only_reason}."
-        if action in WRITES_ANY_STORE and self.store_session.opened_read_only:
-            return "This console was opened with --read-only; it writes to no store."
-        return ""
-
-    def say_why_not(self, action: str) -> bool:
-        """Show why a command is disabled; return whether it is."""
-        why = "No store is open." if self._is_refused(action) else self.why_not(action)
-        if why:
-            self._status.show(Notice(why, action=action))
-        return bool(why)
+    def reason_against(self, action: str) -> str:
+        return "No store is open." if self._is_refused(action) else self.why_not(action)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == CANCEL_WAIT:
             return self._wait is not None
-        if self.is_mounted and (self._is_refused(action) or self.why_not(action)):
-            return None
         return super().check_action(action, parameters)
-
-    def on_key(self, event: events.Key) -> None:
-        active = self.active_bindings.get(event.key)
-        if active is None or active.enabled or active.node is not self:
-            return
-        self.say_why_not(active.binding.action.partition("(")[0])
 
     def _is_refused(self, action: str) -> bool:
         return self._refusal is not None and action not in WITHOUT_A_STORE
 
     # Commands ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def action_place(self, place: str) -> None:
-        self.app.switch_mode(place)
 
     def action_step_place(self, step: int) -> None:
         places = [command.place for command in PLACES]
@@ -386,9 +311,6 @@ class Place(Screen[None]):
         if self._details:
             self.app.push_screen(Message("Error details", self._details))
 
-    def action_show_help(self) -> None:
-        self.app.push_screen(HelpScreen(self.GO_TO.title, self.HELP or self.GO_TO.help, self))
-
     def action_cancel_wait(self) -> None:
         """Break off what waits for the store; a write that may have been saved is said to be by its own error."""
         self.store_session.cancel_waits()
@@ -397,6 +319,18 @@ class Place(Screen[None]):
     def action_back(self) -> None:
         """Clear the status line; a place with something to close overrides this."""
         self._status.clear()
+
+    @property
+    def is_page_open(self) -> bool:
+        """True while a page of this place, such as a card in a narrow terminal, has replaced its list."""
+        return False
+
+    def action_close(self) -> None:
+        """Close the page that has replaced the list; else show the key that quits, for a letter must not quit."""
+        if self.is_page_open:
+            self.action_back()
+        else:
+            self.say(f"{self._key_of(Quit.id, Quit.key)} quits; jobs keep running.", severity="quiet")
 
 
 def causes(error: BaseException) -> list[str]:

@@ -18,7 +18,9 @@ from textual.widget import Widget
 from vestige_tui.core.errors import NotFound, VestigeError
 from vestige_tui.core.filter_syntax import BadChip
 from vestige_tui.core.memories import Memory
+from vestige_tui.tui import layout_widths
 from vestige_tui.tui.browse.memory_table import selection_line
+from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.lists import ClearSelection
 from vestige_tui.tui.commands.memories import (
     CopyId,
@@ -108,7 +110,7 @@ class ReadingPlace(MemoryPlace):
         if reason or (action not in ON_THE_CURRENT and action not in ON_THE_CHOSEN):
             return reason
         if self.store is None:
-            return "The store is not open yet."
+            return NOT_OPEN
         if action in ON_THE_CHOSEN and self.still_selecting:
             return STILL_SELECTING
         if self.current_memory() is None if action in ON_THE_CURRENT else not self.chosen_memories():
@@ -141,6 +143,10 @@ class ReadingPlace(MemoryPlace):
         self.refresh_bindings()
 
     # The card
+
+    @property
+    def is_page_open(self) -> bool:
+        return self.reading and not layout_widths.is_wide(self.size.width)
 
     def open_card(self) -> None:
         """Focus the card; in a narrow terminal it replaces the list."""

@@ -104,7 +104,7 @@ class StoreSession:
         """Source of the embedding model."""
         self.store: Store | None = None
         """The open store, None until it is open."""
-        self.facts = StoreFacts(store=url if "://" not in url else "")
+        self.facts = StoreFacts(store=url if "://" not in url else "", read_only=read_only)
         """Facts of the first line."""
         self.badges: Mapping[str, Badge] = {}
         """Figure beside each place, by its name."""

@@ -17,7 +17,7 @@ from vestige_tui.jobs.sweeper import sweep_once
 from vestige_tui.jobs.transitions import GIVEN_UP
 from vestige_tui.store.store import Store
 from vestige_tui.tui.commands.jobs import CancelJob, FailJob, RetryJob
-from vestige_tui.tui.dialogs.help import live_keys
+from vestige_tui.tui.dialogs.help import help_rows
 
 AGENT = uuid.UUID("11111111-1111-4111-8111-111111111111")
 
@@ -282,5 +282,5 @@ async def test_what_can_be_done_stands_in_the_footer_and_in_help(
         await console.until("R takes it over from its last checkpoint.")
         await console.until("R retry")
         assert all(said in console.lines[-1] for said in ("x cancel", "R retry", "F mark failed")), console.lines[-1]
-        shown = {command: keys for keys, command in live_keys(console.app.screen)}
-        assert {shown[command] for command in (CancelJob, RetryJob, FailJob)} == {"x", "R", "F"}
+        shown = {row.sentence: row.keys for row in help_rows(console.app.screen)}
+        assert {shown[command.help] for command in (CancelJob, RetryJob, FailJob)} == {"x", "R", "F"}

@@ -310,7 +310,7 @@ async def test_a_store_that_is_only_read_is_not_embedded_anew(corpus: Path) -> N
         await console.until("No jobs yet")
         assert not console.app.screen.active_bindings["r"].enabled
         await console.press("r")
-        await console.until("This store is open read-only")
+        await console.until("This store is read-only")
 
 
 async def test_a_console_opened_read_only_starts_no_job(corpus: Path) -> None:
@@ -628,5 +628,5 @@ async def test_an_empty_place_names_the_keys_that_are_set(empty_store: Path) -> 
         console = Console(app, pilot)
         await console.press("f5")
         await console.until("No jobs yet.")
-        assert "^k  copy this store" in console.text
+        assert "ctrl+k  copy this store" in console.text
         assert "V  compare it" in console.text

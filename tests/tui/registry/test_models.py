@@ -347,9 +347,9 @@ async def test_a_read_only_store_is_left_alone(small: Path, models: Sequence[Cat
         for key in ("r", "b", "D", "f"):
             assert not console.app.screen.active_bindings[key].enabled
             await console.press(key)
-            await console.until("Read-only store (opened with --read-only).")
+            await console.until("This store is read-only: opened with --read-only.")
             await console.press("escape")
-            await console.until("Read-only store (", gone=True)
+            await console.until("This store is read-only: ", gone=True)
         assert "enter compare" in console.lines[-1]
 
 

@@ -93,4 +93,4 @@ async def test_another_configured_model_is_named_with_the_ways_out(tmp_path: Pat
         assert "use it" in text
         await pilot.press("f")
         await pilot.pause(0.3)
-        assert "Read-only store (a Vestige V18 file)." in " ".join(" ".join(screen_lines(app)).split())
+        assert "This store is read-only: a Vestige V18 file." in " ".join(" ".join(screen_lines(app)).split())

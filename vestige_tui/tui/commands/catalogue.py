@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import ModuleType
 
 from vestige_tui.tui.commands import everywhere, jobs, lists, memories, places, registry, review, search, store
@@ -42,6 +43,17 @@ def catalogue() -> dict[str, type[Command]]:
         if value.__module__ == module.__name__
     }
 
+
+def action_names(commands: Iterable[type[Command]]) -> frozenset[str]:
+    """Return the names of the actions of commands, without arguments: ``grade`` for ``grade(3)``."""
+    return frozenset(command.action.rpartition(".")[2].partition("(")[0] for command in commands)
+
+
+WRITES_THE_STORE = action_names(command for command in catalogue().values() if command.writes)
+"""Actions that write to the open store."""
+
+WRITES_ELSEWHERE = action_names(command for command in catalogue().values() if command.writes_elsewhere)
+"""Actions that write to a store of their own choice, or to the job log of one."""
 
 IN_PLACE: dict[str, tuple[type[Command], ...]] = {
     "search": (

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.keys import format_key
 
 
 class Command:
@@ -30,6 +31,10 @@ class Command:
     """Spelling of the key, where Textual's own is too long."""
     priority: ClassVar[bool] = False
     """True if it works while the user types into a line."""
+    writes: ClassVar[bool] = False
+    """True if it writes to the open store; a read-only store disables it, with the reason."""
+    writes_elsewhere: ClassVar[bool] = False
+    """True if it writes to a store of its own choice, or to the job log of one."""
 
     @classmethod
     def binding(cls) -> Binding:
@@ -44,6 +49,16 @@ class Command:
             tooltip=cls.help,
             id=cls.id,
         )
+
+
+def key_display(binding: Binding) -> str:
+    """Return a key as the documentation writes it: ``ctrl+q``, ``F1``, ``?``."""
+    if binding.key_display:
+        return binding.key_display
+    *modifiers, key = binding.key.split("+")
+    shown = format_key(key)
+    is_function_key = key[:1] == "f" and key[1:].isdigit()
+    return "+".join([*modifiers, shown.upper() if is_function_key else shown])
 
 
 def bindings(*commands: type[Command]) -> list[BindingType]:

@@ -1,4 +1,4 @@
-"""Commands that work everywhere: help, back, refresh, quit."""
+"""Commands that work everywhere: help, back, close, refresh, quit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from vestige_tui.tui.commands.places import PLACES, NextPlace, PreviousPlace
 
 class ShowHelp(Command):
     id, key, label, action = "help.show", "question_mark,f1", "help", "show_help"
-    group, footer, display = "Everywhere", True, "?"
-    help = "Show what this place is for, and all its keys."
+    group, footer = "Everywhere", True
+    help = "Show all keys that work here; F1 also works while you type."
 
 
 class ShowErrorDetails(Command):
@@ -30,10 +30,22 @@ class Refresh(Command):
     help = "Refresh this place from the store."
 
 
+class Close(Command):
+    id, key, label, action = "screen.close", "q", "close", "close"
+    group = "Everywhere"
+    help = "Close a page or a dialog; in a place, show which key quits."
+
+
 class Quit(Command):
     id, key, label, action = "app.quit", "ctrl+q", "quit", "quit"
-    group, priority = "Everywhere", True
+    group, footer, priority = "Everywhere", True, True
     help = "Quit the console; jobs keep running."
+
+
+class Interrupt(Command):
+    id, key, label, action = "app.interrupt", "ctrl+c", "copy or quit", "interrupt"
+    group, priority = "Everywhere", True
+    help = "Copy the selected text; without one, quit if you press it twice."
 
 
 class SuspendConsole(Command):
@@ -49,6 +61,7 @@ EVERYWHERE: tuple[type[Command], ...] = (
     ShowErrorDetails,
     Refresh,
     Leave,
+    Close,
     ShowHelp,
 )
 """Commands that every place binds; ``place.Place`` does it."""

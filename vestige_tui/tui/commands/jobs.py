@@ -9,24 +9,28 @@ class CancelJob(Command):
     id, key, label, action = "job.cancel", "x", "cancel", "cancel_job"
     group, footer = "Jobs", True
     help = "Stop the job at its next checkpoint; everything written until then is kept."
+    writes_elsewhere = True
 
 
 class RetryJob(Command):
     id, key, label, action = "job.retry", "R", "retry", "retry_job"
     group, footer = "Jobs", True
     help = "Continue a job from its last checkpoint, or queue an agent's work again."
+    writes_elsewhere = True
 
 
 class FailJob(Command):
     id, key, label, action = "job.fail", "F", "mark failed", "fail_job"
     group, footer = "Jobs", True
     help = "Mark abandoned work as failed, with a reason."
+    writes_elsewhere = True
 
 
 class VerifyCopy(Command):
     id, key, label, action = "job.verify", "v", "verify", "verify_copy"
     group, footer = "Jobs", True
     help = "Compare every row of this job's two stores, or of this store and another one."
+    writes_elsewhere = True
 
 
 class CopyJobId(Command):
@@ -45,9 +49,11 @@ class StartCopy(Command):
     id, key, label, action = "store.copy", "c", "copy store", "start_copy"
     group, footer = "Store", True
     help = "Copy a store into another one, as a job; first shows the contents."
+    writes_elsewhere = True
 
 
 class Reembed(Command):
     id, key, label, action = "store.reembed", "r", "re-embed", "reembed"
     group, footer = "Store", True
     help = "Re-embed this store with another model, as a job; first shows the cost."
+    writes = True

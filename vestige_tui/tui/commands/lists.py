@@ -7,49 +7,49 @@ from vestige_tui.tui.commands.command import Command
 
 class RowDown(Command):
     id, key, label, action = "list.down", "j,down", "down", "cursor_down"
-    group = "Lists"
+    group = "Moving"
     help = "Go one row down."
 
 
 class RowUp(Command):
     id, key, label, action = "list.up", "k,up", "up", "cursor_up"
-    group = "Lists"
+    group = "Moving"
     help = "Go one row up."
 
 
 class HalfPageDown(Command):
     id, key, label, action = "list.half_down", "ctrl+d", "half a page down", "half_page_down"
-    group = "Lists"
+    group = "Moving"
     help = "Go half a page down."
 
 
 class HalfPageUp(Command):
     id, key, label, action = "list.half_up", "ctrl+u", "half a page up", "half_page_up"
-    group = "Lists"
+    group = "Moving"
     help = "Go half a page up."
 
 
 class PageDown(Command):
     id, key, label, action = "list.page_down", "pagedown", "page down", "page_down"
-    group = "Lists"
+    group = "Moving"
     help = "Go a page down."
 
 
 class PageUp(Command):
     id, key, label, action = "list.page_up", "pageup", "page up", "page_up"
-    group = "Lists"
+    group = "Moving"
     help = "Go a page up."
 
 
 class FirstRow(Command):
     id, key, label, action = "list.first", "g,home", "first", "first"
-    group = "Lists"
+    group = "Moving"
     help = "Go to the first row."
 
 
 class LastRow(Command):
     id, key, label, action = "list.last", "G,end", "last", "last"
-    group = "Lists"
+    group = "Moving"
     help = "Go to the last row."
 
 

@@ -21,48 +21,56 @@ class AddMemory(Command):
     id, key, label, action = "memory.add", "a", "add", "add_memory"
     group = "Memory"
     help = "Write a new memory in your editor, with its type, domain, codebase and tags."
+    writes = True
 
 
 class EditMemory(Command):
     id, key, label, action = "memory.edit", "e", "edit", "edit_memory"
     group, footer = "Memory", True
     help = "Edit the memory in your editor: its fields and its text."
+    writes = True
 
 
 class TagMemory(Command):
     id, key, label, action = "memory.tag", "t", "tag", "tag_memory"
     group, footer = "Memory", True
     help = "Add and remove tags: +security -draft."
+    writes = True
 
 
 class DeleteMemory(Command):
     id, key, label, action = "memory.delete", "d", "delete", "delete_memory"
     group, footer = "Memory", True
     help = "Delete the memory or the selection; first shows what else is deleted."
+    writes = True
 
 
 class GradeMemory(Command):
     id, key, label, action = "memory.grade", "R", "review now", "grade_memory"
     group = "Memory"
     help = "Grade this memory now, due or not."
+    writes = True
 
 
 class LinkMemory(Command):
     id, key, label, action = "memory.link", "l", "link", "link_memory"
     group = "Memory"
     help = "Link this memory to another one."
+    writes = True
 
 
 class SupersedeMemory(Command):
     id, key, label, action = "memory.supersede", "S", "replace", "supersede_memory"
     group = "Memory"
     help = "Mark this memory as replaced by another one, or make it active again."
+    writes = True
 
 
 class UndoChange(Command):
     id, key, label, action = "memory.undo", "u", "undo", "undo"
     group, footer = "Memory", True
     help = "Undo the last change."
+    writes = True
 
 
 class LeaveCard(Command):

@@ -9,6 +9,7 @@ class FillVectors(Command):
     id, key, label, action = "registry.fill", "f", "fill", "fill_vectors"
     group, footer = "Registry", True
     help = "Embed the memories that have no vector yet."
+    writes = True
 
 
 class PreviewModel(Command):
@@ -33,12 +34,14 @@ class RollBack(Command):
     id, key, label, action = "registry.rollback", "b", "roll back", "roll_back"
     group, footer = "Registry", True
     help = "Roll back to the previous model; the current vectors are kept."
+    writes = True
 
 
 class DropOldVectors(Command):
     id, key, label, action = "registry.drop_old", "D", "drop old", "drop_old"
     group, footer = "Registry", True
     help = "Delete the vectors of the previous model; rolling back is then impossible."
+    writes = True
 
 
 class ConfigureModel(Command):

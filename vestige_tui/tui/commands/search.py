@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vestige_tui.tui.commands.command import Command
-from vestige_tui.tui.commands.everywhere import Refresh, ShowHelp
+from vestige_tui.tui.commands.everywhere import Close, Refresh, ShowHelp
 from vestige_tui.tui.commands.places import PLACES
 
 
@@ -60,6 +60,7 @@ OF_AN_EXPLANATION: tuple[type[Command], ...] = (
     ColumnBefore,
     ColumnAfter,
     LeaveExplanation,
+    Close,
     *PLACES,
     Refresh,
     ShowHelp,

@@ -9,3 +9,4 @@ class Vacuum(Command):
     id, key, label, action = "store.vacuum", "v", "vacuum", "vacuum"
     group, footer = "Store", True
     help = "Free unused disk space (VACUUM)."
+    writes = True

@@ -16,6 +16,8 @@ from textual.widgets.option_list import Option
 
 from vestige_tui.core.text import cells, cut, grouped, plain, redact, safe
 from vestige_tui.tui import layout_widths
+from vestige_tui.tui.commands.everywhere import Close
+from vestige_tui.tui.notice import Notice
 
 T = TypeVar("T")
 
@@ -63,10 +65,14 @@ class Dialog(ModalScreen[T]):
     Dialog.-narrow #sheet-rows { max-height: 8; }
     """
     HORIZONTAL_BREAKPOINTS = layout_widths.HORIZONTAL
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "leave", show=False),
+        Binding(Close.key, "close", "close", id=Close.id, show=False),
+    ]
 
     def __init__(self, title: str, keys: Sequence[tuple[str, str]]) -> None:
         super().__init__()
+        self._hint: Notice | None = None
         self._title = title
         self._keys = keys
 
@@ -88,6 +94,28 @@ class Dialog(ModalScreen[T]):
 
     def action_leave(self) -> None:
         self.dismiss(None)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "close" and any(line.is_on_screen for line in self.query(Input)):
+            # A letter belongs to the line, also while that has not the focus.
+            return False
+        return super().check_action(action, parameters)
+
+    def action_close(self) -> None:
+        """Do as escape does, in a dialog without an input line."""
+        self.action_leave()
+
+    def hint(self, text: str) -> Notice:
+        """Show a hint of the app instead of the keys until ``withdraw_hint``."""
+        self._hint = Notice(text)
+        self.query_one("#sheet-keys", Static).update(Content.styled(plain(text), "$warning"))
+        return self._hint
+
+    def withdraw_hint(self, notice: Notice) -> None:
+        """Show the keys again, if the hint is still shown."""
+        if notice is self._hint and self.is_mounted:
+            self._hint = None
+            self.query_one("#sheet-keys", Static).update(self._key_line())
 
 
 class Confirm(Dialog[bool]):

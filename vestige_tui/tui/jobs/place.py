@@ -17,8 +17,9 @@ from vestige_tui.core.text import safe
 from vestige_tui.presenters.job_actions import NO_JOB, reasons_against, retry_sentence
 from vestige_tui.presenters.job_progress import finding_counts, findings_in_words
 from vestige_tui.presenters.jobs import later_run
+from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.tui import layout_widths
-from vestige_tui.tui.commands.catalogue import IN_PLACE
+from vestige_tui.tui.commands.catalogue import IN_PLACE, action_names
 from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.jobs import CancelJob, FailJob, LeaveJob, Reembed, RetryJob, StartCopy, VerifyCopy
 from vestige_tui.tui.commands.lists import ChooseRow
@@ -54,6 +55,8 @@ KEYS: Mapping[str, type[Command]] = {
     "verify": VerifyCopy,
 }
 """Commands with keys that the sentences on a job name."""
+ON_ITS_LEDGER = action_names((CancelJob, RetryJob, FailJob))
+"""Actions that write to the store that the job is recorded in."""
 BEGINNINGS: tuple[tuple[type[Command], str], ...] = (
     (StartCopy, "copy this store to another"),
     (Reembed, "re-embed it with another model"),
@@ -204,6 +207,10 @@ abandoned work as failed. `c` copies a store, `r` re-embeds with another model, 
         if chosen is not None and self.store is not None:
             self.app.push_screen(await memory_sheet(self.store, chosen))
 
+    @property
+    def is_page_open(self) -> bool:
+        return self.reading and layout_widths.is_narrow(self.size.width)
+
     def action_back(self) -> None:
         if self.query_one(FindingList).has_focus and layout_widths.is_narrow(self.size.width):
             self.query_one(JobDetail).focus()
@@ -268,11 +275,12 @@ abandoned work as failed. `c` copies a store, `r` re-embeds with another model, 
 
     def why_not(self, action: str) -> str:
         """Return the reason against a command on the job under the cursor, or an empty string."""
-        if action == "reembed" and self.store is not None and self.store.read_only:
-            return f"This store is open read-only: {self.store.read_only_reason}."
         if reason := super().why_not(action):
             return reason
-        return reasons_against(self.job, self.store_session.jobs, self._now(), self._keys).get(action, "")
+        job, store = self.job, self.store
+        if action in ON_ITS_LEDGER and job and store and store.read_only and job.store == store.location:
+            return read_only_sentence(store.read_only_reason)
+        return reasons_against(job, self.store_session.jobs, self._now(), self._keys).get(action, "")
 
     def _chosen(self) -> Job:
         if (job := self.job) is None:

@@ -20,6 +20,9 @@ from vestige_tui.core.text import below_home, grouped
 from vestige_tui.embedding.catalogue import CatalogModel, catalog
 from vestige_tui.embedding.models import DEFAULT_MODEL
 from vestige_tui.presenters.reembedding import fill_result
+from vestige_tui.presenters.stores import read_only_sentence
+from vestige_tui.tui import layout_widths
+from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.jobs import Reembed
@@ -82,7 +85,6 @@ KEYS = {
     "card": ReadModelCard,
 }
 """Commands with keys that the card names."""
-WRITING = ("reembed", "roll_back", "drop_old", "fill_vectors")
 
 
 class ModelCard(Panels, inherit_bindings=False):
@@ -276,8 +278,18 @@ missing vectors. `tab` switches between the list of models and the card of this 
 
     # The card and the models
 
+    @property
+    def is_page_open(self) -> bool:
+        return self.query_one(ModelCard).has_focus and not layout_widths.is_wide(self.size.width)
+
     def on_descendant_focus(self) -> None:
         self.set_class(self.query_one(ModelCard).has_focus, "-reading")
+
+    def action_back(self) -> None:
+        if self.is_page_open:
+            self.on_model_card_closed()
+        else:
+            super().action_back()
 
     def action_read_card(self) -> None:
         self.add_class("-reading")
@@ -298,9 +310,8 @@ missing vectors. `tab` switches between the list of models and the card of this 
 
     def why_not(self, action: str) -> str:
         """Return the reason against a command on the chosen model or the vectors, or an empty string."""
-        store = self.store
-        if action in WRITING and store is not None and store.read_only:
-            return f"Read-only store ({store.read_only_reason})."
+        if reason := super().why_not(action):
+            return reason
         if action == "preview_model":
             return self._not_compared()
         if action == "reembed":
@@ -358,9 +369,9 @@ missing vectors. `tab` switches between the list of models and the card of this 
     async def action_fill_vectors(self) -> None:
         store = self.store
         if store is None:
-            raise Usage("The store is not open yet.")
+            raise Usage(NOT_OPEN)
         if store.read_only:
-            raise ReadOnly(f"This store is read-only ({store.read_only_reason}), so no vectors can be made.")
+            raise ReadOnly(read_only_sentence(store.read_only_reason))
         self.say("Counting memories without a vector…", severity="quiet")
         try:
             count = await store.models.fill(self._show_fill_progress)

@@ -138,12 +138,12 @@ session or another console.
             self.set_class(each is phase, each.value)
         self.refresh_bindings()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in NEEDS_A_CARD and self._card is None:
-            return None
-        if action == "reveal" and self._card is None and not self._more_due():
-            return None
-        return super().check_action(action, parameters)
+    def why_not(self, action: str) -> str:
+        if reason := super().why_not(action):
+            return reason
+        if self._card is None and (action in NEEDS_A_CARD or (action == "reveal" and not self._more_due())):
+            return "There is no card to review."
+        return ""
 
     # Reading the store
 

@@ -14,7 +14,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
@@ -23,12 +22,11 @@ from vestige_tui.core.search import Explanation, Hit, SearchQuery
 from vestige_tui.core.text import cells, cut, grouped, plain, redact
 from vestige_tui.presenters import explanation
 from vestige_tui.tui import layout_widths
+from vestige_tui.tui.command_screen import CommandScreen
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.search import OF_AN_EXPLANATION, AskWhyNot
 from vestige_tui.tui.dialogs.details import detail_of
-from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Dialog
-from vestige_tui.tui.place import Console
 from vestige_tui.tui.search.rank_list import (
     COSINE,
     FUSED_RANK,
@@ -48,7 +46,6 @@ from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.key_line import KeyLine
 from vestige_tui.tui.widgets.memory_card import MemoryCard, MemoryDetail, Section
 from vestige_tui.tui.widgets.panels import Panels
-from vestige_tui.tui.widgets.status_line import StatusLine
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
@@ -75,7 +72,7 @@ class Reading(Dialog[None]):
         await card.show(self._detail)
 
 
-class ExplanationScreen(Screen[None]):
+class ExplanationScreen(CommandScreen):
     """Explanation of the answer to ``query``; the cursor is on the same memory in every list.
 
     ``memory_id`` is the memory under the cursor at first. The query runs again whenever the store changes.
@@ -83,7 +80,6 @@ class ExplanationScreen(Screen[None]):
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["explanation.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_AN_EXPLANATION)
-    HORIZONTAL_BREAKPOINTS = layout_widths.HORIZONTAL
     HELP = """\
 A search by text (the words) and a search by vector (the meaning) each rank their own list; the list in the middle fuses
 both. The memory under the cursor is marked in every list, and each row shows its rank in the other lists. Pale rows are
@@ -123,15 +119,8 @@ that pass each filter alone, and the steps of the search. `tab` goes there.
                 yield Section("words", id="how-words")
                 yield Section("filters", id="how-filters")
                 yield Section("steps", id="how-steps")
-        yield StatusLine()
+        yield self._status
         yield KeyLine()
-
-    @property
-    def console(self) -> Console:
-        """App, by its Console protocol."""
-        app = self.app
-        assert isinstance(app, Console)
-        return app
 
     @property
     def lists(self) -> tuple[RankList, ...]:
@@ -162,12 +151,12 @@ that pass each filter alone, and the steps of the search. `tab` goes there.
             event.stop()
             error = event.worker.error
             message = plain(str(error)) if isinstance(error, VestigeError) else "Unexpected error; nothing was lost."
-            self.query_one(StatusLine).say(redact(message), "", "bad")
+            self._status.say(redact(message), "", "bad")
 
     def _show(self, result: Explanation) -> None:
         first = self._explanation is None
         self._explanation = result
-        self.query_one(StatusLine).say("")
+        self._status.say("")
         fused = explanation.fused(result)
         self._hits = {hit.memory.id: hit for hit in fused}
         places = {id: place for place, id in enumerate(self._hits, start=1)}
@@ -297,11 +286,9 @@ that pass each filter alone, and the steps of the search. `tab` goes there.
     def action_refresh_place(self) -> None:
         self._ask()
 
-    def action_place(self, place: str) -> None:
-        self.app.switch_mode(place)
-
-    def action_show_help(self) -> None:
-        self.app.push_screen(HelpScreen("Ranking explained", self.HELP, self))
+    @property
+    def help_title(self) -> str:
+        return "Ranking explained"
 
     def action_back(self) -> None:
         self.dismiss(None)

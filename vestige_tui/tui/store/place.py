@@ -20,6 +20,8 @@ from vestige_tui.core.health import Health, MigrationInfo, QueryTiming, Stats, S
 from vestige_tui.core.memories import JournalEntry
 from vestige_tui.core.text import ago, bytes_size, cells, cut, grouped, plain, short_id
 from vestige_tui.presenters import store_report
+from vestige_tui.presenters.stores import read_only_sentence
+from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.everywhere import Leave
@@ -163,9 +165,9 @@ Query times are measured in this console since it opened the store. `ctrl+r` ref
     async def action_vacuum(self) -> None:
         store = self.store
         if store is None:
-            raise Usage("The store is not open yet.")
+            raise Usage(NOT_OPEN)
         if store.read_only:
-            raise ReadOnly(f"{store.title} is open read-only: {store.read_only_reason}.")
+            raise ReadOnly(read_only_sentence(store.read_only_reason))
         if self._is_vacuuming():
             raise Usage("A vacuum of this store is already running.")
         effects = store_report.vacuum_effects(store.kind)

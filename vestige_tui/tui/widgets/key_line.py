@@ -1,7 +1,7 @@
-"""Last line of the frame: as many live keys as fit, help and the palette always.
+"""Last line of the frame: as many live keys as fit; help and quit always.
 
-For want of room disabled keys are left out first; escape stays. Keys keep their order, so that none moves when another
-is enabled.
+For want of room disabled keys are left out first, then enabled ones, in a narrow line the palette before those; escape
+stays. Keys keep their order, so that none moves when another is enabled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from vestige_tui.core.text import cells
-from vestige_tui.tui.commands.everywhere import ShowHelp
+from vestige_tui.tui import layout_widths
+from vestige_tui.tui.commands.everywhere import Quit, ShowHelp
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 WIDE_GAP_CELLS, NARROW_GAP_CELLS = 3, 2
 """Cells between two keys; the narrow gap if more keys fit with it."""
 BACK = "escape"
+ALWAYS = (ShowHelp.id, Quit.id)
+"""Commands that the line shows at every width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +60,27 @@ class KeyLine(Widget):
     def _keys(self) -> tuple[list[Key], Key | None, int]:
         """Return the keys on the left that fit, the key of the palette on the right, and the cells between two."""
         by_action: dict[str, Key] = {}
-        help_key: Key | None = None
+        always: dict[str, Key] = {}
         palette: Key | None = None
         for key, (node, binding, enabled, _) in self.screen.active_bindings.items():
             spelling = self.app.get_key_display(binding)
             entry = Key(spelling, binding.description, binding.action, node, enabled, key == BACK)
             if key == self.app.COMMAND_PALETTE_BINDING:
                 palette = Key(entry.written, "commands", binding.action, node)
-            elif binding.id == ShowHelp.id:
-                help_key = help_key or entry
+            elif binding.id in ALWAYS:
+                always.setdefault(binding.id, entry)
             elif binding.show and binding.action not in by_action:
                 by_action[binding.action] = entry
         ranked = sorted(by_action.values(), key=lambda each: (not each.leads_back, not each.enabled))
-        always = [each for each in (help_key, palette) if each is not None]
-        fitting, gap = self._fitting(ranked, always, WIDE_GAP_CELLS), WIDE_GAP_CELLS
-        if len(closer := self._fitting(ranked, always, NARROW_GAP_CELLS)) > len(fitting):
+        if palette is not None:
+            is_narrow = layout_widths.is_narrow(self.screen.size.width)
+            ranked.insert(sum(each.leads_back or (each.enabled and is_narrow) for each in ranked), palette)
+        kept = [always[id] for id in ALWAYS if id in always]
+        fitting, gap = self._fitting(ranked, kept, WIDE_GAP_CELLS), WIDE_GAP_CELLS
+        if len(closer := self._fitting(ranked, kept, NARROW_GAP_CELLS)) > len(fitting):
             fitting, gap = closer, NARROW_GAP_CELLS
         keys = [entry for action, entry in by_action.items() if action in fitting]
-        return [*keys, *([help_key] if help_key else [])], palette, gap
+        return [*keys, *kept], palette if palette is not None and palette.action in fitting else None, gap
 
     def _fitting(self, ranked: Sequence[Key], always: Sequence[Key], gap: int) -> set[str]:
         """Return the actions of the keys that fit, taken in order of rank."""

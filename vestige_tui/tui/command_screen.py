@@ -1,0 +1,144 @@
+"""CommandScreen: base of all screens with commands, the places and the pages over them; decides which are disabled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from textual import events
+from textual.screen import Screen
+from textual.signal import Signal
+
+from vestige_tui.core.errors import VestigeError
+from vestige_tui.presenters.stores import read_only_sentence
+from vestige_tui.tui import layout_widths
+from vestige_tui.tui.commands.catalogue import WRITES_ELSEWHERE, WRITES_THE_STORE
+from vestige_tui.tui.dialogs.help import HelpScreen
+from vestige_tui.tui.notice import Notice
+from vestige_tui.tui.widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
+    from vestige_tui.tui.store_session import StoreSession
+
+NOT_OPEN = "The store is not open yet."
+CONSOLE_READ_ONLY = "This console was opened with --read-only; it writes to no store."
+OPENED_READ_ONLY = "opened with --read-only"
+"""Reason of a store that is not open yet, in the words of its backend."""
+
+
+@runtime_checkable
+class Console(Protocol):
+    """Protocol of the app, as far as screens use it."""
+
+    session: StoreSession
+    """The store of this console, its state and its jobs."""
+    store_changed: Signal[None]
+    """Published when the store has been opened, or changed by this console or another process."""
+    frame_changed: Signal[None]
+    """Published when facts, badges, jobs, banner or refusal of the session have been replaced."""
+    outage_ended: Signal[VestigeError]
+    """Published with the error of an outage when the store answers again."""
+    last_words: list[str]
+    """Sentences for stderr after the console has ended."""
+
+    async def copy(self, text: str, subject: str, *, instead: str = "") -> str:
+        """Copy a text to the clipboard; return the sentence on it. Raises Refused for one that is too long."""
+        ...
+
+
+class CommandScreen(Screen[None]):
+    """Screen with commands. A disabled one is dim in the key line, and its key shows the reason in the status line.
+
+    A subclass sets ``HELP``, yields ``self._status`` in ``compose``, and adds its own reasons in ``why_not``. Commands
+    that write are bound on such a screen and never on a widget, so that each is disabled with its reason.
+    """
+
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = layout_widths.HORIZONTAL
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._status = StatusLine()
+        self._checked_console: Console | None = None
+
+    @property
+    def console(self) -> Console:
+        """The app, as the Console protocol."""
+        if self._checked_console is None:
+            # Checked once: the check reads every attribute of the protocol, and this property is read for each key.
+            app = self.app
+            assert isinstance(app, Console)
+            self._checked_console = app
+        return self._checked_console
+
+    @property
+    def store_session(self) -> StoreSession:
+        """The session of the open store."""
+        return self.console.session
+
+    @property
+    def store(self) -> Store | None:
+        """The open store; None until it is open."""
+        return self.store_session.store
+
+    @property
+    def help_title(self) -> str:
+        """Title of the help of this screen."""
+        return self.title or ""
+
+    # Disabled commands
+
+    def why_not(self, action: str) -> str:
+        """Return why a command is disabled, as a sentence; empty if it is enabled."""
+        if action in WRITES_THE_STORE:
+            return self._why_not_written()
+        if action in WRITES_ELSEWHERE and self.store_session.opened_read_only:
+            return CONSOLE_READ_ONLY
+        return ""
+
+    def _why_not_written(self) -> str:
+        """Return why the open store accepts no write; empty if it does."""
+        store = self.store
+        if store is not None:
+            return read_only_sentence(store.read_only_reason) if store.read_only else ""
+        return read_only_sentence(OPENED_READ_ONLY) if self.store_session.opened_read_only else NOT_OPEN
+
+    def reason_against(self, action: str) -> str:
+        """Return why a command is disabled now, by this screen or by its state; empty if it is enabled."""
+        return self.why_not(action)
+
+    def say_why_not(self, action: str) -> bool:
+        """Show why a command is disabled; return whether it is."""
+        if why := self.reason_against(action):
+            self._status.show(Notice(why, action=action))
+        return bool(why)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if self.is_mounted and self.reason_against(action):
+            return None
+        return super().check_action(action, parameters)
+
+    def on_key(self, event: events.Key) -> None:
+        active = self.active_bindings.get(event.key)
+        if active is None or active.enabled or active.node is not self:
+            return
+        self.say_why_not(active.binding.action.partition("(")[0])
+
+    # Commands
+
+    def hint(self, text: str) -> Notice:
+        """Show a hint of the app until ``withdraw_hint``."""
+        return self._status.say(text, severity="waiting")
+
+    def withdraw_hint(self, notice: Notice) -> None:
+        """Clear the hint, if it is still shown."""
+        self._status.withdraw(notice)
+
+    def action_place(self, place: str) -> None:
+        self.app.switch_mode(place)
+
+    def action_close(self) -> None:
+        """Close this page; a place, which nothing is behind, overrides it."""
+        self.dismiss(None)
+
+    def action_show_help(self) -> None:
+        self.app.push_screen(HelpScreen(self.help_title, self.HELP or "", self))
