@@ -608,6 +608,11 @@ ORDER BY s.next_review, m.id LIMIT %(limit)s
 SELECT s.next_review FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.reps > 0 AND s.next_review >= %(earliest)s AND s.next_review < %(before)s /*= not_resting */ /*filters*/
 
+-- not_undone --
+-- Condition: no undo of this review is in force; a redone review has an undo that another row undoes.
+NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id
+            AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))
+
 -- count_queue --
 -- Counts of the review queue in one pass: due before each of three times, never reviewed, and first reviews since
 -- midnight.
@@ -617,7 +622,7 @@ SELECT count(*) FILTER (WHERE s.reps > 0 AND s.next_review < %(overdue)s) AS ove
     count(*) FILTER (WHERE s.memory_id IS NULL OR s.reps = 0) AS new,
     (SELECT count(*) FROM review_events v WHERE v.timestamp >= %(midnight)s AND v.undoes IS NULL
         AND coalesce((v.prior_state ->> 'reps')::integer, 0) = 0
-        AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)) AS first
+        AND /*= not_undone */) AS first
 FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE true /*= not_resting */ /*filters*/
 
@@ -643,6 +648,15 @@ DELETE FROM scheduling WHERE memory_id = %(id)s::uuid
 -- Append to the review log; returns the id.
 INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
 VALUES (%(id)s::uuid, %(at)s, %(rating)s, %(prior)s, %(new)s, %(undoes)s) RETURNING id
+
+-- restore_review --
+-- Insert a review of a deleted memory again, under the number that its journal entries have.
+INSERT INTO review_events (id, memory_id, timestamp, rating, prior_state, new_state, undoes)
+VALUES (%(number)s, %(id)s::uuid, %(at)s, %(rating)s, %(prior)s, %(new)s, %(undoes)s)
+
+-- list_taken_reviews --
+-- Those of the numbers that a review has.
+SELECT v.id FROM review_events v WHERE v.id = ANY (%(numbers)s::bigint[])
 
 -- append_review --
 -- Append to the review log without returning the id.
@@ -670,10 +684,10 @@ SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_stat
 FROM review_events v WHERE v.timestamp >= %(since)s ORDER BY v.id
 
 -- last_review --
--- Last review that was not undone, of one memory or of all.
+-- Last review of a memory that was not undone.
 SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes FROM review_events v
-WHERE (%(id)s::uuid IS NULL OR v.memory_id = %(id)s::uuid) AND v.undoes IS NULL
-AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)
+WHERE v.memory_id = %(id)s::uuid AND v.undoes IS NULL
+AND /*= not_undone */
 ORDER BY v.id DESC LIMIT 1
 
 -- get_marks --
@@ -802,31 +816,6 @@ SELECT m.superseded_by::text AS superseded_by FROM knowledge_nodes m WHERE m.id 
 -- Memories that the given ones replace.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE m.superseded_by = ANY (%(ids)s::uuid[]) ORDER BY m.created_at, m.id
-
--- insert_journal --
--- Append to the journal.
-INSERT INTO journal (at, actor, verb, before, after) VALUES (%(at)s, %(actor)s, %(verb)s, %(before)s, %(after)s) RETURNING id
-
--- get_journal --
--- Journal entry by id.
-SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE id = %(id)s
-
--- last_journal --
--- Last change that can be undone.
-SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE undone_by IS NULL AND verb <> 'undo' ORDER BY id DESC LIMIT 1
-
--- find_review_entry --
--- Journal entry of a review.
-SELECT id, at, actor, verb, before, after, undone_by FROM journal
-WHERE verb = 'review' AND undone_by IS NULL AND (after -> 0 ->> 'review')::bigint = %(review)s ORDER BY id DESC LIMIT 1
-
--- list_journal --
--- Journal, newest first.
-SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE id < %(before_id)s ORDER BY id DESC LIMIT %(limit)s
-
--- mark_undone --
--- Mark a journal entry as undone by another.
-UPDATE journal SET undone_by = %(undone_by)s WHERE id = %(id)s AND undone_by IS NULL
 
 -- get_stats --
 -- Counts of the whole store.

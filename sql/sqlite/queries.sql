@@ -578,6 +578,11 @@ ORDER BY s.next_review, m.id LIMIT :limit
 SELECT s.next_review FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.reps > 0 AND s.next_review >= :earliest AND s.next_review < :before /*= not_resting */ /*filters*/
 
+-- not_undone --
+-- Condition: no undo of this review is in force; a redone review has an undo that another row undoes.
+NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id
+            AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))
+
 -- count_queue --
 -- Counts of the review queue in one pass: due before each of three times, never reviewed, and first reviews since
 -- midnight.
@@ -587,7 +592,7 @@ SELECT count(*) FILTER (WHERE s.reps > 0 AND s.next_review < :overdue) AS overdu
     count(*) FILTER (WHERE s.memory_id IS NULL OR s.reps = 0) AS new,
     (SELECT count(*) FROM review_events v WHERE v.timestamp >= :midnight AND v.undoes IS NULL
         AND coalesce(json_extract(CASE WHEN json_valid(v.prior_state) THEN v.prior_state ELSE '{}' END, '$.reps'), 0) = 0
-        AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)) AS first
+        AND /*= not_undone */) AS first
 FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE true /*= not_resting */ /*filters*/
 
@@ -613,6 +618,15 @@ DELETE FROM scheduling WHERE memory_id = :id
 -- Append to the review log; returns the id.
 INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
 VALUES (:id, :at, :rating, :prior, :new, :undoes) RETURNING id
+
+-- restore_review --
+-- Insert a review of a deleted memory again, under the number that its journal entries have.
+INSERT INTO review_events (id, memory_id, timestamp, rating, prior_state, new_state, undoes)
+VALUES (:number, :id, :at, :rating, :prior, :new, :undoes)
+
+-- list_taken_reviews --
+-- Those of the numbers that a review has.
+SELECT v.id FROM review_events v WHERE v.id IN (SELECT value FROM json_each(:numbers))
 
 -- append_review --
 -- Append to the review log without returning the id.
@@ -640,10 +654,10 @@ SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.u
 FROM review_events v WHERE v.timestamp >= :since ORDER BY v.id
 
 -- last_review --
--- Last review that was not undone, of one memory or of all.
+-- Last review of a memory that was not undone.
 SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes FROM review_events v
-WHERE (:id IS NULL OR v.memory_id = :id) AND v.undoes IS NULL
-AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)
+WHERE v.memory_id = :id AND v.undoes IS NULL
+AND /*= not_undone */
 ORDER BY v.id DESC LIMIT 1
 
 -- get_marks --
@@ -771,31 +785,6 @@ SELECT m.superseded_by FROM knowledge_nodes m WHERE m.id = :id
 -- Memories that the given ones replace.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE m.superseded_by IN (SELECT value FROM json_each(:ids)) ORDER BY m.created_at, m.id
-
--- insert_journal --
--- Append to the journal.
-INSERT INTO journal (at, actor, verb, before, after) VALUES (:at, :actor, :verb, :before, :after) RETURNING id
-
--- get_journal --
--- Journal entry by id.
-SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE id = :id
-
--- last_journal --
--- Last change that can be undone.
-SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE undone_by IS NULL AND verb <> 'undo' ORDER BY id DESC LIMIT 1
-
--- find_review_entry --
--- Journal entry of a review.
-SELECT id, at, actor, verb, before, after, undone_by FROM journal
-WHERE verb = 'review' AND undone_by IS NULL AND json_extract(after, '$[0].review') = :review ORDER BY id DESC LIMIT 1
-
--- list_journal --
--- Journal, newest first.
-SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE id < :before_id ORDER BY id DESC LIMIT :limit
-
--- mark_undone --
--- Mark a journal entry as undone by another.
-UPDATE journal SET undone_by = :undone_by WHERE id = :id AND undone_by IS NULL
 
 -- get_stats --
 -- Counts of the whole store.

@@ -24,8 +24,8 @@ STATUS_OF_CODE = {
 }
 WRITING_COMMANDS = frozenset(
     {
-        "add", "edit", "tag", "delete", "undo", "review", "supersede", "unsupersede", "link", "unlink", "import",
-        "schema up", "schema down", "vacuum", "migrate copy", "migrate verify",
+        "add", "edit", "tag", "delete", "undo", "redo", "review", "supersede", "unsupersede", "link", "unlink",
+        "import", "schema up", "schema down", "vacuum", "migrate copy", "migrate verify",
         "migrate reembed", "registry fill", "registry rollback", "jobs retry",
     }
 )  # fmt: skip

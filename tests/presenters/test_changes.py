@@ -84,15 +84,15 @@ async def _resume(store: Store, one: str, two: str) -> Change:
 
 
 CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
-    "add": (_add, 'Undid: add "A third one"'),
-    "import": (_import, "Undid: import 2 memories"),
+    "add": (_add, 'Undid: add on "A third one"'),
+    "import": (_import, "Undid: import on 2 memories"),
     "edit": (_edit, 'Undid: edit on "Secrets are in git"'),
     "tag": (_tag, 'Undid: tag +keys +new -old on "Secrets are in git"'),
-    "delete": (_delete, 'Undid: delete "Secrets are in git"'),
-    "supersede": (_supersede, 'Undid: replacement of "Secrets are in git"'),
-    "unsupersede": (_unsupersede, 'Undid: making "Secrets are in git" active again'),
-    "link": (_link, 'Undid: link supports on "Secrets are in git"'),
-    "unlink": (_unlink, 'Undid: unlink supports on "Secrets are in git"'),
+    "delete": (_delete, 'Undid: delete on "Secrets are in git"'),
+    "supersede": (_supersede, 'Undid: replace by "A live store is never copied by cp." on "Secrets are in git"'),
+    "unsupersede": (_unsupersede, 'Undid: make active on "Secrets are in git"'),
+    "link": (_link, 'Undid: link supports to "A live store is never copied by cp." on "Secrets are in git"'),
+    "unlink": (_unlink, 'Undid: unlink supports to "A live store is never copied by cp." on "Secrets are in git"'),
     "review": (_review, 'Undid: grade Again on "Secrets are in git"'),
     "suspend": (_suspend, 'Undid: suspend on "Secrets are in git"'),
     "bury": (_bury, 'Undid: bury until tomorrow on "Secrets are in git"'),
@@ -121,7 +121,7 @@ async def test_an_undo_on_several_memories_names_their_number(store: Store) -> N
     # Without a number, the last change is undone.
     assert undo_sentence(await store.journal.undo()) == "Undid: tag +keys -old on 2 memories"
     await store.delete([one, two])
-    assert undo_sentence(await store.journal.undo()) == "Undid: delete 2 memories"
+    assert undo_sentence(await store.journal.undo()) == "Undid: delete on 2 memories"
 
 
 async def test_an_undone_grade_is_named_by_the_reviews_too(store: Store) -> None:

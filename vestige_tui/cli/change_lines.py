@@ -12,7 +12,7 @@ from vestige_tui.core.log import suppressed
 from vestige_tui.core.memories import Change, Memory
 from vestige_tui.core.text import grouped, one_line, short_id
 from vestige_tui.presenters import json_shapes
-from vestige_tui.presenters.changes import undo_sentence
+from vestige_tui.presenters.changes import redo_sentence, undo_sentence
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -47,6 +47,13 @@ def print_undo(output: Output, change: Change, **extra: Any) -> int:
     """Print the change that an undo has reversed; return the exit status. ``extra`` goes to the JSON document."""
     if not is_answered(output, change, **extra):
         print_sentence(output, change, undo_sentence(change, with_id=True))
+    return 0
+
+
+def print_redo(output: Output, change: Change) -> int:
+    """Print the change that a redo has made again; return the exit status."""
+    if not is_answered(output, change):
+        print_sentence(output, change, redo_sentence(change, with_id=True))
     return 0
 
 

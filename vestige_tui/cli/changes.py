@@ -1,4 +1,4 @@
-"""Commands that change memories: add, edit, tag, delete, undo."""
+"""Commands that change memories: add, edit, tag, delete."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from vestige_tui.cli.change_lines import is_answered, named, print_change, print_sentence, print_undo
+from vestige_tui.cli.change_lines import is_answered, named, print_change, print_sentence
 from vestige_tui.cli.editor import edit_in_editor
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import ID_HELP, Commands, entry_number
+from vestige_tui.cli.parser import ID_HELP, Commands
 from vestige_tui.core.errors import Refused, Usage
 from vestige_tui.core.memories import Change, DeletePreview, Patch
 from vestige_tui.core.memory_template import MemoryForm
@@ -48,8 +48,6 @@ def add_commands(commands: Commands) -> None:
     delete.add_argument(
         "--yes", action="store_true", help=f"required for more than {MAX_UNCONFIRMED_MEMORIES} memories"
     )
-    undo = commands.add("undo", _undo, "undo the last change, or the change with this number")
-    undo.add_argument("entry", metavar="ENTRY", nargs="?", type=entry_number, help="number printed after the change")
 
 
 async def _add(args: Namespace, output: Output) -> int:
@@ -193,8 +191,3 @@ def _print_delete_preview(output: Output, preview: DeletePreview) -> None:
         output.note(f"Becomes active again: {named(memory)}")
     if len(preview.resurrected) > _MAX_LISTED_MEMORIES:
         output.note(f"and {grouped(len(preview.resurrected) - _MAX_LISTED_MEMORIES)} more.")
-
-
-async def _undo(args: Namespace, output: Output) -> int:
-    async with chosen_store(args) as store:
-        return print_undo(output, await store.journal.undo(args.entry))

@@ -8,6 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vestige_tui.core.journal import command_origin
+
 if TYPE_CHECKING:
     from vestige_tui.config.settings import Config
     from vestige_tui.store.store import Store
@@ -45,7 +47,12 @@ def chosen_store(
     """Open the store of this run. ``create`` allows to create a SQLite file; ``announces`` prints its file problems."""
     config = settings(args)
     return open_with_settings(
-        store_url(args, config), config, read_only=args.read_only, create=create, announces=announces
+        store_url(args, config),
+        config,
+        read_only=args.read_only,
+        create=create,
+        announces=announces,
+        origin=command_origin(args.command),
     )
 
 
@@ -59,9 +66,18 @@ def _say_file_problems(store: Store) -> None:
 
 @asynccontextmanager
 async def open_with_settings(
-    url: str, config: Config, *, read_only: bool = False, create: bool = False, announces: bool = True
+    url: str,
+    config: Config,
+    *,
+    read_only: bool = False,
+    create: bool = False,
+    announces: bool = True,
+    origin: str | None = None,
 ) -> AsyncIterator[Store]:
-    """Open a store by URL under these settings, with its embedding model loadable."""
+    """Open a store by URL under these settings, with its embedding model loadable.
+
+    ``origin`` names the command in the journal.
+    """
     from vestige_tui.cli.output import say
     from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.open import open_store
@@ -77,6 +93,7 @@ async def open_with_settings(
             max_connections=config.max_connections,
             acquire_timeout=config.acquire_timeout_secs,
             read_url=config.read_url(url),
+            origin=origin,
         ) as store:
             if store.maintenance.pending:
                 say(store.maintenance.pending_text())

@@ -16,7 +16,7 @@ from vestige_tui.core.errors import Usage
 from vestige_tui.core.filter_syntax import misspelled_field
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Memory
-from vestige_tui.core.reviews import Review, Scheduling
+from vestige_tui.core.reviews import Review, Scheduling, is_redo
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import Hit, SearchQuery
 from vestige_tui.core.text import ago, grouped, one_line, plain, short_id
@@ -189,7 +189,8 @@ async def _show_text(
     ]
     if reviews:
         last = reviews[-1]
-        grade = "undone" if last.undoes else RATINGS[last.rating] if 0 < last.rating < 5 else str(last.rating)
+        reversal = "redone" if is_redo(last, reviews) else "undone"
+        grade = reversal if last.undoes else RATINGS[last.rating] if 0 < last.rating < 5 else str(last.rating)
         facts.append(("reviews", f"{grouped(len(reviews))}, last {grade} {ago(last.at, now)}"))
     other_ids = {other for edge in edges for other in (edge.source_id, edge.target_id)} - {memory.id}
     if memory.superseded_by:

@@ -125,6 +125,8 @@ class JournalEntry:
     before: Any
     after: Any
     undone_by: int | None = None
+    origin: str | None = None
+    """Console or command that made the change; None if an earlier version or a script did."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -135,21 +137,29 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class UndoneChange:
-    """Journal entry that was undone; ``content`` is the text of its memory if it has only one."""
+    """Journal entry that was undone or redone; ``content`` is the text of its memory if it has only one.
+
+    ``other`` is the text of the other memory of a link or a replacement.
+    """
 
     entry: JournalEntry
     content: str = ""
+    other: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Memories that a command changed, and the journal entry that undoes it; ``undone`` is set by an undo."""
+    """Memories that a command changed, and the journal entry that undoes it.
+
+    ``undone`` is set by an undo, ``redone`` by a redo.
+    """
 
     changed: tuple[str, ...]
     undo: int | None = None
     scheduling: Scheduling | None = None
     warnings: tuple[str, ...] = ()
     undone: UndoneChange | None = None
+    redone: UndoneChange | None = None
 
 
 @dataclass(frozen=True, slots=True)

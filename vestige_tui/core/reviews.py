@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -50,7 +51,10 @@ class MarkedMemory:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """Row of the append-only review log. ``undoes`` names the row that this one undoes."""
+    """Row of the append-only review log.
+
+    ``undoes`` names the row that this one undoes: a grade, or the undo of one, which a redo undoes.
+    """
 
     id: int
     memory_id: str
@@ -59,6 +63,18 @@ class Review:
     prior: Scheduling
     new: Scheduling
     undoes: int | None = None
+
+
+def undone_reviews(log: Iterable[Review]) -> frozenset[int]:
+    """Return the ids of the rows of a review log that an undo has reversed, unless a redo has reversed the undo."""
+    undos = {review.id: review.undoes for review in log if review.undoes is not None}
+    redone = undos.keys() & set(undos.values())
+    return frozenset(undoes for number, undoes in undos.items() if number not in redone)
+
+
+def is_redo(review: Review, log: Collection[Review]) -> bool:
+    """Check whether a row of a review log reverses an undo."""
+    return review.undoes is not None and any(each.id == review.undoes and each.undoes is not None for each in log)
 
 
 @dataclass(frozen=True, slots=True)

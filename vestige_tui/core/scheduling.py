@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.core.reviews import Rating, Review, Scheduling
+from vestige_tui.core.reviews import Rating, Review, Scheduling, undone_reviews
 from vestige_tui.core.times import CALENDAR_DAYS, LocalDays, format_time, parse_stored
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def true_retention(reviews: Iterable[Review]) -> float | None:
     An undone review does not count, nor does the entry that undid it.
     """
     log = list(reviews)
-    undone = {entry.undoes for entry in log if entry.undoes is not None}
+    undone = undone_reviews(log)
     entries = [r for r in log if r.undoes is None and r.id not in undone and r.prior.reps > 0]
     return sum(r.rating != Rating.AGAIN for r in entries) / len(entries) if entries else None
 

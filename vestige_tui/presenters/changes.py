@@ -1,6 +1,7 @@
 """Changes of memories and their undo in one sentence each, the same for console and command line.
 
-A change is said as ``Tagged "TEXT": +tag``, its undo as ``Undid: tag +tag on "TEXT"``. Every string is safe to show.
+A change is said as ``Tagged "TEXT": +tag``, its undo as ``Undid: tag +tag on "TEXT"``, with the same verb,
+value and text for every kind of change, and its redo as ``Redid: …``. Every string is safe to show.
 """
 
 from __future__ import annotations
@@ -8,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from vestige_tui.core.journal import REDO, REVERSALS, UNDO, entry_of
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.text import cut, grouped, one_line, plain, short_id
 from vestige_tui.core.times import parse_stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
-    from vestige_tui.core.memories import Change, JournalEntry, Memory, UndoneChange
+    from vestige_tui.core.journal import JournalLine
+    from vestige_tui.core.memories import Change, Memory, UndoneChange
 
 TITLE_CELLS = 40
 VALUE_CELLS = 60
@@ -25,28 +29,43 @@ _LONGEST_DAY = timedelta(hours=25)
 """Longest local day, that on which a clock is set back."""
 
 
+class Journaled(Protocol):
+    """Part of a journal entry that its sentences need; ``before`` and ``after`` are snapshots."""
+
+    @property
+    def verb(self) -> str: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+    @property
+    def before(self) -> Any: ...
+    @property
+    def after(self) -> Any: ...
+
+
 @dataclass(frozen=True, slots=True)
 class VerbWords:
-    """Sentences on one verb of the journal: on a change and on its undo, each with its subject and value."""
+    """Words on one verb of the journal: the sentence on a change, and its verb where it is undone or redone."""
 
     change: str
-    undo: str
+    verb: str
 
 
 VERB_WORDS: Mapping[str, VerbWords] = {
-    "add": VerbWords("Added {subject}", "add {subject}"),
-    "import": VerbWords("Imported {subject}", "import {subject}"),
-    "edit": VerbWords("Edited {subject}", "edit on {subject}"),
-    "tag": VerbWords("Tagged {subject}: {value}", "tag {value} on {subject}"),
-    "delete": VerbWords("Deleted {subject}", "delete {subject}"),
-    "supersede": VerbWords("{subject} is now replaced by {value}", "replacement of {subject}"),
-    "unsupersede": VerbWords("{subject} is active again", "making {subject} active again"),
-    "link": VerbWords("Linked {subject}: {value}", "link {value} on {subject}"),
-    "unlink": VerbWords("Unlinked {subject}: {value}", "unlink {value} on {subject}"),
-    "review": VerbWords("Graded {subject} {value}", "grade {value} on {subject}"),
-    "suspend": VerbWords("Suspended {subject} {value}", "suspend on {subject}"),
-    "bury": VerbWords("Buried {subject} {value}", "bury {value} on {subject}"),
-    "resume": VerbWords("Resumed {subject}", "resume on {subject}"),
+    "add": VerbWords("Added {subject}", "add"),
+    "import": VerbWords("Imported {subject}", "import"),
+    "edit": VerbWords("Edited {subject}", "edit"),
+    "tag": VerbWords("Tagged {subject}: {value}", "tag"),
+    "delete": VerbWords("Deleted {subject}", "delete"),
+    "supersede": VerbWords("{subject} is now replaced by {value}", "replace"),
+    "unsupersede": VerbWords("{subject} is active again", "make active"),
+    "link": VerbWords("Linked {subject}: {value}", "link"),
+    "unlink": VerbWords("Unlinked {subject}: {value}", "unlink"),
+    "review": VerbWords("Graded {subject} {value}", "grade"),
+    "suspend": VerbWords("Suspended {subject} {value}", "suspend"),
+    "bury": VerbWords("Buried {subject} {value}", "bury"),
+    "resume": VerbWords("Resumed {subject}", "resume"),
 }
 """Words of each verb that undo accepts."""
 
@@ -74,22 +93,88 @@ def change_sentence(verb: str, subject: str, value: str = "") -> str:
 
 def undo_sentence(change: Change, *, with_id: bool = False) -> str:
     """Return the sentence on an undo, such as ``Undid: tag +tag on "TEXT"``; ``with_id`` adds the id to the text."""
-    if change.undone is None:
-        return f"Undid: the last change of {_count(len(change.changed))}"
-    entry = change.undone.entry
-    words = VERB_WORDS[entry.verb].undo.format(value=value_of(entry), subject=_undone_subject(change.undone, with_id))
-    return f"Undid: {words}"
+    return _reversal("Undid", change.undone, len(change.changed), with_id=with_id)
 
 
-def _undone_subject(undone: UndoneChange, with_id: bool) -> str:
-    ids = list(dict.fromkeys(undone.entry.ids))
+def redo_sentence(change: Change, *, with_id: bool = False) -> str:
+    """Return the sentence on a redo, such as ``Redid: tag +tag on "TEXT"``; ``with_id`` adds the id to the text."""
+    return _reversal("Redid", change.redone, len(change.changed), with_id=with_id)
+
+
+def _reversal(word: str, reversed_change: UndoneChange | None, count: int, *, with_id: bool) -> str:
+    if reversed_change is None:
+        return f"{word}: a change of {_count(count)}"
+    entry = reversed_change.entry
+    return f"{word}: {named_change(entry, reversed_change.content, reversed_change.other, with_id=with_id)}"
+
+
+def named_change(entry: Journaled, content: str = "", other: str = "", *, with_id: bool = False) -> str:
+    """Return a change as its undo names it: ``tag +tag on "TEXT"``.
+
+    ``content`` is the text of its only memory, ``other`` that of the other memory of a link or a replacement.
+    """
+    verb = VERB_WORDS[entry.verb].verb if entry.verb in VERB_WORDS else plain(entry.verb)
+    value = _value_with_other(entry, other)
+    return " ".join(filter(None, (verb, value, "on", _subject(entry, content, with_id=with_id))))
+
+
+def _value_with_other(entry: Journaled, other: str) -> str:
+    value, text = value_of(entry), title(other) if other.strip() else short_id(plain(_other_id(entry)))
+    match entry.verb:
+        case "link" | "unlink":
+            return f"{value} to {text}" if text else value
+        case "supersede":
+            return f"by {text}" if text else value
+        case _:
+            return value
+
+
+def journal_sentence(line: JournalLine, *, with_id: bool = False) -> str:
+    """Return the sentence on an entry of the journal: ``Tagged "TEXT": +tag``, or ``Undid: tag +tag on "TEXT"``."""
+    if line.verb in REVERSALS:
+        word = "Undid" if line.verb == UNDO else "Redid"
+        if line.target is None:
+            return f"{word}: a change of {_count(len(set(line.ids)))}"
+        return f"{word}: {named_change(line.target, line.target.content, line.target.other, with_id=with_id)}"
+    subject_text, other = _subject(line, line.content, with_id=with_id), line.other
+    if line.verb not in VERB_WORDS:
+        return f"{plain(line.verb)}: {subject_text}"
+    other_text = title(other) if other.strip() else short_id(plain(_other_id(line)))
+    if line.verb in ("link", "unlink"):
+        return change_sentence(line.verb, f"{subject_text} to {other_text}", value_of(line))
+    value = other_text if line.verb == "supersede" else value_of(line)
+    return change_sentence(line.verb, subject_text, value)
+
+
+def not_undoable(line: JournalLine) -> str:
+    """Return why an entry of the journal cannot be undone, as a sentence; empty if it can, as far as the line tells."""
+    if line.undone_by is not None:
+        done = "redone" if line.verb == UNDO else "undone"
+        return f"Change {line.id} is already {done} (by {line.undone_by})."
+    if line.verb == REDO:
+        target = line.target.id if line.target is not None else entry_of(line.before)
+        return f"Change {line.id} is a redo; undo change {target} instead."
+    if line.verb != UNDO and line.verb not in VERB_WORDS:
+        return f"A change of the kind '{plain(line.verb)}' cannot be undone."
+    return ""
+
+
+def _subject(entry: Journaled, content: str, *, with_id: bool) -> str:
+    ids = list(dict.fromkeys(entry.ids))
     if len(ids) != 1:
         return _count(len(ids))
-    parts = [title(undone.content)] if undone.content.strip() else []
-    return " ".join([short_id(ids[0]), *parts] if with_id or not parts else parts)
+    parts = [title(content)] if content.strip() else []
+    return " ".join([short_id(plain(ids[0])), *parts] if with_id or not parts else parts)
 
 
-def value_of(entry: JournalEntry) -> str:
+def _other_id(entry: Journaled) -> str:
+    """Return the id of the other memory of a link or a replacement; empty for other verbs."""
+    state = _first(entry.after) or _first(entry.before)
+    edge = state.get("edge")
+    return str(edge["target_id"] if edge else state.get("superseded_by") or "")
+
+
+def value_of(entry: Journaled) -> str:
     """Return the value of a journal entry: its tags, grade, type of link or time of burial; empty for other verbs."""
     state = _first(entry.after) or _first(entry.before)
     match entry.verb:
@@ -106,23 +191,24 @@ def value_of(entry: JournalEntry) -> str:
             return ""
 
 
-def _until(entry: JournalEntry, state: Mapping[str, Any]) -> str:
+def _until(entry: Journaled, state: Mapping[str, Any]) -> str:
     until = parse_stored(state["marks"]["buried_until"])
-    assert until is not None
+    if until is None:
+        return ""
     return "until tomorrow" if until - entry.at <= _LONGEST_DAY else f"until {until.astimezone():%Y-%m-%d}"
 
 
-def _new_tags(entry: JournalEntry) -> Iterator[str]:
+def _new_tags(entry: Journaled) -> Iterator[str]:
     for old, new in _tags(entry):
         yield from (tag for tag in new if tag not in old)
 
 
-def _old_tags(entry: JournalEntry) -> Iterator[str]:
+def _old_tags(entry: Journaled) -> Iterator[str]:
     for old, new in _tags(entry):
         yield from (tag for tag in old if tag not in new)
 
 
-def _tags(entry: JournalEntry) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+def _tags(entry: Journaled) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
     for before, after in zip(entry.before, entry.after, strict=True):
         yield before["memory"]["tags"], after["memory"]["tags"]
 

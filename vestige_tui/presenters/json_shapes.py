@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from vestige_tui.core.embeddings import ModelSignature, VectorCensus
 from vestige_tui.core.health import Health, MigrationInfo, PostgresServer, SqliteFile, Stats, StoreReport
 from vestige_tui.core.jobs import Job, JobFinding, JobWait, TableProgress
+from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge, Neighbor, SupersessionEvent
 from vestige_tui.core.memories import Change, Memory
 from vestige_tui.core.reviews import MarkedMemory, QueueCounts, Review, Scheduling
@@ -206,6 +207,18 @@ def event(event: SupersessionEvent) -> Document:
         "winner_id": event.winner_id,
         "kind": event.kind,
         "decided_at": time(event.decided_at),
+    }
+
+
+def journal_line(line: JournalLine) -> Document:
+    return {
+        "entry": line.id,
+        "at": time(line.at),
+        "actor": line.actor,
+        "origin": line.origin,
+        "verb": line.verb,
+        "ids": list(line.ids),
+        "undone_by": line.undone_by,
     }
 
 

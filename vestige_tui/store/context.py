@@ -78,6 +78,8 @@ class StoreContext:
     policy: Policy
     clock: Clock
     actor: str
+    origin: str | None = None
+    """Console or command that writes, for the journal."""
 
     def now(self) -> datetime:
         """Return the current time of the store's clock, in UTC."""
@@ -154,6 +156,7 @@ class StoreContext:
         values = {
             "at": self.now(),
             "actor": self.actor,
+            "origin": self.origin,
             "verb": verb,
             "before": Json(list(before)),
             "after": Json(list(after)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -110,6 +112,13 @@ def event_fields(event: SupersessionEvent) -> dict[str, Any]:
         "kind": event.kind,
         "decided_at": time_text(event.decided_at),
     }
+
+
+def snapshot_digest(snapshot: Mapping[str, Any], **in_force: Any) -> str:
+    """Return the SHA-256 of a snapshot in JSON without its vector and logs, but with what of the logs is in force."""
+    kept = {name: value for name, value in snapshot.items() if name not in ("embedding", "model", "reviews", "events")}
+    kept["in_force"] = in_force
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def insert_params(source: Draft | Mapping[str, Any], memory_id: str, now: datetime) -> dict[str, Any]:

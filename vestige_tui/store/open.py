@@ -99,10 +99,11 @@ def open_store(
     acquire_timeout: float = 30.0,
     read_url: str = "",
     long_work: bool = False,
+    origin: str | None = None,
 ) -> Store:
     """Return the store of a URL; ``async with`` (or ``open``) opens it. ``create`` allows a new file and new tables.
 
-    ``long_work`` is of ``open_backend``.
+    ``long_work`` is of ``open_backend``; ``origin`` names the console or command in the journal (``core/journal.py``).
     """
 
     from vestige_tui.store.store import Store
@@ -116,4 +117,4 @@ def open_store(
         read_url=read_url,
         long_work=long_work,
     )
-    return Store(backend, create=create, embedders=embedders, policy=policy, clock=clock)
+    return Store(backend, create=create, embedders=embedders, policy=policy, clock=clock, origin=origin)

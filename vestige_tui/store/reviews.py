@@ -151,16 +151,27 @@ class ReviewService:
         return Change((memory_id,), entry, new)
 
     async def undo(self, memory_id: str | None = None) -> Change:
-        """Undo the last review not yet undone, of one memory or of all. Raises NotFound or Conflict."""
+        """Undo the last review not yet undone: of one memory by anyone, or of all by this user.
+
+        Raises NotFound or Conflict.
+        """
         self._context.refuse_read_only()
+        change = await self._journal.undo(await self._review_to_undo(memory_id))
+        return dataclasses.replace(change, scheduling=await self.scheduling(change.changed[0]))
+
+    async def _review_to_undo(self, memory_id: str | None) -> int:
+        if memory_id is None:
+            entry = await self._journal.last_review()
+            if entry is None:
+                raise NotFound("There is no review to undo.")
+            return entry.id
         records = await self._backend.fetch("last_review", {"id": memory_id})
         if not records:
             raise NotFound("There is no review to undo.")
-        entry = await self._backend.fetch("find_review_entry", {"review": int(records[0]["id"])})
-        if not entry:
+        entries = await self._backend.fetch("find_review_entry", {"review": int(records[0]["id"])})
+        if not entries:
             raise Conflict("Another program wrote this review, so it cannot be undone here.")
-        change = await self._journal.undo(int(entry[0]["id"]))
-        return dataclasses.replace(change, scheduling=await self.scheduling(change.changed[0]))
+        return int(entries[0]["id"])
 
     async def log(self, memory_id: str) -> tuple[Review, ...]:
         """Return the review log of a memory, oldest first."""

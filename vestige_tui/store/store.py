@@ -42,11 +42,12 @@ class Store:
         embedders: EmbedderSource | None = None,
         policy: Policy | None = None,
         clock: Clock | None = None,
+        origin: str | None = None,
     ) -> None:
         self._backend = backend
         self._create = create
         self.embedders = embedders or EmbedderSource()
-        self._context = StoreContext(backend, policy or Policy(), clock or utc_now, actor_name())
+        self._context = StoreContext(backend, policy or Policy(), clock or utc_now, actor_name(), origin)
         self.models = ModelService(self._context, self.embedders)
         self.memories = MemoryService(self._context, self.models)
         self.journal = JournalService(self._context, self.models)

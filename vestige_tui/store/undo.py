@@ -1,12 +1,17 @@
-"""Undo of one journal entry, within a transaction. Refused if its memories have changed since."""
+"""Undo of one journal entry, within a transaction. Refused if its memories have changed since.
+
+An undo keeps what a redo needs and the snapshots of the change lack (``Reversal.kept``); ``redo.py`` uses it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import Conflict
+from vestige_tui.core.reviews import undone_reviews
 from vestige_tui.embedding.models import same_model
 from vestige_tui.store.backends.protocol import Json
 from vestige_tui.store.journal_snapshots import (
@@ -16,10 +21,13 @@ from vestige_tui.store.journal_snapshots import (
     schedule_fields,
     schedule_params,
     schedule_value,
+    snapshot_digest,
     unchanged,
+    vector_fields,
     vector_params,
     vector_value,
 )
+from vestige_tui.store.memory_writes import snapshot as full_snapshot
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -27,32 +35,50 @@ if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Transaction
 
 Snapshot = Mapping[str, Any]
+Snapshots = Mapping[str, Snapshot]
+"""Snapshots by the id of their memory."""
+
+MAX_KEPT_MEMORIES = 1_000
+"""Memories that the undo of an import keeps for a redo; more would make its entry too large."""
 
 
-async def undo_entry(transaction: Transaction, entry: JournalEntry, now: datetime) -> tuple[list[str], dict[str, str]]:
-    """Undo one entry; return the changed ids, and by id the texts without a vector of the current model.
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """Result of an undo or a redo: changed ids, texts without a vector of the current model, and what is kept."""
 
-    Raises Conflict if that would overwrite a later change.
-    """
+    changed: list[str]
+    texts: dict[str, str] = field(default_factory=dict)
+    kept: Snapshots = field(default_factory=dict)
+
+
+async def undo_entry(transaction: Transaction, entry: JournalEntry, now: datetime) -> Reversal:
+    """Undo one entry. Raises Conflict if that would overwrite a later change."""
     inverse = _INVERSES.get(entry.verb)
     if inverse is None:
         raise Conflict(f"A change of the kind '{entry.verb}' cannot be undone.")
-    before, texts = await _drop_outdated_vectors(transaction, entry)
-    after = {str(snapshot["id"]): snapshot for snapshot in entry.after or []}
-    await inverse(transaction, before, after, now)
-    return list(after or before), texts
+    before, texts = await drop_outdated_vectors(transaction, by_id(entry.before), entry.at)
+    after = by_id(entry.after)
+    kept = await inverse(transaction, before, after, now)
+    return Reversal(list(after or before), texts, kept or {})
 
 
-async def _drop_outdated_vectors(
-    transaction: Transaction, entry: JournalEntry
+def by_id(snapshots: Sequence[Snapshot] | None) -> dict[str, Snapshot]:
+    """Return the snapshots of one side of an entry by the id of their memory."""
+    return {str(snapshot["id"]): snapshot for snapshot in snapshots or []}
+
+
+async def drop_outdated_vectors(
+    transaction: Transaction, before: dict[str, Snapshot], at: datetime
 ) -> tuple[dict[str, Snapshot], dict[str, str]]:
-    """Return the snapshots by id without vectors of other models, and by id the texts that lose their vector."""
-    before: dict[str, Snapshot] = {str(snapshot["id"]): snapshot for snapshot in entry.before or []}
+    """Return the snapshots by id without vectors of other models, and by id the texts that lose their vector.
+
+    ``at`` is the time of the snapshots.
+    """
     if not any(snapshot.get("embedding") for snapshot in before.values()):
         return before, {}
     records = await transaction.fetch("get_model")
     model = rows.model(records[0]) if records else None
-    [changes] = await transaction.fetch("count_model_changes", {"since": entry.at})
+    [changes] = await transaction.fetch("count_model_changes", {"since": at})
     texts: dict[str, str] = {}
     for memory_id, snapshot in before.items():
         if not snapshot.get("embedding"):
@@ -77,32 +103,33 @@ async def _drop_outdated_vectors(
 
 async def lock_memory(transaction: Transaction, memory_id: str) -> Memory:
     if not await transaction.fetch("lock_memory", {"id": memory_id}):
-        raise Conflict(f"Memory {memory_id[:8]} no longer exists; nothing was undone.")
+        raise Conflict(f"Memory {memory_id[:8]} no longer exists; nothing was changed.")
     [row] = await transaction.fetch("get_memory", {"id": memory_id})
     return rows.memory(row)
 
 
-def _changed_since(memory_id: str) -> Conflict:
-    return Conflict(f"Memory {memory_id[:8]} has changed since; nothing was undone.")
+def changed_since(memory_id: str) -> Conflict:
+    return Conflict(f"Memory {memory_id[:8]} has changed since; nothing was changed.")
 
 
-async def _delete_inserted(
-    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
-) -> None:
+async def _delete_inserted(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> Snapshots:
+    kept: dict[str, Snapshot] = {}
     for memory_id, snapshot in after.items():
         memory = await lock_memory(transaction, memory_id)
         if memory_fields(memory)["updated_at"] != snapshot["updated_at"]:
-            raise _changed_since(memory_id)
+            raise changed_since(memory_id)
+        if len(after) <= MAX_KEPT_MEMORIES:
+            kept[memory_id] = await full_snapshot(transaction, memory)
     await transaction.execute("delete_memories", {"ids": list(after)})
+    return kept
 
 
-async def _restore_fields(
-    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
-) -> None:
+async def restore_fields(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> Snapshots:
+    kept: dict[str, Snapshot] = {}
     for memory_id, snapshot in before.items():
         memory = await lock_memory(transaction, memory_id)
         if not unchanged(memory, after[memory_id]["memory"]):
-            raise _changed_since(memory_id)
+            raise changed_since(memory_id)
         fields = snapshot["memory"]
         await transaction.execute(
             "update_memory",
@@ -119,8 +146,10 @@ async def _restore_fields(
             },
         )
         if fields["content"] != memory.content:
+            kept[memory_id] = vector_fields(await transaction.fetch("get_embedding", {"id": memory_id}))
             await transaction.execute("delete_embedding", {"id": memory_id})
             await _put_vector(transaction, memory_id, snapshot)
+    return kept
 
 
 async def _put_vector(transaction: Transaction, memory_id: str, snapshot: Snapshot) -> None:
@@ -129,11 +158,9 @@ async def _put_vector(transaction: Transaction, memory_id: str, snapshot: Snapsh
         await transaction.execute("insert_embedding", vector_params(memory_id, vector_value(text), model))
 
 
-async def _restore_memories(
-    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
-) -> None:
+async def restore_memories(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> Snapshots:
     if await transaction.fetch("list_existing", {"ids": list(before)}):
-        raise Conflict("One of the deleted memories exists again; nothing was undone.")
+        raise Conflict("One of the deleted memories exists again; nothing was changed.")
     for memory_id, snapshot in before.items():
         await transaction.execute("insert_memory", insert_params(snapshot["memory"], memory_id, now))
     for memory_id, snapshot in before.items():
@@ -147,28 +174,50 @@ async def _restore_memories(
             )
         await _restore_logs(transaction, memory_id, snapshot)
     await _restore_links(transaction, before, now)
+    return {memory_id: {"digest": await current_digest(transaction, memory_id)} for memory_id in before}
+
+
+async def current_digest(transaction: Transaction, memory_id: str) -> str:
+    """Lock a memory and return the digest of its state and of all that a delete removes with it.
+
+    Of the logs it has the reviews in force and the decision in force: undo and redo append rows that cancel out. The
+    vector does not count, which a change of the model replaces.
+    """
+    memory = await lock_memory(transaction, memory_id)
+    reviews = [rows.review(row) for row in await transaction.fetch("list_reviews", {"id": memory_id})]
+    undone = undone_reviews(reviews)
+    return snapshot_digest(
+        await full_snapshot(transaction, memory),
+        superseded_by=memory.superseded_by,
+        reviews=[review.id for review in reviews if review.undoes is None and review.id not in undone],
+    )
 
 
 async def _restore_logs(transaction: Transaction, memory_id: str, snapshot: Snapshot) -> None:
+    numbers = [int(review["id"]) for review in snapshot["reviews"]]
+    # Other entries of the journal name the numbers; another program may have given one of them to another review.
+    keeps_numbers = not (numbers and await transaction.fetch("list_taken_reviews", {"numbers": numbers}))
     new_ids: dict[int, int] = {}
     for review in snapshot["reviews"]:
-        [row] = await transaction.fetch(
-            "insert_review",
-            {
-                "id": memory_id,
-                "at": rows.as_time(review["at"]),
-                "rating": review["rating"],
-                "prior": Json(review["prior"]),
-                "new": Json(review["new"]),
-                "undoes": new_ids.get(review["undoes"]),
-            },
-        )
-        new_ids[review["id"]] = int(row["id"])
+        params = {
+            "id": memory_id,
+            "at": rows.as_time(review["at"]),
+            "rating": review["rating"],
+            "prior": Json(review["prior"]),
+            "new": Json(review["new"]),
+            "undoes": new_ids.get(review["undoes"]),
+        }
+        if keeps_numbers:
+            await transaction.execute("restore_review", {**params, "number": review["id"]})
+            new_ids[review["id"]] = int(review["id"])
+        else:
+            [row] = await transaction.fetch("insert_review", params)
+            new_ids[review["id"]] = int(row["id"])
     for event in snapshot["events"]:
         await transaction.fetch("insert_event", {**event, "decided_at": rows.as_time(event["decided_at"])})
 
 
-async def _restore_links(transaction: Transaction, before: Mapping[str, Snapshot], now: datetime) -> None:
+async def _restore_links(transaction: Transaction, before: Snapshots, now: datetime) -> None:
     ends = {
         end
         for snapshot in before.values()
@@ -198,19 +247,17 @@ async def append_event(transaction: Transaction, loser: str, winner: str | None,
     return int(row["id"])
 
 
-async def _restore_winner(
-    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
-) -> None:
+async def restore_winner(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> None:
     await transaction.fetch("lock_supersession")
     for memory_id, snapshot in before.items():
         memory = await lock_memory(transaction, memory_id)
         if memory.superseded_by != after[memory_id]["superseded_by"]:
-            raise _changed_since(memory_id)
+            raise changed_since(memory_id)
         winner = snapshot["superseded_by"]
         if winner is not None:
             if not await transaction.fetch("list_existing", {"ids": [winner]}):
                 raise Conflict(
-                    f"Memory {winner[:8]}, which replaced {memory_id[:8]}, no longer exists; nothing was undone."
+                    f"Memory {winner[:8]}, which replaced {memory_id[:8]}, no longer exists; nothing was changed."
                 )
             await refuse_cycle(transaction, memory_id, winner)
         await append_event(transaction, memory_id, winner, "supersede" if winner else "unsupersede", now)
@@ -231,36 +278,33 @@ async def refuse_cycle(transaction: Transaction, loser: str, winner: str) -> Non
         current = records[0]["superseded_by"] if records else None
 
 
-async def _restore_edge(
-    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
-) -> None:
+async def restore_edge(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> None:
     for memory_id in {*before, *after}:
         old, new = before.get(memory_id, {}).get("edge"), after.get(memory_id, {}).get("edge")
         edge = old or new or {}
         key = {name: edge[name] for name in ("source_id", "target_id", "edge_type")}
         edges = [rows.edge(row) for row in await transaction.fetch("get_edge", key)]
         if (edges[0].weight if edges else None) != (new["weight"] if new else None):
-            raise _changed_since(memory_id)
+            raise changed_since(memory_id)
         if old is None:
             await transaction.execute("delete_edge", key)
         else:
             await transaction.execute("put_edge", {**old, "created_at": rows.as_time(old["created_at"])})
 
 
-async def _restore_schedule(
-    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
-) -> None:
+async def _restore_schedule(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> Snapshots:
+    kept: dict[str, Snapshot] = {}
     for memory_id, snapshot in before.items():
         memory = await lock_memory(transaction, memory_id)
         after_review = after[memory_id]
         if schedule_fields(memory.scheduling) != after_review["scheduling"]:
-            raise Conflict(f"Memory {memory_id[:8]} has been graded again since; nothing was undone.")
+            raise Conflict(f"Memory {memory_id[:8]} has been graded again since; nothing was changed.")
         prior, new = schedule_value(snapshot["scheduling"]), schedule_value(after_review["scheduling"])
         if prior is None:
             await transaction.execute("delete_scheduling", {"id": memory_id})
         else:
             await transaction.execute("put_scheduling", schedule_params(memory_id, prior))
-        await transaction.fetch(
+        [row] = await transaction.fetch(
             "insert_review",
             {
                 "id": memory_id,
@@ -271,11 +315,11 @@ async def _restore_schedule(
                 "undoes": after_review["review"],
             },
         )
+        kept[memory_id] = {"undo_review": int(row["id"])}
+    return kept
 
 
-async def _restore_marks(
-    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
-) -> None:
+async def restore_marks(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> None:
     for memory_id, snapshot in before.items():
         await lock_memory(transaction, memory_id)
         records = await transaction.fetch("get_marks", {"id": memory_id})
@@ -283,28 +327,29 @@ async def _restore_marks(
         buried_until = rows.as_time(records[0]["buried_until"]) if records else None
         expected = marks_value(after[memory_id]["marks"])
         if (current.suspended, buried_until) != (expected.suspended, expected.buried_until):
-            raise _changed_since(memory_id)
+            raise changed_since(memory_id)
         marks = marks_value(snapshot["marks"])
         await transaction.execute(
             "put_marks", {"id": memory_id, "suspended": marks.suspended, "buried_until": marks.buried_until}
         )
 
 
-_Inverse = Callable[["Transaction", Mapping[str, Snapshot], Mapping[str, Snapshot], datetime], Awaitable[None]]
+_Inverse = Callable[["Transaction", Snapshots, Snapshots, datetime], Awaitable[Snapshots | None]]
+"""Restores the ``before`` of a change whose ``after`` still holds; returns what a redo needs besides, if anything."""
 _INVERSES: Mapping[str, _Inverse] = {
     "add": _delete_inserted,
     "import": _delete_inserted,
-    "edit": _restore_fields,
-    "tag": _restore_fields,
-    "delete": _restore_memories,
-    "supersede": _restore_winner,
-    "unsupersede": _restore_winner,
-    "link": _restore_edge,
-    "unlink": _restore_edge,
+    "edit": restore_fields,
+    "tag": restore_fields,
+    "delete": restore_memories,
+    "supersede": restore_winner,
+    "unsupersede": restore_winner,
+    "link": restore_edge,
+    "unlink": restore_edge,
     "review": _restore_schedule,
-    "suspend": _restore_marks,
-    "bury": _restore_marks,
-    "resume": _restore_marks,
+    "suspend": restore_marks,
+    "bury": restore_marks,
+    "resume": restore_marks,
 }
 UNDOABLE_VERBS = frozenset(_INVERSES)
 """Verbs of the journal entries that can be undone."""

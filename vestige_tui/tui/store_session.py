@@ -27,6 +27,7 @@ from vestige_tui.core.errors import (
     Unavailable,
     VestigeError,
 )
+from vestige_tui.core.journal import console_origin
 from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import below_home, grouped, redact_url
 from vestige_tui.embedding.embedder_source import EmbedderSource
@@ -116,6 +117,8 @@ class StoreSession:
         """Error of the last attempt to open the store; None before the first attempt and once the store is open."""
         self.wait: WaitReport | None = None
         """Longest wait for the store, while one is long enough to be shown."""
+        self.origin = console_origin()
+        """Origin of the changes of this console in the journal."""
         self._config = config
         self._url = url
         self._emit = emit
@@ -239,6 +242,7 @@ class StoreSession:
             max_connections=self._config.max_connections,
             acquire_timeout=self._config.acquire_timeout_secs,
             read_url=self._config.read_url(self._url),
+            origin=self.origin,
         )
         if self.facts.store != store.title:
             self._show_facts(store=store.title)

@@ -114,6 +114,10 @@ FRAGMENTS = (
     "weighed_",
     "store_tables",
     "path_schemas",
+    "journal_columns",
+    "journal_line",
+    "not_undone",
+    "entries_",
 )
 
 
@@ -152,6 +156,9 @@ def statements(dialect: Dialect) -> Iterator[tuple[str, str]]:
                 fillings += [{**filling, "after": (f"after_{s}",)} for filling, s in zip(fillings, SORTS, strict=True)]
         elif "after" in slots:
             fillings = [{}, {"after": ("after_due",)}]
+        elif "entries" in slots:
+            conditions = tuple(block for block in blocks if block.startswith("entries_"))
+            fillings = [{"entries": chosen} for chosen in ((), *zip(conditions, strict=True), conditions)]
         for filling in fillings:
             for chosen in filter_sets if "filters" in slots else [()]:
                 label = f"{name} {filling} {chosen}"

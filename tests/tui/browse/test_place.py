@@ -147,7 +147,7 @@ async def test_bulk_tags_and_bulk_deletes_show_their_rows_and_one_key_takes_each
         await console.until(f"{ACTIVE - 3} memories")
         assert table.selected == ()
         await console.press("u")
-        await console.until("Undid: delete 3 memories")
+        await console.until("Undid: delete on 3 memories")
         await console.until(f"{ACTIVE} memories")
         assert len(await console.store.memories.get_many(ids)) == 3
 
@@ -191,7 +191,7 @@ async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
         await console.until(f"{ACTIVE - 1} memories")
         assert (await console.store.get(current.id)).superseded_by == winner.id
         await console.press("u")
-        await console.until(f"Undid: replacement of {start}")
+        await console.until(lambda: bool(re.search(rf"Undid: replace by \".*\" on {re.escape(start)}", console.text)))
         await console.until(f"{ACTIVE} memories")
 
 

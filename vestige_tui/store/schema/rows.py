@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.health import ContentFault, PostgresServer, Session, SqliteFile, TableSize
+from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, JournalEntry, Memory
 from vestige_tui.core.reviews import Marks, Review, Scheduling
@@ -187,7 +188,29 @@ def journal_entry(row: Row) -> JournalEntry:
         before=as_json(row["before"]),
         after=as_json(row["after"]),
         undone_by=row["undone_by"],
+        origin=row["origin"],
     )
+
+
+def journal_line(row: Row) -> JournalLine:
+    return JournalLine(
+        id=int(row["id"]),
+        at=as_time(row["at"]) or datetime.fromtimestamp(0, UTC),
+        actor=str(row["actor"]),
+        origin=row["origin"],
+        verb=str(row["verb"]),
+        ids=tuple(map(str, as_json(row["ids"]))),
+        undone_by=row["undone_by"],
+        before=_light_snapshots(row["before_first"], row["before_tags"]),
+        after=_light_snapshots(row["after_first"], row["after_tags"]),
+    )
+
+
+def _light_snapshots(first: object, tags: object) -> list[Mapping[str, Any]]:
+    """Return the first snapshot of an entry, and of each other one the tags if they were read."""
+    head = [] if first is None else [as_json(first)]
+    others = [] if tags is None else as_json(tags)[1:]
+    return [*head, *({"memory": {"tags": each}} for each in others)]
 
 
 def model(row: Row) -> ModelSignature:

@@ -17,7 +17,7 @@ from textual.worker import Worker
 
 from vestige_tui.core.errors import ReadOnly, Usage
 from vestige_tui.core.health import Health, MigrationInfo, QueryTiming, Stats, StoreReport
-from vestige_tui.core.memories import JournalEntry
+from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.text import ago, bytes_size, cells, cut, grouped, plain, short_id
 from vestige_tui.presenters import store_report
 from vestige_tui.presenters.stores import read_only_sentence
@@ -354,7 +354,7 @@ def _schema(store: Store, migrations: Sequence[MigrationInfo], width: int) -> Co
     return Content("\n").join(lines)
 
 
-def _changes(changes: Sequence[JournalEntry], now: datetime, width: int) -> Content:
+def _changes(changes: Sequence[JournalLine], now: datetime, width: int) -> Content:
     if not changes:
         return Content.styled("No changes yet.", "$text-muted")
     lines = []

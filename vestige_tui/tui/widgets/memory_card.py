@@ -18,7 +18,7 @@ from textual.widgets import Markdown, Static
 
 from vestige_tui.core.links import Edge, Lineage, Neighbor
 from vestige_tui.core.memories import JournalEntry, Memory
-from vestige_tui.core.reviews import Rating, Review
+from vestige_tui.core.reviews import Rating, Review, is_redo, undone_reviews
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import Hit
 from vestige_tui.core.text import ago, cells, cut, grouped, one_line, plain, short_id
@@ -332,11 +332,12 @@ def _links(detail: MemoryDetail, width: int) -> Content:
 
 def _reviews(detail: MemoryDetail, now: datetime) -> Content:
     names = {rating.value: rating.name.capitalize() for rating in Rating}
-    undone = {review.undoes for review in detail.reviews if review.undoes is not None}
+    undone = undone_reviews(detail.reviews)
     latest = sorted(detail.reviews, key=lambda review: review.at, reverse=True)
     lines = []
     for review in latest[:SHOWN_ROWS]:
-        name = "undone" if review.undoes is not None else names.get(review.rating, str(review.rating))
+        reversal = "redone" if is_redo(review, detail.reviews) else "undone"
+        name = reversal if review.undoes is not None else names.get(review.rating, str(review.rating))
         ink = "$text-disabled" if review.id in undone or review.undoes is not None else "$text"
         stability = f"stability {review.prior.stability:.0f} → {review.new.stability:.0f} d"
         lines.append(

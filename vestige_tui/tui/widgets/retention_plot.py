@@ -12,7 +12,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from vestige_tui.core.memories import Memory
-from vestige_tui.core.reviews import Rating, Review, Scheduling
+from vestige_tui.core.reviews import Rating, Review, Scheduling, undone_reviews
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.text import ago, grouped
 from vestige_tui.tui.widgets.glyphs import EIGHTHS, figure
@@ -35,7 +35,7 @@ class Retention:
     @classmethod
     def of(cls, memory: Memory, reviews: Sequence[Review], now: datetime) -> Retention | None:
         """Return the curve of a memory and its review log; None if it was never reviewed."""
-        undone = {review.undoes for review in reviews if review.undoes is not None}
+        undone = undone_reviews(reviews)
         reviews_in_force = sorted((r for r in reviews if r.undoes is None and r.id not in undone), key=lambda r: r.at)
         states = [review.new for review in reviews_in_force if review.new.last_review is not None]
         latest = memory.scheduling
