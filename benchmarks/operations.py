@@ -38,6 +38,7 @@ async def _reads(bench: Bench) -> list[Figure]:
     # Cursor of the page that ends there.
     cursor, mark = (await store.page(offset=deep - 50)).next, raw.mark_at(deep - 1)
     now = store.now()
+    recalled = (await store.page(sort="recall", offset=bench.size // 2)).next
     bounds = [now, now + timedelta(days=1), now + timedelta(days=7)]
     times, few = range(READ_COUNT), range(READ_COUNT // 5)
     goal = "raw + .06 ms" if bench.is_sqlite else "<= 2.7"
@@ -59,6 +60,20 @@ async def _reads(bench: Bench) -> list[Figure]:
             await side_by_side(lambda _: store.page(after=cursor), lambda _: store.page(), times),
             "our first page",
             "<= 1.5",
+        ),
+        timing(
+            part,
+            "page of 50 by recall, first",
+            await side_by_side(lambda _: store.page(sort="recall"), lambda _: raw.recall(now), few),
+            "one pass over all schedules",
+            "<= 2",
+        ),
+        timing(
+            part,
+            "page of 50 by recall, 50 % deep",
+            await side_by_side(lambda _: store.page(sort="recall", after=recalled), lambda _: raw.recall(now), few),
+            "one pass over all schedules",
+            "<= 2",
         ),
         timing(part, "count", await side_by_side(lambda _: store.memories.count(), lambda _: raw.count(), few), driver),
         timing(

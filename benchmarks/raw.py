@@ -63,6 +63,10 @@ class Raw(Protocol):
         """Return the numbers of memories due before each of three moments, and of new ones."""
         ...
 
+    def recall(self, moment: datetime) -> list[Any]:
+        """Return the ids of the fifty memories of the lowest recall, by one pass over the schedules."""
+        ...
+
     def facets(self) -> list[Any]:
         """Return the tags in use with their counts."""
         ...
@@ -171,6 +175,13 @@ class RawSqlite:
             "FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.superseded_by IS NULL",
             moments,
         ).fetchone()
+
+    def recall(self, moment: datetime) -> list[Any]:
+        return self._connection.execute(
+            "SELECT m.id FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id WHERE m.superseded_by IS NULL "
+            "AND s.reps > 0 ORDER BY (julianday(s.last_review) - julianday(?)) / max(s.stability, 0.001) LIMIT 50",
+            (moment.isoformat(),),
+        ).fetchall()
 
     def facets(self) -> list[Any]:
         return self._connection.execute(
@@ -300,6 +311,13 @@ class RawPostgres:
             "FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.superseded_by IS NULL",
             list(bounds),
         ).fetchone()
+
+    def recall(self, moment: datetime) -> list[Any]:
+        return self._connection.execute(
+            "SELECT m.id FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id WHERE m.superseded_by IS NULL "
+            "AND s.reps > 0 ORDER BY extract(epoch FROM s.last_review - %s) / greatest(s.stability, 0.001) LIMIT 50",
+            (moment,),
+        ).fetchall()
 
     def facets(self) -> list[Any]:
         return self._connection.execute(

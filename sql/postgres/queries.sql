@@ -181,6 +181,22 @@ ORDER BY m.updated_at DESC, m.id DESC
 -- Sort order: next due first.
 ORDER BY s.next_review, m.id
 
+-- order_oldest --
+-- Sort order: oldest first.
+ORDER BY m.created_at, m.id
+
+-- order_type --
+-- Sort order: by type, newest first within each.
+ORDER BY m.node_type COLLATE "C", m.created_at DESC, m.id DESC
+
+-- elapsed --
+-- Time since the last review in units of stability, negative: it rises with recall, and needs no power function.
+least(extract(epoch FROM s.last_review - %(moment)s::timestamptz)::float8 / 86400.0, 0) / least(greatest(s.stability, 0.001), 36500.0)
+
+-- order_recall --
+-- Sort order: lowest recall first.
+ORDER BY /*= elapsed */, m.id
+
 -- sort_key_created --
 -- Sort key of a row as stored, for the cursor of keyset pagination; a text, as it may be infinity.
 m.created_at::text AS sort_key
@@ -192,6 +208,14 @@ m.updated_at::text AS sort_key
 -- sort_key_due --
 -- Sort key of a row as stored, for the cursor of keyset pagination.
 s.next_review::text AS sort_key
+
+-- sort_key_type --
+-- Sort keys of a row as stored, for the cursor of keyset pagination.
+m.node_type AS sort_key, m.created_at::text AS second_key
+
+-- sort_key_recall --
+-- Sort key of a row, for the cursor of keyset pagination; it holds for the moment of the cursor.
+/*= elapsed */ AS sort_key
 
 -- after_created --
 -- Keyset pagination: rows after the cursor; the row value comparison uses the index.
@@ -205,9 +229,34 @@ AND (m.updated_at, m.id) < (%(after_key)s::timestamptz, %(after_id)s::uuid)
 -- Keyset pagination: rows after the cursor.
 AND (s.next_review, m.id) > (%(after_key)s::timestamptz, %(after_id)s::uuid)
 
+-- after_oldest --
+-- Keyset pagination: rows after the cursor.
+AND (m.created_at, m.id) > (%(after_key)s::timestamptz, %(after_id)s::uuid)
+
+-- after_type --
+-- Keyset pagination: rows after the cursor.
+AND (m.node_type COLLATE "C" > %(after_key)s::text OR (m.node_type = %(after_key)s::text
+    AND (m.created_at, m.id) < (%(after_second)s::timestamptz, %(after_id)s::uuid)))
+
+-- after_recall --
+-- Keyset pagination: rows after the cursor.
+AND (/*= elapsed */, m.id) > (%(after_key)s::float8, %(after_id)s::uuid)
+
 -- only_due --
 -- Rows with a due date, for a list sorted by it.
 AND s.reps > 0 AND s.next_review IS NOT NULL
+
+-- without_due --
+-- Rows without a due date, which stand last in a list sorted by it.
+AND ((s.reps > 0) IS NOT TRUE OR s.next_review IS NULL)
+
+-- only_recalled --
+-- Rows with a recall, for a list sorted by it.
+AND s.reps > 0 AND isfinite(s.last_review)
+
+-- without_recall --
+-- Rows without a recall, which stand last in a list sorted by it.
+AND ((s.reps > 0) IS NOT TRUE OR isfinite(s.last_review) IS NOT TRUE)
 
 -- page_memories --
 -- Page of a filtered list.
@@ -216,11 +265,12 @@ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE true /*filters*/ /*after*/ /*order*/ LIMIT %(limit)s
 
 -- page_memories_at --
--- Page by offset, for a jump of the scroll bar; the offset skips ids only, before whole rows are read.
+-- Page by offset, for a jump of the scroll bar, or in an order without an index; the pass over the list reads ids and
+-- keys only, before whole rows are read.
 SELECT /*= memory_head_columns */, /*sort_key*/
 FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE m.id IN (SELECT m.id FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
-    WHERE true /*filters*/ /*order*/ LIMIT %(limit)s OFFSET %(offset)s)
+    WHERE true /*filters*/ /*after*/ /*order*/ LIMIT %(limit)s OFFSET %(offset)s)
 /*order*/
 
 -- count_memories --
@@ -228,8 +278,8 @@ WHERE m.id IN (SELECT m.id FROM knowledge_nodes m LEFT JOIN scheduling s ON s.me
 SELECT count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
 
 -- count_scheduled --
--- Number of memories that pass a filter and have a schedule.
-SELECT count(*) AS n FROM knowledge_nodes m JOIN scheduling s ON s.memory_id = m.id WHERE true /*filters*/
+-- Number of memories that pass a filter which may concern the schedule.
+SELECT count(*) AS n FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE true /*filters*/
 
 -- filter_domains --
 -- Filter: in any of the domains.

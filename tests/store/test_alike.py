@@ -19,6 +19,7 @@ from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
+from vestige_tui.presenters.sorting import SORTS
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
@@ -115,7 +116,7 @@ async def test_lists_counts_and_facets(pair: tuple[Store, Store]) -> None:
         Filter(node_types=("event",)), Filter(min_retrievability=0.8), Filter(since=one.now() - timedelta(days=60)),
     ]  # fmt: skip
     for chosen in filters:
-        for sort in ("created", "updated", "due"):
+        for sort in SORTS:
             pages = [await store.page(chosen, sort=sort, limit=500) for store in pair]
             assert pages[0].items == pages[1].items
             assert await one.memories.count(chosen) == await two.memories.count(chosen)

@@ -179,14 +179,6 @@ async def test_a_list_shows_heads_where_asked(store: Store) -> None:
     assert memory.content == "x" * 100
 
 
-async def test_lists_by_due_date_hold_what_has_one(store: Store, clock: Clock) -> None:
-    await add(store, "Never reviewed.")
-    late = await add(store, "Late.", scheduling=Scheduling(5, 5, 1, clock(), clock() + timedelta(days=5), 1, 0))
-    soon = await add(store, "Soon.", scheduling=Scheduling(1, 5, 1, clock(), clock() + timedelta(days=1), 1, 0))
-    assert [memory.id for memory in (await store.page(sort="due")).items] == [soon, late]
-    assert await store.memories.count(sort="due") == 2
-
-
 async def filtered(store: Store, **fields: object) -> set[str]:
     chosen = Filter(**fields)  # type: ignore[arg-type]  # fields of any kind
     page = {memory.content for memory in (await store.page(chosen)).items}

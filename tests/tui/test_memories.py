@@ -12,7 +12,7 @@ from textual import events
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tests.support.console import Console, open_browse, open_console, pick
+from tests.support.console import Console, open_browse, open_console
 from tests.support.corpus import second_handle
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.filter_syntax import Chip
@@ -444,8 +444,6 @@ async def test_what_is_empty_names_the_keys_of_ones_own(empty_store: Path) -> No
         "memory.add": "n",
         "filter.pick": "p,ctrl+t",
         "place.back": "ctrl+g",
-        "list.sort": "z",
-        "place.review": "f9",
     }
     async with open_console(empty_store, keys=keys) as console:
         await console.until("This store has no memories yet.")
@@ -453,11 +451,6 @@ async def test_what_is_empty_names_the_keys_of_ones_own(empty_store: Path) -> No
         await console.press("f3")
         await console.until(lambda: console.app.current_mode == "browse")
         await console.until(lambda: bool(re.search(r"\bn +add the first memory", console.text)))
-        await console.press("z")
-        await pick(console, "due")
-        await console.until("No memory has a due date yet.")
-        assert re.search(r"\bz +change the order", console.text)
-        assert re.search(r"F9 +review new memories", console.text)
         console.app.screen.query_one(FilterBar).set_chips([Chip("tag", "nowhere")])
         await console.until("No memory passes these filters.")
         assert re.search(r"\^t +change the filters", console.text)

@@ -23,6 +23,7 @@ from vestige_tui.core.text import ago, grouped, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
 from vestige_tui.presenters.explanation import excerpt_around
 from vestige_tui.presenters.job_progress import quantity
+from vestige_tui.presenters.sorting import SORTS, sort_sentence
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -45,7 +46,7 @@ def add_commands(commands: Commands) -> None:
     explaining.add_argument("--why-not", metavar="ID", help="explain the rank of this memory, or why it is missing")
     add_filters(search)
     listing = commands.add("list", _list, "list memories, one page at a time")
-    listing.add_argument("--sort", choices=("created", "updated", "due"), default="created", help="default: created")
+    listing.add_argument("--sort", choices=tuple(SORTS), default="created", help="default: created (newest first)")
     listing.add_argument("--limit", metavar="N", type=whole, default=50, help="memories per page (default 50)")
     listing.add_argument("--after", metavar="CURSOR", help="continue after this cursor")
     add_filters(listing)
@@ -101,14 +102,18 @@ def _hit_facts(hit: Hit, now: datetime) -> str:
 
 async def _list(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
+        chosen = await chosen_filter(args, store)
+        last = await store.memories.count_last(chosen, sort=args.sort) if args.after is None else 0
         page = await store.page(
-            await chosen_filter(args, store),
+            chosen,
             sort=args.sort,
             limit=args.limit,
             after=args.after,
             head=None if output.as_json else _HEAD_CHARS,
         )
         now, weights = store.now(), store.policy.weights
+    if last:
+        output.note(f"Sorted {sort_sentence(args.sort, last)}.")
     if output.as_json:
         output.document(
             json_shapes.listed((json_shapes.memory(memory, now, weights) for memory in page.items), page.next)

@@ -14,7 +14,7 @@ from vestige_tui.core.reviews import Scheduling
 
 LOCAL_USER = "00000000-0000-0000-0000-000000000001"
 
-Sort: TypeAlias = Literal["created", "updated", "due"]
+Sort: TypeAlias = Literal["created", "updated", "due", "recall", "type", "oldest"]
 MemoryState: TypeAlias = Literal["replaced", "due", "new", "suspended", "buried", "leech", "without-vector"]
 """States of a memory that a filter takes; ``due`` is due by the end of today and neither suspended nor buried."""
 Visibility: TypeAlias = Literal["private", "group", "public"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -34,17 +32,15 @@ from vestige_tui.store.journal_snapshots import (
     vector_params,
 )
 from vestige_tui.store.memory_writes import insert_writes, patched, snapshot
+from vestige_tui.store.pages import count_last, read_page
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
-    from vestige_tui.store.backends.protocol import Row
     from vestige_tui.store.context import StoreContext
     from vestige_tui.store.models import ModelService, VectorBatch
 
-ALL_CHARS = 2**31 - 1
 MIN_PREFIX_LENGTH = 6
-NO_CURSOR = "The cursor of --after is not valid; omit --after to start at the beginning."
 
 FacetName: TypeAlias = Literal["domains", "tags", "node_types", "codebases", "owners"]
 _FACET_QUERIES: Mapping[FacetName, str] = {
@@ -53,22 +49,6 @@ _FACET_QUERIES: Mapping[FacetName, str] = {
     "node_types": "facet_node_types",
     "codebases": "facet_codebases",
     "owners": "facet_owners",
-}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _SortFragments:
-    """SQL fragments of one order of a list: ORDER BY, its sort key as a column, and the keyset condition."""
-
-    order: str
-    sort_key: str
-    after: str
-
-
-_SORTS: Mapping[Sort, _SortFragments] = {
-    "created": _SortFragments("order_created", "sort_key_created", "after_created"),
-    "updated": _SortFragments("order_updated", "sort_key_updated", "after_updated"),
-    "due": _SortFragments("order_due", "sort_key_due", "after_due"),
 }
 
 
@@ -123,43 +103,32 @@ class MemoryService:
         after: str | None = None,
         offset: int | None = None,
         head: int | None = None,
+        moment: datetime | None = None,
     ) -> Page[Memory]:
-        """Return one page of a filtered list, newest first (due: next due first), by keyset or offset.
+        """Return one page of a filtered list, by keyset or offset; memories without due date or recall stand last.
 
-        ``after`` is the cursor of the previous page. ``head`` truncates each content to so many characters.
+        Newest first; ``due``: next due first; ``recall``: lowest first. ``after`` is the cursor of the previous page.
+        ``head`` truncates each content to so many characters. ``moment`` is the time of recalls, now by default; a
+        cursor has its own, so that the pages of one list agree.
         """
-        filters, params = self._context.filters(filter or Filter())
-        if sort == "due":
-            filters = [*filters, "only_due"]
-        fragments = _SORTS[sort]
-        slots = {"filters": filters, "order": [fragments.order], "sort_key": [fragments.sort_key]}
-        params = {**params, "head": ALL_CHARS if head is None else head, "limit": limit}
-        if after is not None:
-            params.update(_read_cursor(after, sort))
-            if not self._backend.is_id(params["after_id"]):
-                raise Usage(NO_CURSOR)
-            slots["after"] = [fragments.after]
-        if offset is not None and after is None:
-            records = await self._backend.fetch("page_memories_at", {**params, "offset": offset}, slots)
-        else:
-            try:
-                records = await self._backend.fetch("page_memories", params, slots)
-            except Conflict:
-                if after is None:
-                    raise
-                # The database refuses the key: it is no time.
-                raise Usage(NO_CURSOR) from None
-        last = records[-1] if len(records) == limit and limit > 0 else None
-        return Page(tuple(rows.memory(row) for row in records), _cursor(sort, last) if last else None)
-
-    async def count(self, filter: Filter | None = None, *, sort: Sort = "created") -> int:
-        """Count the memories that pass a filter; sorted by due date, only those that have one."""
-        filters, params = self._context.filters(filter or Filter())
-        name = "count_scheduled" if sort == "due" else "count_memories"
-        [row] = await self._backend.fetch(
-            name, params, {"filters": [*filters, "only_due"] if sort == "due" else filters}
+        return await read_page(
+            self._context,
+            filter or Filter(),
+            sort=sort,
+            limit=limit,
+            after=after,
+            offset=offset,
+            head=head,
+            moment=moment,
         )
-        return int(row["n"])
+
+    async def count(self, filter: Filter | None = None) -> int:
+        """Count the memories that pass a filter."""
+        return await self._context.count(filter or Filter())
+
+    async def count_last(self, filter: Filter | None = None, *, sort: Sort) -> int:
+        """Count the memories that stand last in this order, because they have no due date or no recall."""
+        return await count_last(self._context, filter or Filter(), sort)
 
     async def facets(self, name: FacetName, filter: Filter | None = None, limit: int = 200) -> tuple[Facet, ...]:
         """Return the values of one facet with their counts, most frequent first."""
@@ -410,21 +379,3 @@ class MemoryService:
             entry = await self._context.journal(transaction, "delete", before, [])
             await transaction.execute("delete_memories", {"ids": ids})
         return Change(tuple(ids), entry)
-
-
-def _cursor(sort: Sort, row: Row) -> str:
-    return base64.urlsafe_b64encode(json.dumps([sort, row["sort_key"], str(row["id"])]).encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str, sort: Sort) -> dict[str, Any]:
-    try:
-        list_sort, key, memory_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError, RecursionError):
-        raise Usage(NO_CURSOR) from None
-    if not isinstance(list_sort, str) or list_sort not in _SORTS:
-        raise Usage(NO_CURSOR)
-    if list_sort != sort:
-        raise Usage(f"The cursor of --after belongs to a list sorted by {list_sort}; use the same --sort.")
-    if not isinstance(key, str | None) or not isinstance(memory_id, str):
-        raise Usage(NO_CURSOR)
-    return {"after_key": key, "after_id": memory_id}

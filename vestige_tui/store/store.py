@@ -190,9 +190,12 @@ class Store:
         after: str | None = None,
         offset: int | None = None,
         head: int | None = None,
+        moment: datetime | None = None,
     ) -> Page[Memory]:
         """Return one page of a filtered list; see ``MemoryService.page``."""
-        return await self.memories.page(filter, sort=sort, limit=limit, after=after, offset=offset, head=head)
+        return await self.memories.page(
+            filter, sort=sort, limit=limit, after=after, offset=offset, head=head, moment=moment
+        )
 
     async def insert(self, draft: Draft, *, embedding: Vector | None = None, embed: bool = True) -> Change:
         """Write one memory. Without a usable model it is stored without a vector, with a warning in the change."""

@@ -16,7 +16,7 @@ from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect, compose, load
 
 FILTERS = tuple(name for name in load("sqlite") if name.startswith("filter_"))
-SORTS = ("created", "updated", "due")
+SORTS = ("created", "updated", "due", "oldest", "type", "recall")
 ONLY_SQLITE = {
     "read_signature",
     "branch_vector_given",
@@ -105,7 +105,9 @@ FRAGMENTS = (
     "sort_key_",
     "after_",
     "memory_",
-    "only_due",
+    "only_",
+    "without_",
+    "elapsed",
     "not_resting",
     "is_due",
     "chosen_",
@@ -151,7 +153,8 @@ def statements(dialect: Dialect) -> Iterator[tuple[str, str]]:
             ]
             slots.add("filters")
         elif "order" in slots:
-            fillings = [{"order": (f"order_{s}",), "sort_key": (f"sort_key_{s}",)} for s in SORTS]
+            keys = {"oldest": "created"}
+            fillings = [{"order": (f"order_{s}",), "sort_key": (f"sort_key_{keys.get(s, s)}",)} for s in SORTS]
             if "after" in slots:
                 fillings += [{**filling, "after": (f"after_{s}",)} for filling, s in zip(fillings, SORTS, strict=True)]
         elif "after" in slots:

@@ -12,7 +12,9 @@ from tests.support.corpus import MEMORIES, REPLACED, second_handle
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.memories import Draft, Memory, Page
+from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.text import one_line
+from vestige_tui.tui.browse.memory_table import MemoryTable
 from vestige_tui.tui.dialogs.modals import Ask, Confirm, Pick
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.widgets.memory_card import MemoryCard
@@ -84,13 +86,54 @@ async def test_sorting_shows_what_it_sorts_by(corpus: Path) -> None:
         await console.press("s")
         await pick(console, "due")
         await console.until("next due first")
-        await console.until("due ▼")
+        await console.until("due ▲")
         assert "late" in line_of_cursor(console)
-        assert table.count < ACTIVE
+        assert table.count == ACTIVE
+        last = await console.store.memories.count_last(sort="due")
+        assert 0 < last < ACTIVE
+        await console.until(f"{last} without a due date last")
+        await console.press("G")
+        await console.until(lambda: table.current is not None)
+        assert "new" in line_of_cursor(console)
         await console.press("s")
         await pick(console, "updated")
         await console.until("updated ▼")
         assert table.count == ACTIVE
+
+
+async def test_a_click_on_the_head_sorts(corpus: Path) -> None:
+    async with open_console(corpus, (190, 40)) as console:
+        table = await open_browse(console)
+
+        async def click(title: str) -> None:
+            [head] = [line for line in console.lines if "memory" in line and "recall" in line]
+            [top] = [y for y, line in enumerate(console.lines) if line == head]
+            assert table.region.y == top
+            await console.pilot.click(MemoryTable, offset=(head.index(title) - table.region.x, 0))
+
+        await click("recall")
+        await console.until("lowest recall first")
+        await console.until("recall ▲")
+        rows = [table.memory_at(index) for index in table.visible_rows]
+        now = console.store.now()
+        shares = [retrievability(row.scheduling, now) for row in rows if row is not None and row.scheduling is not None]
+        assert len(shares) > 10
+        assert shares == sorted(share or 0.0 for share in shares)
+        await click("type")
+        await console.until("by type, newest first")
+        await console.until("type ▲")
+        await click("created")
+        await console.until("newest first")
+        await console.until("created ▼")
+        await click("created")
+        await console.until("oldest first")
+        await console.until("created ▲")
+        await click("due")
+        await console.until("next due first")
+        await click("memory")
+        await console.press("j")
+        await console.still()
+        assert "next due first" in console.text
 
 
 async def test_replaced_memories_come_and_go_with_one_key(corpus: Path) -> None:

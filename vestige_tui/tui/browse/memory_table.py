@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, TypeAlias
 
+from textual import events
 from textual.binding import BindingType
 from textual.message import Message
 from textual.worker import Worker, WorkerState
 
 from vestige_tui.core.memories import Memory, Page, Sort
 from vestige_tui.core.scheduling import retrievability
-from vestige_tui.core.text import grouped, one_line, plain
+from vestige_tui.core.text import cells, grouped, one_line, plain
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import SELECTING
 from vestige_tui.tui.widgets.glyphs import age, due, figure, level, state_of
@@ -48,6 +49,12 @@ class MemoryTable(MemoryRows):
         """A memory was opened."""
 
         memory: Memory
+
+    @dataclass
+    class SortChosen(Message):
+        """The head of a column was clicked."""
+
+        sort: Sort
 
     @dataclass
     class NotHere(Message):
@@ -324,24 +331,50 @@ class MemoryTable(MemoryRows):
     # Painting ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def draw_head(self, width: int) -> Iterable[Piece]:
+        for text, _ in self._head_columns(width):
+            yield text, "head"
+
+    def _head_columns(self, width: int) -> Iterable[tuple[str, Sort | None]]:
+        """Yield the texts of the head from left to right, each with the order that a click on it chooses."""
         columns = Columns.of(width, self._sort)
 
         def title(name: str, *sorts: Sort) -> str:
-            return f"{name} ▼" if self._sort in sorts else name
+            arrow = "▲" if self._sort in ("oldest", "due", "recall", "type") else "▼"
+            return f"{name} {arrow}" if self._sort in sorts else name
 
-        yield "    ", "head"
+        yield "    ", None
         if columns.kind:
-            yield fit("type", columns.kind) + "  ", "head"
-        yield fit("memory", columns.text), "head"
+            yield fit(title("type", "type"), columns.kind) + "  ", "type"
+        yield fit("memory", columns.text), None
         if columns.tags:
-            yield "  " + fit("tags", columns.tags), "head"
-        moment = {"updated": "updated", "due": "due"}.get(self._sort or "", "created")
-        label = title(moment, "created", "updated", "due")
-        yield "  " + fit(label, columns.age, right=True), "head"
-        yield "  " + fit("recall" if columns.recall >= 6 else "R", columns.recall, right=True), "head"
+            yield "  " + fit("tags", columns.tags), None
+        created: tuple[str, Sort] = title("created", "created", "oldest"), _other(self._sort)
+        due: tuple[str, Sort] = title("due", "due"), "due"
+        first = {"updated": (title("updated", "updated"), _other(self._sort)), "due": due}.get(
+            self._sort or "", created
+        )
+        yield "  " + fit(first[0], columns.age, right=True), first[1]
+        yield (
+            "  " + fit(title("recall" if columns.recall >= 6 else "R", "recall"), columns.recall, right=True),
+            "recall",
+        )
         if columns.due:
             # Sorted by due date, the column before shows that date, and this one the age.
-            yield "  " + fit("created" if self._sort == "due" else "due", columns.due, right=True), "head"
+            last = created if self._sort == "due" else due
+            yield "  " + fit(last[0], columns.due, right=True), last[1]
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y >= self.head_height:
+            super().on_click(event)
+            return
+        # Two cells of the bar stand before the columns.
+        right = 2
+        for text, sort in self._head_columns(self.scrollable_content_region.width - 3):
+            right += cells(text)
+            if event.x < right:
+                if sort is not None:
+                    self.post_message(self.SortChosen(sort))
+                return
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
         columns = Columns.of(width, self._sort)
@@ -395,6 +428,11 @@ class MemoryTable(MemoryRows):
         for size in (columns.age, columns.recall, columns.due):
             if size:
                 yield "  " + fit("·", size, right=True), "faint"
+
+
+def _other(sort: Sort | None) -> Sort:
+    """Return the order of a click on the column of times: the opposite of its own, else the newest first."""
+    return "oldest" if sort == "created" else "created"
 
 
 @dataclass(frozen=True, slots=True)

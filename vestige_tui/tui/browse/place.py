@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,14 +13,14 @@ from textual.binding import BindingType
 from vestige_tui.core.filter_syntax import Chip, misspelled_field
 from vestige_tui.core.memories import Filter, Memory, Page, Sort
 from vestige_tui.core.text import grouped
+from vestige_tui.presenters.sorting import SORTS, sort_sentence
 from vestige_tui.tui.browse.memory_table import Fetch, MemoryTable
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.everywhere import Leave
 from vestige_tui.tui.commands.lists import PickFilters
-from vestige_tui.tui.commands.lists import Sort as SortCommand
 from vestige_tui.tui.commands.memories import AddMemory
-from vestige_tui.tui.commands.places import GoToBrowse, GoToReview, GoToSearch
+from vestige_tui.tui.commands.places import GoToBrowse, GoToSearch
 from vestige_tui.tui.commands.search import ToggleSuperseded
 from vestige_tui.tui.dialogs.modals import Choice, Pick
 from vestige_tui.tui.filters.bar import FilterBar
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 HEAD_CHARS = 400
-SORTS: dict[Sort, str] = {"created": "newest first", "updated": "last updated first", "due": "next due first"}
 
 
 class BrowsePlace(ReadingPlace):
@@ -55,6 +55,8 @@ Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none
         super().__init__()
         self._sort: Sort = "created"
         self._filter = Filter()
+        self._moment: datetime | None = None
+        """Time of the recalls by which the rows are sorted, the same for all pages of one reading."""
         self._source_key: tuple[tuple[Chip, ...], Sort] | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -91,8 +93,8 @@ Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none
         result = await self.answer_or_none(self._count(store))
         if result is None:
             return
-        chosen, count = result
-        bar.note(f"{SORTS[self._sort]}   {grouped(count)} {'memory' if count == 1 else 'memories'}")
+        chosen, count, last = result
+        bar.note(f"{sort_sentence(self._sort, last)}   {grouped(count)} {'memory' if count == 1 else 'memories'}")
         if not count and self.query_one(MemoryTable).has_focus:
             # Otherwise the line would take the focus from the hidden table, and letters would be text.
             self.set_focus(None)
@@ -102,6 +104,7 @@ Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none
         if not count:
             self.reading = False
             self._say_nothing(bool(bar.chips))
+        self._moment = store.now()
         # Compare chips, not the times that they stand for: -3h is another time at each call.
         table, source_key, self._filter = self.query_one(MemoryTable), (bar.chips, self._sort), chosen
         if source_key == self._source_key:
@@ -111,13 +114,16 @@ Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none
             table.set_source(count, self._fetcher(store, self._sort), sort=self._sort)
         self.tell_keys()
 
-    async def _count(self, store: Store) -> tuple[Filter, int]:
-        chosen = await self.current_filter(store)
-        return chosen, await store.memories.count(chosen, sort=self._sort)
+    async def _count(self, store: Store) -> tuple[Filter, int, int]:
+        """Return the filter, the number of its memories, and of those without the key of the order."""
+        chosen, sort = await self.current_filter(store), self._sort
+        return chosen, await store.memories.count(chosen), await store.memories.count_last(chosen, sort=sort)
 
     def _fetcher(self, store: Store, sort: Sort) -> Fetch:
         async def fetch(offset: int, limit: int, after: str | None) -> Page[Memory]:
-            return await store.page(self._filter, sort=sort, limit=limit, after=after, offset=offset, head=HEAD_CHARS)
+            return await store.page(
+                self._filter, sort=sort, limit=limit, after=after, offset=offset, head=HEAD_CHARS, moment=self._moment
+            )
 
         return fetch
 
@@ -134,9 +140,6 @@ Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none
             nothing.say(
                 "No memory passes these filters.", (change, "change the filters"), (clear, "clear the filters"), *keys
             )
-        elif self._sort == "due":
-            review = (key(GoToReview).upper(), "review new memories")
-            nothing.say("No memory has a due date yet.", (key(SortCommand), "change the order"), review)
         else:
             nothing.say("This store has no memories yet.", (key(AddMemory), "add the first memory"))
 
@@ -150,8 +153,15 @@ Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none
         picked = await self.app.push_screen_wait(Pick("Sort by", choices))
         for sort in SORTS:
             if sort == picked:
-                self._sort = sort
-                self.refresh_place()
+                self._sort_by(sort)
+
+    @on(MemoryTable.SortChosen)
+    def _sort_chosen(self, event: MemoryTable.SortChosen) -> None:
+        self._sort_by(event.sort)
+
+    def _sort_by(self, sort: Sort) -> None:
+        self._sort = sort
+        self.refresh_place()
 
     # Moving between list and card
 

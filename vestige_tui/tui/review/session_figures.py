@@ -62,4 +62,4 @@ async def _next_due(store: Store, chosen: Filter) -> datetime | None:
         return min(times)
     page = await store.page(chosen, sort="due", limit=1, head=1)
     state = page.items[0].scheduling if page.items else None
-    return state.next_review if state else None
+    return state.next_review if state and state.reps else None
