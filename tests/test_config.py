@@ -20,12 +20,15 @@ from textual.keys import _character_to_key
 from vestige_tui.config.default_store import default_store_url
 from vestige_tui.config.directories import cache_dir, data_dir, default_path, make_private_dir, state_dir
 from vestige_tui.config.keymap import check_keys, key_name
-from vestige_tui.config.reader import load_config
+from vestige_tui.config.reader import check_theme, load_config
 from vestige_tui.config.settings import Config
+from vestige_tui.config.settings_file import KNOWN_KEYS
 from vestige_tui.config.writer import DEFAULT_FILE, set_value, write_default
 from vestige_tui.core.errors import ConfigError, HomeUnknown, Refused, Usage
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy
 from vestige_tui.core.times import LocalDays
+from vestige_tui.tui import themes
+from vestige_tui.tui.commands.catalogue import default_keys
 
 FASTEMBED = '[embeddings]\nprovider = "fastembed"\nmodel = "BAAI/bge-base-en-v1.5"\n'
 
@@ -42,7 +45,11 @@ def read(file: Path, text: str) -> Config:
 
 
 def fault(file: Path, text: str) -> str:
-    """The sentence that ``text`` is refused with."""
+    """The sentence that ``text`` is refused with, without its column."""
+    return re.sub(r", column \d+:", ":", fault_with_column(file, text))
+
+
+def fault_with_column(file: Path, text: str) -> str:
     with pytest.raises(ConfigError) as caught:
         read(file, text)
     message = caught.value.message
@@ -395,6 +402,56 @@ def test_private_folders(tmp_path: Path) -> None:
     assert [p.stat().st_mode & 0o777 for p in (tmp_path, tmp_path / "a", tmp_path / "a" / "b")] == [0o755, 0o700, 0o700]
 
 
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("[ui]\ntheme = 1\n", "line 2, column 9"),
+        ("[ui]\n  thme = 'nord'\n", "line 2, column 3"),
+        ("[embeddings]\nprovider   =   'fastembd'\n", "line 2, column 16"),
+        ("[embeddings]\n\n'modle' = 'x'\n", "line 3, column 1"),
+        ("[storage]\nbackend = 'sqlite'\nsqlite = {path = ''}\n", "line 3, column 10"),
+        ("embeddings.provider = 'x'\n", "line 1, column 23"),
+        ("  [storage.sqlite]\npath = 'x'\n", "line 1, column 3"),
+        ("[keys]\n'place.jobs' = 'ctlr+j'\n", "line 2, column 16"),
+        ("[ui]\ntheme = nord\n", "line 2, column 9"),
+    ],
+)
+def test_faults_name_the_column(file: Path, text: str, position: str) -> None:
+    assert f"FILE, {position}: " in fault_with_column(file, text).replace(str(file), "FILE")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[embeddings]\nprovider = 'fastembd'\n", "which is not a provider of models; did you mean fastembed?"),
+        ("[embeddings]\nprovider = 'ollama'\n", 'which is not a provider of models; it must be "fastembed".'),
+        ("[keys]\nsearch = 'ctlr+f'\n", '"ctlr+f" is not a key; did you mean ctrl+f?'),
+        ("[keys]\nsearch = 'escpe'\n", '"escpe" is not a key; did you mean escape?'),
+        ("[ui]\nthem = 'nord'\n", "ui.them is not a known setting; did you mean theme?"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_nearest(file: Path, text: str, sentence: str) -> None:
+    assert fault(file, text).endswith(sentence)
+
+
+def test_a_theme_is_checked_against_all_themes(file: Path) -> None:
+    names = ["vestige-dark", "vestige-light"]
+    for text in ("", "[ui]\ntheme = 'vestige-light'\n"):
+        check_theme(read(file, text), names)
+    for theme, sentence in (
+        ("vestige-lihgt", 'ui.theme is "vestige-lihgt", which is not a theme; did you mean vestige-light?'),
+        ("?", 'ui.theme is "?", which is not a theme; `vestige-tui themes list` prints all themes.'),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            check_theme(read(file, f"[ui]\ntheme = '{theme}'\n"), names)
+        assert caught.value.message == f"{file}, line 2, column 9: {sentence}"
+
+
+def test_the_default_theme_is_the_consoles() -> None:
+    assert Config().theme == themes.DEFAULT_THEME
+    assert Config().theme in themes.themes()
+
+
 def test_the_default_file(tmp_path: Path) -> None:
     file = tmp_path / "new" / "vestige.toml"
     write_default(file)
@@ -408,13 +465,50 @@ def test_the_default_file(tmp_path: Path) -> None:
         write_default(file / "under" / "a file")
 
 
-def test_every_commented_setting_of_the_default_file_is_valid(file: Path) -> None:
+def test_every_setting_of_the_default_file_is_stated(file: Path) -> None:
+    """Each key that has a default stands there as a setting, and nothing else does: together they are the defaults."""
+    stated = tomllib.loads(DEFAULT_FILE)
+    assert read(file, DEFAULT_FILE) == Config(path=file)
+    assert stated.pop("keys") == stated.pop("filters") == {}
+    values = {f"{table}.{key}": value for table, content in stated.items() for key, value in content.items()}
+    assert {key.split(".")[0] for key in values} == set(KNOWN_KEYS) - {"storage", "storage.sqlite", "storage.postgres"}
+    for table, names in KNOWN_KEYS.items():
+        for name in names:
+            if not table.startswith("storage") and name != "model":
+                assert f"{table}.{name}" in values
+    # A changed value reads as another one: no setting is a line without effect.
+    for key in values:
+        assert read(file, _changed(key)) != Config(path=file), key
+
+
+def _changed(key: str) -> str:
+    other = {
+        "embeddings.provider": None, "review.desired_retention": 0.8, "review.new_per_day": 11,
+        "review.day_starts_at": "04:00", "ui.theme": "nord", "ui.history": False,
+    }  # fmt: skip
+    document = tomlkit.parse(DEFAULT_FILE)
+    table, name = key.split(".")
+    if key == "review.weights":
+        document[table][name][0] = 0.3
+    elif other[key] is None:
+        # One provider only: another one is refused.
+        document["embeddings"]["model"] = "x"
+    else:
+        document[table][name] = other[key]
+    return document.as_string()
+
+
+def test_every_example_of_the_default_file_is_valid(file: Path) -> None:
     text = re.sub(r"(?m)^# (?=\[|[\w.]+ = )", "", DEFAULT_FILE)
     assert set(tomllib.loads(text)) == {"storage", "embeddings", "review", "keys", "filters", "ui"}
     config = read(file, text)
     assert (config.backend, config.max_connections, config.acquire_timeout_secs) == ("sqlite", 10, 30)
-    assert (config.desired_retention, config.new_per_day) == (0.9, 10)
+    assert (config.max_connections, config.acquire_timeout_secs) == (
+        Config().max_connections,
+        Config().acquire_timeout_secs,
+    )
     assert config.filters == {"recent": "type:decision since:-30d"}
+    check_keys(config, default_keys())
 
 
 def test_setting_a_value_keeps_the_rest(file: Path) -> None:
@@ -428,7 +522,7 @@ def test_setting_a_value_keeps_the_rest(file: Path) -> None:
     assert load_config(file, {}).keys == {"review.good": "g"}
     set_value(file, "ui.theme", None)
     set_value(file, "review.weights", None)
-    assert load_config(file, {}).theme is None
+    assert load_config(file, {}).theme == Config().theme
     assert "port = 3000" in file.read_text()
     assert [p.name for p in file.parent.iterdir()] == ["vestige.toml"]
 
@@ -440,7 +534,7 @@ def test_setting_a_value_makes_the_file(tmp_path: Path) -> None:
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     write_default(tmp_path / "default.toml")
     set_value(tmp_path / "default.toml", "ui.theme", "nord")
-    assert (tmp_path / "default.toml").read_text() == f'{DEFAULT_FILE}\n[ui]\ntheme = "nord"\n'
+    assert (tmp_path / "default.toml").read_text() == DEFAULT_FILE.replace("vestige-dark", "nord")
 
 
 def test_setting_a_value_follows_a_link(tmp_path: Path) -> None:
@@ -578,4 +672,4 @@ def test_keys_that_clash(file: Path, text: str, sentence: str) -> None:
     config = read(file, f"[keys]\n{text}\n")
     with pytest.raises(ConfigError) as caught:
         check_keys(config, KNOWN)
-    assert caught.value.message.replace(str(file), "FILE") == sentence
+    assert re.sub(r", column \d+:", ":", caught.value.message.replace(str(file), "FILE")) == sentence

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.command_line import Command, copy_store
+from tests.support.ordinary_use import bare_env
+from tests.support.terminal import Terminal
 from vestige_tui import sample_store
+from vestige_tui.config.directories import HOME_VARIABLE
 from vestige_tui.core.file_targets import SIDES
 
 
@@ -71,6 +76,7 @@ def test_settings_are_not_read(run: Command, tmp_path: Path, home: Path, made: P
     (home / ".vestige" / "vestige.toml").write_text("nonsense = = =")
     assert run("demo", str(made), "--no-console").out == f"Already exists: sqlite:{made / 'demo.db'}\n"
     assert run("--store", "x.db", "demo", str(made), "--no-console").status == 3
+    assert run("--config", "x.toml", "demo", str(made), "--no-console").status == 3
     assert run("--read-only", "demo", str(tmp_path / "none"), "--no-console").status == 3
     assert not (tmp_path / "none").exists()
 
@@ -116,3 +122,47 @@ def test_no_store_is_created_under_the_name_of_a_side_file(
     own = {tmp_path / f"kept.db{each}" for each in ("-wal", "-shm")} if command[0] == "migrate" else set()
     assert sorted({*tmp_path.iterdir()} - own) == before
     assert run("--store", store, "list", "--limit", "1").status == 0
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, with its bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.terminal
+def test_a_console_of_the_demo_keeps_everything_below_its_folder(demo_file: Path, tmp_path: Path) -> None:
+    """Settings, saved filters, theme and log: those of the user are neither read nor written."""
+    home, folder = tmp_path / "person", tmp_path / "demo"
+    for path in (home / ".vestige", home / ".local" / "state" / "vestige-tui", folder):
+        path.mkdir(parents=True)
+    (home / ".vestige" / "vestige.toml").write_text("nonsense = = =")
+    (home / "other.toml").write_text("nonsense = = =")
+    (home / ".local" / "state" / "vestige-tui" / "vestige-tui.log").write_text("of the user\n")
+    copy_store(demo_file, folder / "demo.db")
+    before = contents(home)
+    env = {**bare_env(home), "VESTIGE_CONFIG": str(home / "other.toml")}
+    command = [sys.executable, "-m", "vestige_tui", "demo", str(folder)]
+    with Terminal(command, env=env, folder=tmp_path) as terminal:
+        terminal.until("374 memories")
+        terminal.send("type:decision ")
+        terminal.until("type decision")
+        terminal.press("ctrl+s")
+        terminal.until("Save these filters")
+        terminal.send("mine\r")
+        terminal.until("Save these filters", gone=True)
+        terminal.press("ctrl+q")
+        assert terminal.wait() == 0
+    assert contents(home) == before
+    settings = folder / "home" / "vestige.toml"
+    assert 'mine = "type:decision"' in settings.read_text()
+    assert "demo" in (folder / "home" / "state" / "vestige-tui.log").read_text()
+    settings.write_text(settings.read_text() + '[ui]\ntheme = "nosuchtheme"\n')
+    with Terminal(command, env=env, folder=tmp_path) as terminal:
+        assert terminal.wait() == 1
+        assert "nosuchtheme" in terminal.text
+
+
+def test_the_variable_of_the_demo_is_gone_after_it(run: Command, made: Path) -> None:
+    assert run("demo", str(made), "--json").status == 0
+    assert HOME_VARIABLE not in os.environ
+    assert str(made) not in run("about").out

@@ -97,6 +97,39 @@ def test_a_mistyped_path_makes_nothing(run: Command, tmp_path: Path) -> None:
     assert [path for path in sorted(tmp_path.rglob("*")) if not path.is_relative_to(state)] == before
 
 
+def test_without_a_store_the_ways_on_are_named(run: Command, tmp_path: Path) -> None:
+    for url in ((), ("--store", str(tmp_path / "no.db")), ("--store", f"pgembed:{tmp_path / 'no'}")):
+        message = run(*url, "list").err
+        assert message.startswith("There is no store at ")
+        for way in ("--store", "vestige-tui demo", "add TEXT" if "pgembed" not in str(url) else "schema up"):
+            assert way in message
+
+
+def test_one_folder_for_everything(run: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "all").mkdir()
+    monkeypatch.setenv("VESTIGE_TUI_HOME", str(home / "all"))
+    assert run("add", "In one folder.").status == 0
+    assert run("config", "init").status == 0
+    assert {path.name for path in (home / "all").iterdir()} == {"data", "state", "vestige.toml"}
+    assert [path.name for path in home.iterdir()] == ["all"]
+
+
+def test_config_show_refuses_names_that_only_the_console_knows(run: Command, tmp_path: Path) -> None:
+    settings = tmp_path / "vestige.toml"
+    for text, sentence in (
+        ('[ui]\ntheme = "vestige-dakr"\n', "did you mean vestige-dark?"),
+        ('[keys]\n"memory.edti" = "e"\n', "did you mean memory.edit?"),
+    ):
+        settings.write_text(text)
+        ran = run("--config", str(settings), "config", "show")
+        assert ran.status == 1
+        assert f"{settings}, line 2, column " in ran.err.replace("\n", " ")
+        assert sentence in ran.err
+        # The lists that help to mend it are printed all the same.
+        assert run("--config", str(settings), "themes", "list").status == 0
+        assert run("--config", str(settings), "keys", "list").status == 0
+
+
 def test_the_usual_place_is_used_without_a_store(run: Command, home: Path) -> None:
     assert run("add", "In the usual place.").status == 0
     assert (home / ".local/share/vestige-tui/vestige.db").is_file()

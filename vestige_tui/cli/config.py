@@ -9,6 +9,7 @@ from pathlib import Path
 from vestige_tui.cli.global_options import settings, store_url
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
+from vestige_tui.config.settings import Config
 
 
 def add_commands(commands: Commands) -> None:
@@ -16,13 +17,14 @@ def add_commands(commands: Commands) -> None:
     steps = commands.subcommands(config, "step")
     steps.add("show", _show, "print all settings")
     steps.add("path", _path, "print the path of the settings file")
-    steps.add("init", _init, "create a settings file with commented defaults")
+    steps.add("init", _init, "create a settings file that states every default")
 
 
 async def _show(args: Namespace, output: Output) -> int:
     from vestige_tui.core.text import redact_url
 
     config = settings(args)
+    _check_names(config)
     values = {
         "path": str(config.path) if config.path else None,
         "store": redact_url(store_url(args, config)),
@@ -47,6 +49,19 @@ async def _show(args: Namespace, output: Output) -> int:
     texts["keys"] = ", ".join(f"{command} = {key}" for command, key in config.keys.items()) or None
     output.table([(name, "not set" if value is None else str(value)) for name, value in texts.items()], flexible=1)
     return 0
+
+
+def _check_names(config: Config) -> None:
+    """Check the names that only the console knows. Raises ConfigError."""
+    if config == Config(path=config.path):
+        return
+    from vestige_tui.config.keymap import check_keys
+    from vestige_tui.config.reader import check_theme
+    from vestige_tui.tui.commands.catalogue import default_keys
+    from vestige_tui.tui.themes import themes
+
+    check_keys(config, default_keys())
+    check_theme(config, themes())
 
 
 def settings_path(args: Namespace) -> Path:

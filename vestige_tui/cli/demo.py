@@ -1,13 +1,17 @@
-"""Command that creates or reopens a sample store: demo."""
+"""Command that creates or reopens a sample store: demo.
+
+Its settings, its log and its other files are kept below its folder: those of the user are neither read nor written.
+"""
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from vestige_tui.cli.console import open_console, refuse_without_terminal
-from vestige_tui.cli.global_options import is_file
+from vestige_tui.cli.global_options import is_file, start_log
 from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.cli.parser import Commands
 from vestige_tui.core import file_targets, files
@@ -28,17 +32,21 @@ def add_commands(commands: Commands) -> None:
         "--postgres", action="store_true", help="use an embedded PostgreSQL server instead of a SQLite file"
     )
     demo.add_argument("--no-console", action="store_true", help="create the store, open no console")
-    demo.set_defaults(run=_create, afterwards=_open)
+    demo.set_defaults(run=_create, afterwards=_open, home=_home)
 
 
-def _folder(args: Namespace) -> Path:
+def _home(args: Namespace) -> Path:
+    """Return the folder of the settings and the state of the demo, below the folder of its store."""
     from vestige_tui.config.directories import data_dir
 
-    return user_path(args.dir).absolute() if args.dir else data_dir() / "demo"
+    # Resolved here, before the directory of own stores becomes that of the demo.
+    args.folder = user_path(args.dir).absolute() if args.dir else data_dir() / "demo"
+    home: Path = args.folder / "home"
+    return home
 
 
 def _url(args: Namespace) -> str:
-    folder = _folder(args)
+    folder: Path = args.folder
     return f"pgembed:{folder / 'postgres'}" if args.postgres else f"sqlite:{folder / 'demo.db'}"
 
 
@@ -49,9 +57,11 @@ async def _create(args: Namespace, output: Output) -> int:
 
     if args.store:
         raise Refused("demo opens its own store; remove --store.")
+    if args.config:
+        raise Refused("demo has its own settings; remove --config.")
     if not (args.no_console or output.as_json):
         refuse_without_terminal()
-    folder, url = _folder(args), _url(args)
+    folder, url = args.folder, _url(args)
     store_path = folder / ("demo.db" if is_file(url) else "postgres")
     marker = folder / f"{_INCOMPLETE_SUFFIX}-{store_path.name}"
     try:
@@ -60,9 +70,11 @@ async def _create(args: Namespace, output: Output) -> int:
             raise Refused(f"{folder} has no demo store yet, and --read-only prevents creating one.")
         if unfilled:
             file_targets.refuse_side_name(store_path)
-            make_private_dir(folder)
-            if not marker.exists():
-                files.write(file_targets.examine_document(marker), format_time(datetime.now(UTC)))
+        if unfilled or os.access(folder, os.W_OK):
+            make_private_dir(folder / "home")
+            start_log(args)
+        if unfilled and not marker.exists():
+            files.write(file_targets.examine_document(marker), format_time(datetime.now(UTC)))
     except OSError as error:
         raise Unavailable(f"{folder} cannot be created: {error.strerror}.") from None
     if unfilled:
@@ -95,8 +107,15 @@ async def _fill(url: str, started_at: datetime, progress: ProgressLine) -> None:
 
 def _open(args: Namespace, output: Output) -> int:
     """Open the console on the demo, after the event loop that filled it: the console runs its own."""
+    from dataclasses import replace
+
+    from vestige_tui.config.directories import default_path
+    from vestige_tui.config.reader import load_config
     from vestige_tui.config.settings import Config
 
     if args.no_console or output.as_json:
         return 0
-    return open_console(Config(), _url(args), read_only=args.read_only)
+    # Named, so that the file of VESTIGE_CONFIG is not read.
+    path = default_path()
+    config = load_config(path) if path.exists() else replace(Config(), path=path)
+    return open_console(config, _url(args), read_only=args.read_only)

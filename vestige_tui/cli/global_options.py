@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vestige_tui import __version__
 from vestige_tui.core.journal import command_origin
 
 if TYPE_CHECKING:
     from vestige_tui.config.settings import Config
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def start_log(args: Namespace) -> None:
+    """Begin to log, with the name of the command and none of its arguments."""
+    from vestige_tui.config.log import configure_log
+
+    configure_log(debug=args.debug)
+    python = sys.version.split()[0]
+    log.info("vestige-tui %s, Python %s on %s: %s", __version__, python, sys.platform, args.command or "console")
 
 
 def settings(args: Namespace) -> Config:

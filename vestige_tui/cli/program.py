@@ -37,6 +37,7 @@ from vestige_tui.cli import (
 )
 from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.examples import examples_text
+from vestige_tui.cli.global_options import start_log
 from vestige_tui.cli.output import Output, Unwritable, dumps, say
 from vestige_tui.cli.parser import PROGRAM, Commands, Parser
 from vestige_tui.cli.waits import note_waits
@@ -209,12 +210,16 @@ def _run(arguments: Sequence[str], output: Output) -> int:
         elif isinstance(value, str):
             refuse_unnamable(value)
     _warn_of_passwords(args)
-    _start_log(args)
-    if not args.read_only:
-        return _run_command(args, output)
-    from vestige_tui.store.open import only_reading
+    with contextlib.ExitStack() as stack:
+        if "home" in args:
+            from vestige_tui.config.directories import private_home
 
-    with only_reading():
+            stack.enter_context(private_home(args.home(args)))
+        start_log(args)
+        if args.read_only:
+            from vestige_tui.store.open import only_reading
+
+            stack.enter_context(only_reading())
         return _run_command(args, output)
 
 
@@ -237,15 +242,6 @@ def _warn_of_passwords(args: argparse.Namespace) -> None:
             "Other users of this machine can see the password on the command line (with ps); put it into "
             "~/.pgpass, a service file or PGPASSWORD."
         )
-
-
-def _start_log(args: argparse.Namespace) -> None:
-    """Begin to log, with the name of the command and none of its arguments."""
-    from vestige_tui.config.log import configure_log
-
-    configure_log(debug=args.debug)
-    python = sys.version.split()[0]
-    log.info("vestige-tui %s, Python %s on %s: %s", __version__, python, sys.platform, args.command or "console")
 
 
 async def _cancel_on_signals(command: Coroutine[Any, Any, int]) -> int:

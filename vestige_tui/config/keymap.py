@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from difflib import get_close_matches
 
 from vestige_tui.config.settings import Config
-from vestige_tui.config.settings_file import SettingsFile, did_you_mean, read_text
+from vestige_tui.config.settings_file import SettingsFile, did_you_mean
 from vestige_tui.core.text import plain
 
 _MODIFIERS = ("ctrl", "alt", "super", "hyper", "meta", "shift")
@@ -67,6 +67,20 @@ def _base_name(key: str) -> str | None:
     return None
 
 
+def similar_key(key: str) -> str | None:
+    """Return the key that a misspelt one may stand for (``ctlr+f``: ``ctrl+f``); None if none is close."""
+    *modifiers, last = key.strip().lower().split("+")
+    parts = [(each, _MODIFIERS) for each in modifiers] + [(last, (*_NAMED_KEYS, *_KEY_ALIASES))]
+    words: list[str] = []
+    for part, known in parts:
+        if len(part) > 1:
+            words += get_close_matches(part, known, n=1) or [part]
+        else:
+            words.append(part)
+    similar = "+".join(words)
+    return similar if key_name(similar) and similar != key else None
+
+
 def spelling(key: str) -> str:
     """Return a key as ``[keys]`` may spell it: the character for Textual's name of it (``question_mark``: ``?``)."""
     *modifiers, last = key.split("+")
@@ -82,15 +96,11 @@ def check_keys(config: Config, default_keys: Mapping[str, str]) -> None:
     """
     if not config.keys:
         return
-    source = ""
-    if config.path is not None and config.path.is_file():
-        source = read_text(config.path)
-    settings = SettingsFile({}, source, config.path or Path("[keys]"))
+    settings = SettingsFile.of(config.path, "[keys]")
     for command in config.keys:
         if command not in default_keys:
-            settings.fail(
-                f"keys.{command}", f"keys.{plain(command)} is not a command{did_you_mean(command, default_keys)}"
-            )
+            hint = did_you_mean(command, default_keys) or "; `vestige-tui keys list` prints all ids"
+            settings.fail(f"keys.{command}", f"keys.{plain(command)} is not a command{hint}", of_name=True)
     owners: dict[str, list[str]] = {}
     for command, default in default_keys.items():
         for key in _key_names(config.keys.get(command, default)):

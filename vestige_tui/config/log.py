@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from vestige_tui.config.directories import home_dir, state_dir
+from vestige_tui.config.directories import home_dir, own_home, state_dir
 from vestige_tui.core.errors import HomeUnknown
 from vestige_tui.core.log import PACKAGE, LogFormatter
 from vestige_tui.process.log_file import SharedLogFile
@@ -50,7 +50,7 @@ def configure_log(*, debug: bool = False) -> None:
 
 def _lies_in_missing_home(path: Path) -> bool:
     try:
-        home = home_dir(os.environ)
+        home = own_home() or home_dir(os.environ)
     except HomeUnknown as error:
         log.debug("No home directory to check: %s", error)
         return False

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import time
 from pathlib import Path
 from typing import Any
 
 from vestige_tui.config.directories import default_path, expand_home
-from vestige_tui.config.keymap import key_name
-from vestige_tui.config.settings import Config
-from vestige_tui.config.settings_file import SettingsFile, is_number, parse, read_text
+from vestige_tui.config.keymap import key_name, similar_key
+from vestige_tui.config.settings import DEFAULT_THEME, Config
+from vestige_tui.config.settings_file import SettingsFile, did_you_mean, is_number, parse, read_text
 from vestige_tui.core.errors import HomeUnknown, Usage
 from vestige_tui.core.filter_syntax import read_chips, upgraded_text
 from vestige_tui.core.paths import user_path
@@ -22,6 +22,7 @@ from vestige_tui.core.scheduling import DEFAULT_WEIGHTS
 from vestige_tui.core.text import REPLACEMENT, file_name, plain, redact, redact_url, safe
 
 _BACKENDS = ("sqlite", "postgres")
+PROVIDERS = ("fastembed",)
 MAX_NAME_CHARS = 40
 """Maximum length of the name of a saved filter."""
 
@@ -64,7 +65,7 @@ def read_config(source: str, file: Path, env: Mapping[str, str]) -> Config:
         postgres_read_url=_server_url(settings, "storage.postgres.read_url"),
         max_connections=int(settings.number("storage.postgres.max_connections", 10, 1, 10_000, whole=True)),
         acquire_timeout_secs=settings.number("storage.postgres.acquire_timeout_secs", 30, 0.001, 86_400),
-        provider=settings.text("embeddings.provider") or "fastembed",
+        provider=_provider(settings),
         model=settings.text("embeddings.model"),
         desired_retention=settings.number("review.desired_retention", 0.9, 0.5, 0.99),
         weights=_weights(settings),
@@ -73,7 +74,7 @@ def read_config(source: str, file: Path, env: Mapping[str, str]) -> Config:
         keys=_keys(settings),
         filters=filters,
         outdated_filters=outdated_filters,
-        theme=settings.text("ui.theme"),
+        theme=settings.text("ui.theme") or DEFAULT_THEME,
         path=file,
     )
 
@@ -99,6 +100,23 @@ def _storage(settings: SettingsFile, file: Path, env: Mapping[str, str]) -> tupl
     if not re.match(r"(?:postgres(?:ql)?://|pgembed:).", value):
         settings.fail(key, f"{key} must start with postgresql:// (or be pgembed: and a folder)")
     return backend, None, value
+
+
+def _provider(settings: SettingsFile) -> str:
+    key = "embeddings.provider"
+    provider = settings.text(key) or PROVIDERS[0]
+    if provider not in PROVIDERS:
+        hint = did_you_mean(provider, PROVIDERS) or f'; it must be "{PROVIDERS[0]}"'
+        settings.fail(key, f'{key} is "{plain(redact(provider))[:40]}", which is not a provider of models{hint}')
+    return provider
+
+
+def check_theme(config: Config, names: Collection[str]) -> None:
+    """Check the theme against the names of all themes. Raises ConfigError."""
+    if config.theme not in names:
+        hint = did_you_mean(config.theme, list(names)) or "; `vestige-tui themes list` prints all themes"
+        problem = f'ui.theme is "{plain(redact(config.theme))[:40]}", which is not a theme{hint}'
+        SettingsFile.of(config.path, "[ui]").fail("ui.theme", problem)
 
 
 def _server_url(settings: SettingsFile, key: str) -> str | None:
@@ -138,7 +156,9 @@ def _keys(settings: SettingsFile) -> dict[str, str]:
             textual_name = key_name(name.strip())
             if textual_name is None:
                 problem = f'"{plain(redact(name.strip()))[:40]}" is not a key' if name.strip() else "a key is empty"
-                settings.fail(key, f'{excerpt}: {problem}; keys are written like "a", "ctrl+f", "f3" or "slash"')
+                similar = similar_key(name)
+                hint = f"did you mean {similar}?" if similar else 'keys are written like "a", "ctrl+f", "f3" or "slash"'
+                settings.fail(key, f"{excerpt}: {problem}; {hint}")
             names.append(textual_name)
         bindings[command] = ",".join(dict.fromkeys(names))
     return bindings

@@ -10,6 +10,8 @@ from pathlib import Path
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy
 from vestige_tui.core.times import LocalDays
 
+DEFAULT_THEME = "vestige-dark"
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -39,7 +41,7 @@ class Config:
     """Saved filters by name, in written form: ``type:decision tag:keys since:-30d``."""
     outdated_filters: tuple[str, ...] = ()
     """Names of the saved filters that the file has in the form of an earlier version."""
-    theme: str | None = None
+    theme: str = DEFAULT_THEME
     path: Path | None = None
     warnings: tuple[str, ...] = ()
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from vestige_tui.core.errors import ConfigError
 from vestige_tui.core.text import file_name, plain, redact
@@ -30,6 +30,10 @@ KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "ui": ("theme",),
 }
 """Names in each table of the file that this program reads; other tables belong to the memory server."""
+
+
+Position: TypeAlias = tuple[int, int]
+"""Line and column of a file, from 1; column 0 if only the line is known."""
 
 
 def read_text(file: Path) -> str:
@@ -70,20 +74,27 @@ def parse(source: str, file: Path) -> TOMLDocument:
         return tomlkit.parse(source)
     except (TOMLKitError, ValueError, RecursionError):
         # The parser's message may quote the line, and the line may hold a password.
-        line = _invalid_line(source)
-        raise ConfigError(f"{file_name(file)}{f', line {line}' if line else ''}: not valid TOML.") from None
+        raise ConfigError(f"{_at(file, _invalid_position(source))}: not valid TOML.") from None
 
 
-def _invalid_line(source: str) -> int | None:
-    """Return the line of the standard library's parse error; tomlkit names none for a duplicate key."""
+def _at(file: Path, position: Position | None) -> str:
+    """Return file, line and column for the beginning of an error."""
+    if position is None:
+        return file_name(file)
+    line, column = position
+    return f"{file_name(file)}, line {line}" + (f", column {column}" if column else "")
+
+
+def _invalid_position(source: str) -> Position | None:
+    """Return the position of the standard library's parse error; tomlkit names none for a duplicate key."""
     import tomllib
 
     try:
         tomllib.loads(source)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        if match := re.search(r"\(at line ([0-9]+), column [0-9]+\)$", str(error)):
-            return int(match[1])
-        return len(source.rstrip().split("\n"))
+        if match := re.search(r"\(at line ([0-9]+), column ([0-9]+)\)$", str(error)):
+            return int(match[1]), int(match[2])
+        return len(source.rstrip().split("\n")), 0
     return None
 
 
@@ -111,6 +122,12 @@ class SettingsFile:
     source: str
     file: Path
 
+    @classmethod
+    def of(cls, file: Path | None, title: str) -> SettingsFile:
+        """Return a file of settings that are already read, for errors about them; ``title`` stands for no file."""
+        source = read_text(file) if file is not None and file.is_file() else ""
+        return cls({}, source, file or Path(title))
+
     def at(self, dotted: str) -> Any:
         value: Any = self.data
         for name in dotted.split("."):
@@ -128,7 +145,8 @@ class SettingsFile:
             for name in content:
                 if table not in ("keys", "filters") and name not in names:
                     key = f"{table}.{name}"
-                    self.fail(key, f"{plain(redact(key))[:80]} is not a known setting{did_you_mean(name, names)}")
+                    problem = f"{plain(redact(key))[:80]} is not a known setting{did_you_mean(name, names)}"
+                    self.fail(key, problem, of_name=True)
 
     def text(self, key: str) -> str | None:
         value = self.at(key)
@@ -160,36 +178,39 @@ class SettingsFile:
             self.fail(key, f'{key} must be a time from "00:00" to "23:59", such as "04:00"')
         return value
 
-    def fail(self, key: str, problem: str) -> NoReturn:
-        line = _line_of(self.source, key)
-        position = f"{self.file}, line {line}" if line else f"{self.file}"
-        raise ConfigError(f"{position}: {problem}{'' if problem.endswith('?') else '.'}")
+    def fail(self, key: str, problem: str, *, of_name: bool = False) -> NoReturn:
+        """Raise ConfigError at the value of a key, or at the key itself (``of_name``)."""
+        position = _position_of(self.source, key, of_name=of_name)
+        raise ConfigError(f"{_at(self.file, position)}: {problem}{'' if problem.endswith('?') else '.'}")
 
 
 _CLOCK_TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
 _ASSIGNMENT = re.compile(
-    r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'))*)\s*="
+    r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'))*)\s*=\s*"
 )
 
 
-def _line_of(source: str, key: str) -> int | None:
-    """Return the line, from 1, of ``key`` or of its table header; else that of the table around or below it."""
+def _position_of(source: str, key: str, *, of_name: bool) -> Position | None:
+    """Return the position of a key, of its value or of its table header; else that of the table around or below it."""
     table, around, below = "", None, None
     for number, line in enumerate(source.split("\n"), start=1):
+        indented = len(line) - len(line.lstrip()) + 1
+        value = indented
         if header := _HEADER.fullmatch(line.rstrip("\r")):
             table = _strip_quotes(header[1])
             here = table
         elif assignment := _ASSIGNMENT.match(line):
             here = f"{table}.{_strip_quotes(assignment[1])}" if table else _strip_quotes(assignment[1])
+            value = assignment.end() + 1
         else:
             continue
         if here == key:
-            return number
+            return number, indented if of_name else value
         if key.startswith(f"{here}."):
-            around = number
+            around = (number, value)
         elif below is None and here.startswith(f"{key}."):
-            below = number
+            below = (number, indented)
     return around or below
 
 

@@ -1,4 +1,4 @@
-"""Writing to the settings file: a commented file of defaults, or one value, with everything else kept."""
+"""Writing to the settings file: the file of all defaults, or one value, with everything else kept."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_FILE = """\
-# Settings of vestige-tui. All lines are comments: defaults and examples. Remove the "# " to set a value.
+# Settings of vestige-tui. A setting states its default. A line that begins with "# " is an example of a setting that
+# has no default, or that needs one: remove the "# " to use it.
 
-# [storage]
+# [storage]                         # default: the file of a Vestige server in its usual place, else a store of our own
 # backend = "sqlite"                # or "postgres"
 
 # [storage.sqlite]
@@ -37,28 +38,32 @@ DEFAULT_FILE = """\
 # max_connections = 10
 # acquire_timeout_secs = 30
 
-# [embeddings]
-# provider = "fastembed"
+[embeddings]
+provider = "fastembed"
 # model = "nomic-ai/nomic-embed-text-v1.5"   # default: the model that the store uses
 
-# [review]
-# desired_retention = 0.9
-# new_per_day = 10
-# day_starts_at = "00:00"           # local time at which a new day starts
+[review]
+desired_retention = 0.9             # a memory is due when the chance to remember it falls to this
+new_per_day = 10                    # memories that were never reviewed
+day_starts_at = "00:00"             # local time at which a new day starts
+weights = [                         # of FSRS-6
+    0.212, 1.2931, 2.3065, 8.2956, 6.4133, 0.8334, 3.0194, 0.001, 1.8722, 0.1666, 0.796, 1.4835, 0.0614, 0.2629,
+    1.6483, 0.6014, 1.8729, 0.5425, 0.0912, 0.0658, 0.1542,
+]
 
-# [keys]                            # a command's id and its key, or several keys separated by commas
+[keys]                              # the id of a command (`vestige-tui keys list`), and its keys separated by commas
 # place.search = "f2,ctrl+f"
 
-# [filters]                         # a name and its filters; the key f lists them, --filter NAME uses one
+[filters]                           # a name and its filters; the key f lists them, --filter NAME uses one
 # recent = "type:decision since:-30d"
 
-# [ui]
-# theme = "textual-dark"
+[ui]
+theme = "vestige-dark"              # `vestige-tui themes list`
 """
 
 
 def write_default(path: Path) -> None:
-    """Write a commented file of defaults with mode 600. Raises ``Refused`` if ``path`` exists."""
+    """Write a file that states every default, with mode 600. Raises ``Refused`` if ``path`` exists."""
     with _as_config_error(path):
         make_private_dir(Path(os.path.realpath(path)).parent)
         target = file_targets.examine(path)

@@ -25,6 +25,7 @@ from textual.widgets import Input, TextArea
 from textual.worker import Worker, WorkerError, WorkerState
 
 from vestige_tui.config.keymap import check_keys
+from vestige_tui.config.reader import check_theme
 from vestige_tui.config.saved_filters import rewrite_outdated
 from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import set_value
@@ -34,7 +35,7 @@ from vestige_tui.core.text import plain, typed
 from vestige_tui.core.widths import load_table
 from vestige_tui.tui.clipboard import Clipboard
 from vestige_tui.tui.command_screen import CommandScreen
-from vestige_tui.tui.commands.catalogue import catalogue
+from vestige_tui.tui.commands.catalogue import default_keys
 from vestige_tui.tui.commands.command import bindings, key_display
 from vestige_tui.tui.commands.everywhere import Interrupt, Quit, SuspendConsole
 from vestige_tui.tui.commands.palette import CommandPalette
@@ -55,7 +56,7 @@ from vestige_tui.tui.store_session_events import (
 )
 from vestige_tui.tui.style_sheet import CachedStylesheet
 from vestige_tui.tui.terminal_driver import TerminalDriver
-from vestige_tui.tui.themes import DEFAULT_THEME, register
+from vestige_tui.tui.themes import register, themes
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class VestigeApp(App[None], inherit_bindings=False):
     def on_load(self) -> None:
         # Before the first rule is parsed: the colours of Textual's own theme are never used.
         register(self)
-        self.theme = self.config.theme if self.config.theme in self.available_themes else DEFAULT_THEME
+        self.theme = self.config.theme
         self.stylesheet.set_variables(self.get_css_variables())
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -385,9 +386,9 @@ class VestigeApp(App[None], inherit_bindings=False):
 
 
 def run_console(config: Config, store_url: str, *, read_only: bool = False, create_confirmed: bool = False) -> int:
-    """Run the console until the user quits; return the exit status. Raises ConfigError for a bad keymap."""
-    keys_by_id = {command_id: command.key for command_id, command in catalogue().items()}
-    check_keys(config, keys_by_id)
+    """Run the console until the user quits; return the exit status. Raises ConfigError for an unknown key or theme."""
+    check_keys(config, default_keys())
+    check_theme(config, themes())
     app = VestigeApp(config, store_url, read_only=read_only, create_confirmed=create_confirmed)
     app.run()
     for sentence in app.last_words:

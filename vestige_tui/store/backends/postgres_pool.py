@@ -68,7 +68,10 @@ def refuse_missing_server(directory: Path) -> None:
     """Raise StoreMissing unless there is the data of an embedded server."""
     title = f"pgembed:{directory}"
     if stat.S_IFDIR not in (kind_of(directory / "data", title), kind_of(upgraded_data(directory), title)):
-        raise StoreMissing(f"There is no store at {title}; check the path, or create it with `vestige-tui schema up`.")
+        raise StoreMissing(
+            f"There is no store at {title}. Name another one with `--store`, create this one with "
+            f"`vestige-tui --store {title} schema up`, or try the sample store with `vestige-tui demo`."
+        )
 
 
 class PostgresPool:

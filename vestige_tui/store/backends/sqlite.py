@@ -166,7 +166,8 @@ class SqliteBackend:
         if not self.path.exists():
             if not self.create or self.read_only:
                 raise StoreMissing(
-                    f"There is no store at {self.title}; check the path, or create it with `vestige-tui schema up`."
+                    f"There is no store at {self.title}. Name another one with `--store`, create this one with "
+                    "`vestige-tui add TEXT`, or try the sample store with `vestige-tui demo`."
                 )
             refuse_log_without_file(self.path)
             try:

@@ -44,6 +44,11 @@ def catalogue() -> dict[str, type[Command]]:
     }
 
 
+def default_keys() -> dict[str, str]:
+    """Return the keys of every command by id, separated by commas."""
+    return {id: command.key for id, command in catalogue().items()}
+
+
 def action_names(commands: Iterable[type[Command]]) -> frozenset[str]:
     """Return the names of the actions of commands, without arguments: ``grade`` for ``grade(3)``."""
     return frozenset(command.action.rpartition(".")[2].partition("(")[0] for command in commands)
