@@ -12,6 +12,9 @@ from typing import Any, TypeAlias
 import pytest
 from fsrs import Card, Rating, Scheduler
 
+from vestige_tui.core.memories import LOCAL_USER
+from vestige_tui.sample_store import DOMAIN_LABELS, FOUNDED_DAYS_AGO, GROUPS, PEOPLE, account_id, draft_of
+
 Row: TypeAlias = dict[str, Any]
 
 KEYS = [
@@ -156,3 +159,20 @@ def test_reviews_leave_a_believable_queue(rows: list[Row]) -> None:
 def test_a_handful_of_leeches(rows: list[Row]) -> None:
     lapses = [sum(review["rating"] == 1 for review in row["reviews"]) for row in rows]
     assert 3 <= sum(count >= 8 for count in lapses) <= 8
+
+
+def test_users_groups_and_domains_are_those_of_the_notes(rows: list[Row]) -> None:
+    assert set(DOMAIN_LABELS) == {domain for row in rows for domain in row["domains"]}
+    drafts = [draft_of(row, datetime.now(UTC), None) for row in rows]
+    assert {draft.visibility for draft in drafts} == {"private", "group", "public"}
+    owners = {draft.owner_user_id for draft in drafts}
+    assert owners == {LOCAL_USER, *(account_id("user", handle) for handle in PEOPLE)}
+    shared = {group for draft in drafts for group in draft.shared_with_groups}
+    assert shared == {account_id("group", handle) for handle in GROUPS}
+    assert all(bool(draft.shared_with_groups) == (draft.visibility == "group") for draft in drafts)
+    assert max(row["days_ago"] for row in rows) <= FOUNDED_DAYS_AGO
+    assert {member for _, members in GROUPS.values() for member in members} <= set(PEOPLE)
+
+
+def test_a_link_to_a_page_is_there(rows: list[Row]) -> None:
+    assert any("https://" in row["content"] for row in rows)

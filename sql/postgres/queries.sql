@@ -813,6 +813,26 @@ INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)
 VALUES (%(source_id)s::uuid, %(target_id)s::uuid, %(edge_type)s, %(weight)s, %(created_at)s)
 ON CONFLICT (source_id, target_id, edge_type) DO UPDATE SET weight = excluded.weight
 
+-- insert_user_if_absent --
+-- Insert an imported user unless the id or the handle is taken.
+INSERT INTO users (id, handle, display_name, created_at, metadata)
+VALUES (%(id)s::uuid, %(handle)s, %(display_name)s, %(created_at)s, %(metadata)s) ON CONFLICT DO NOTHING
+
+-- insert_group_if_absent --
+-- Insert an imported group unless the id or the handle is taken.
+INSERT INTO groups (id, handle, display_name, created_at, metadata)
+VALUES (%(id)s::uuid, %(handle)s, %(display_name)s, %(created_at)s, %(metadata)s) ON CONFLICT DO NOTHING
+
+-- insert_membership_if_absent --
+-- Insert an imported membership unless the user is in the group.
+INSERT INTO group_memberships (user_id, group_id, role, joined_at)
+VALUES (%(user_id)s::uuid, %(group_id)s::uuid, %(role)s, %(joined_at)s) ON CONFLICT (user_id, group_id) DO NOTHING
+
+-- insert_domain_if_absent --
+-- Insert an imported domain unless it is there.
+INSERT INTO domains (id, label, top_terms, memory_count, created_at)
+VALUES (%(id)s, %(label)s, %(top_terms)s, %(memory_count)s, %(created_at)s) ON CONFLICT (id) DO NOTHING
+
 -- insert_edge_if_absent --
 -- Insert an imported link unless there is one of that type.
 INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)

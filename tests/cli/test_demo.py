@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,10 @@ from tests.support.terminal import Terminal
 from vestige_tui import sample_store
 from vestige_tui.config.directories import HOME_VARIABLE
 from vestige_tui.core.file_targets import SIDES
+from vestige_tui.core.memories import Filter, Memory
+from vestige_tui.core.reviews import MarkedMemory
+from vestige_tui.core.scheduling import is_leech
+from vestige_tui.store.open import open_store
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,7 @@ def test_everything_of_the_corpus_is_there(run: Command, made: Path) -> None:
     url = f"sqlite:{made / 'demo.db'}"
     stats = run("--store", url, "stats", "--json").json
     assert stats["total_memories"] == stats["memories_with_embeddings"] == len(notes)
-    assert stats["total_edges"] == sum(len(note["edges"]) for note in notes)
+    assert stats["total_edges"] == sum(len(note["edges"]) for note in notes) + 1
     assert stats["total_reviews"] == sum(len(note["reviews"]) for note in notes)
     assert stats["superseded"] == sum(note["superseded_by"] is not None for note in notes)
     reviewed = next(note for note in notes if len(note["reviews"]) > 2 and note["source"])
@@ -81,16 +87,45 @@ def test_settings_are_not_read(run: Command, tmp_path: Path, home: Path, made: P
     assert not (tmp_path / "none").exists()
 
 
-def test_the_default_folder_and_postgres(run: Command, home: Path) -> None:
+def test_the_demo_holds_an_example_of_each_state(run: Command, made: Path) -> None:
+    """What the screens have a sign for is there to be seen."""
+    url = f"sqlite:{made / 'demo.db'}"
+
+    async def read() -> tuple[list[MarkedMemory], list[str], list[Memory]]:
+        async with open_store(url, read_only=True) as store:
+            verbs = [entry.verb for entry in await store.journal.entries()]
+            page = await store.page(Filter(superseded=True), limit=1_000)
+            return list(await store.reviews.marked()), verbs, list(page.items)
+
+    marked, verbs, memories = asyncio.run(read())
+    assert sum(each.marks.suspended for each in marked) == 1
+    assert [each.marks.buried_until > datetime.now(UTC) for each in marked if each.marks.buried_until] == [True]
+    assert verbs == ["bury", "suspend", "edit", "link", "tag"]
+    assert any(memory.scheduling and is_leech(memory.scheduling) for memory in memories)
+    assert {memory.visibility for memory in memories} == {"private", "group", "public"}
+    assert any(memory.superseded_by for memory in memories)
+    stats = run("--store", url, "stats", "--json").json
+    assert stats["total_domains"] == len(sample_store.DOMAIN_LABELS)
+
+
+def test_the_default_folder_and_postgres(run: Command, home: Path, made: Path) -> None:
+    """On PostgreSQL the demo of a moment has the same rows as on SQLite."""
+    place = home / ".local/share/vestige-tui/demo/postgres"
+    place.parent.mkdir(parents=True)
+    url = f"sqlite:{made / 'demo.db'}"
+    [newest] = run("--store", url, "list", "--limit", "1", "--json").json["items"]
+    (place.parent / ".filling-postgres").write_text(filled_at(newest))
     ran = run("demo", "--postgres", "--json")
     assert ran.status == 0, ran
-    place = home / ".local/share/vestige-tui/demo/postgres"
     assert ran.json["store"] == f"pgembed:{place}"
     assert ran.json["stats"]["backend"] == "postgres"
     assert ran.json["stats"]["total_memories"] == len(list(sample_store.notes()))
     document = run("--store", f"pgembed:{place}", "search", "rotate keys", "--json").json
     assert document["mode"] == "hybrid"
     assert len(document["hits"]) == 10
+    compared = run("migrate", "verify", "--source", url, "--target", f"pgembed:{place}", "--json")
+    assert compared.json["differences"] == []
+    assert compared.json["equal"]
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -119,7 +119,6 @@ def test_an_example_runs_on_the_sample_store(
 
 
 BEFORE = {
-    "undo 3": [f"tag 890fd2 +t{number}" for number in range(3)],
     "undo": ["tag 890fd2 +new"],
     "redo": ["tag 890fd2 +new", "undo"],
     "redo 4": [*(f"tag 890fd2 +t{number}" for number in range(3)), "undo 3"],

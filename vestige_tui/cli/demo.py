@@ -98,7 +98,7 @@ async def _fill(url: str, started_at: datetime, progress: ProgressLine) -> None:
 
     embedders = EmbedderSource()
     try:
-        async with open_store(url, create=True, embedders=embedders) as store:
+        async with open_store(url, create=True, embedders=embedders, clock=lambda: started_at) as store:
             await fill(store, started_at, progress)
     finally:
         progress.end()
