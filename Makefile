@@ -9,7 +9,7 @@ BUSY ?=
 FUZZ_SECONDS ?= 600
 ONLY ?=
 
-.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check deps-newest bench test-all deaths soak faults fuzz test-postgres clean
+.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check deps-newest bench test-all deaths soak faults fuzz test-postgres cheat-sheet clean
 
 ## The console on a sample store; your own stores and settings stay untouched.
 demo: $(VENV)/.installed-demo
@@ -80,6 +80,10 @@ soak: $(VENV)/.installed-test
 ## Every command, taken from the parser, with hostile arguments at random, for FUZZ_SECONDS on each database at once.
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz.explore --seconds $(FUZZ_SECONDS)
+
+## docs/cheat-sheet.md, written anew from the commands; a test fails where it is out of date.
+cheat-sheet: $(VENV)/.installed-test
+	$(BIN)/python -m tests.cheat_sheet
 
 ## The faults of docs/faults.md, provoked for real on this machine; ONLY=6,10 for some of them (all of them: up to an hour).
 faults: $(VENV)/.installed-test

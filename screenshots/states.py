@@ -1,0 +1,203 @@
+"""Render the states of the console to look at: ``python screenshots/states.py FOLDER`` (extra ``pictures``).
+
+Each state is drawn in three sizes and in every theme of this program: ``FOLDER/THEME/SIZE/NAME.png``. With ``--only``
+states whose name begins with it, ``--theme`` and ``--size`` some of them. Nothing here is committed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+    from vestige_tui.tui.app import VestigeApp
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+SIZES = ((120, 40), (80, 24), (60, 20))
+STILL_SECONDS = 0.3
+"""A screen that was the same for so long has settled."""
+SETTLE_SECONDS = 12.0
+"""Longest wait for a screen to settle."""
+QUESTION = "type how do we rotate the signing keys"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """State of the console: the store that is open, the place, and the keys that lead there.
+
+    A key is a key of Textual, or ``type TEXT``.
+    """
+
+    name: str
+    place: str
+    keys: Sequence[str] = ()
+    store: str = "demo"
+    """Name in the dictionary of ``make_stores``."""
+    read_only: bool = False
+    arrange: str = ""
+    """``jobs``: jobs in every state are shown."""
+
+
+STATES = (
+    State("search-first", "search"),
+    State("search-hits", "search", (QUESTION, "down")),
+    State("search-typing", "search", (QUESTION,)),
+    State("search-card", "search", (QUESTION, "down", "enter")),
+    State("search-empty", "search", ("type +zebrafish keys", "down")),
+    State("search-phrase-empty", "search", ('type "rotate the moon" keys',)),
+    State("search-filters", "search", ("type type:decision tag:keys rotate", "down")),
+    State("search-bad-filter", "search", ("type since:never keys",)),
+    State("search-literal", "search", ("type SET lock_timeout", "down", "m", "m", "m")),
+    State("search-explain", "search", (QUESTION, "down", "x")),
+    State("search-why-not", "search", (QUESTION, "down", "w")),
+    State("search-grade", "search", (QUESTION, "down", "R")),
+    State("search-link", "search", (QUESTION, "down", "l")),
+    State("browse", "browse", ("j", "j", "j")),
+    State("browse-card", "browse", ("j", "enter")),
+    State("browse-selection", "browse", ("space", "space", "space")),
+    State("browse-sort", "browse", ("s",)),
+    State("browse-tag", "browse", ("t",)),
+    State("browse-fields", "browse", ("E",)),
+    State("browse-delete", "browse", ("space", "space", "d")),
+    State("browse-supersede", "browse", ("S",)),
+    State("browse-filter-picker", "browse", ("f",)),
+    State("browse-filter-carry", "browse", ("F",)),
+    State("browse-filter-save", "browse", ("slash", "type type:decision ", "ctrl+s")),
+    State("browse-filter-none", "browse", ("slash", "type tag:nosuchtag ")),
+    State("browse-suspended", "browse", ("slash", "type is:suspended ", "down")),
+    State("browse-journal", "browse", ("J",)),
+    State("browse-legend", "browse", ("K",)),
+    State("review-question", "review"),
+    State("review-answer", "review", ("space",)),
+    State("review-graded", "review", ("space", "3")),
+    State("review-nothing-due", "review", store="empty"),
+    State("jobs", "jobs", arrange="jobs"),
+    State("jobs-none", "jobs"),
+    State("jobs-copy-wizard", "jobs", ("c",)),
+    State("jobs-verify-wizard", "jobs", ("v",)),
+    State("registry", "registry"),
+    State("registry-reembed", "registry", ("R",)),
+    State("registry-models", "registry", ("j", "j", "j", "D")),
+    State("store", "store"),
+    State("store-vacuum", "store", ("v",)),
+    State("help", "search", ("down", "question_mark")),
+    State("help-review", "review", ("question_mark",)),
+    State("palette", "search", ("ctrl+p",)),
+    State("palette-theme", "search", ("ctrl+p", "type theme")),
+    State("read-only-browse", "browse", ("d",), read_only=True),
+    State("read-only-review", "review", ("space", "3"), read_only=True),
+    State("empty-search", "search", store="empty"),
+    State("empty-browse", "browse", store="empty"),
+    State("empty-registry", "registry", store="empty"),
+    State("hostile-browse", "browse", ("j",), store="hostile"),
+    State("missing-store", "search", store="missing"),
+    State("refused-file", "search", store="foreign"),
+    State("unreachable-server", "search", store="unreachable"),
+    State("unreachable-details", "search", ("escape", "exclamation_mark"), store="unreachable"),
+)
+
+
+async def settled(pilot: Pilot[None]) -> None:
+    """Wait until the screen does not change any more."""
+    from tests.support.pictures import screen_lines
+
+    deadline, lines, since = time.monotonic() + SETTLE_SECONDS, [""], time.monotonic()
+    while time.monotonic() < deadline and time.monotonic() - since < STILL_SECONDS:
+        await pilot.pause(0.05)
+        if (shown := screen_lines(pilot.app)) != lines:
+            lines, since = shown, time.monotonic()
+
+
+async def render(state: State, url: str, size: tuple[int, int], theme: str, path: Path) -> None:
+    """Open the console on a store, go to the state, and write its picture."""
+    from tests.support.pictures import picture
+    from tests.support.sample_jobs import show_jobs
+    from vestige_tui.config.settings import Config
+    from vestige_tui.tui.app import VestigeApp
+
+    app = VestigeApp(Config(theme=theme), url, read_only=state.read_only)
+    arrangements: dict[str, Callable[[VestigeApp], Awaitable[object]]] = {"jobs": show_jobs}
+    async with app.run_test(size=size, notifications=True) as pilot:
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while state.store in ("demo", "empty", "hostile") and time.monotonic() < deadline:
+            if app.session.store and app.session.facts.memories is not None and app.session.embedders.state == "ready":
+                break
+            await pilot.pause(0.05)
+        await settled(pilot)
+        if state.place != "search":
+            app.switch_mode(state.place)
+            await settled(pilot)
+        if state.arrange:
+            await arrangements[state.arrange](app)
+        for key in state.keys:
+            if key.startswith("type "):
+                for character in key.removeprefix("type "):
+                    await pilot.press({" ": "space"}.get(character, character))
+            else:
+                await pilot.press(key)
+            await settled(pilot)
+        await picture(pilot, path)
+    print(path, flush=True)
+
+
+async def make_stores(folder: Path) -> dict[str, str]:
+    """Create the stores that the states need; return their URLs by name."""
+    from vestige_tui.core.memories import Draft
+    from vestige_tui.sample_store import fill
+    from vestige_tui.store.open import open_store
+
+    urls = {name: f"sqlite:{folder / f'{name}.db'}" for name in ("demo", "empty", "hostile", "missing", "foreign")}
+    async with open_store(urls["demo"], create=True) as store:
+        await fill(store, datetime.now(UTC))
+    async with open_store(urls["empty"], create=True):
+        pass
+    hostile = "\x1b[2J\u202eevil [bold]x[/bold] [/] " + "long " * 60
+    async with open_store(urls["hostile"], create=True) as store:
+        for text in (hostile, "👩‍👩‍👧 family, 鍵は九十日ごとに更新, مفتاح", "plain"):
+            await store.insert(Draft(text, tags=("[red]", "a" * 200), domains=(hostile[:200],), node_type="[/bold]"))
+    (folder / "foreign.db").write_text("no database " * 1_000)
+    return {**urls, "unreachable": "postgresql://me:secret@127.0.0.1:1/memories"}
+
+
+async def main(arguments: Sequence[str]) -> None:
+    from vestige_tui.tui.themes import THEMES
+
+    themes = [theme.name for theme in THEMES]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="names that begin with this")
+    parser.add_argument("--theme", action="append", choices=themes, help="default: all")
+    parser.add_argument("--size", action="append", choices=[f"{x}x{y}" for x, y in SIZES], help="default: all")
+    args = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        home = Path(folder) / "home"
+        home.mkdir()
+        # Titles shorten paths below the home directory, and the user's own jobs and settings must not appear.
+        os.environ.update(HOME=str(home), XDG_STATE_HOME=str(home / "state"), XDG_DATA_HOME=str(home / "data"))
+        urls = await make_stores(home)
+        for state in STATES:
+            if args.only and not state.name.startswith(tuple(args.only)):
+                continue
+            for theme in args.theme or themes:
+                for columns, rows in SIZES:
+                    if args.size and f"{columns}x{rows}" not in args.size:
+                        continue
+                    path = args.folder / theme / f"{columns}x{rows}" / f"{state.name}.png"
+                    await render(state, urls[state.store], (columns, rows), theme, path)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))
