@@ -44,7 +44,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "tag": ("tag 890fd2 54eb8b +rotation -keys", 'tag 890fd2 "+two words"'),
     "delete": ("delete 54eb8b", "undo  # restores it"),
-    "journal": ("journal", "journal --memory 54eb8b --since 7d", "journal --actor mira --json"),
+    "journal": ("journal", "journal --memory 54eb8b --since -7d", "journal --actor mira --json"),
     "undo": ("undo  # your newest change", "undo 3  # the change with this number"),
     "redo": ("redo  # reverses your newest undo", "redo 4  # reverses the undo with this number"),
     "due": ("due", "due --count  # fast enough for a prompt", "due --before tomorrow --domain auth"),
