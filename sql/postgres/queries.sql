@@ -118,6 +118,10 @@ SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.
 -- afterwards.
 SELECT id::text AS id FROM knowledge_nodes WHERE id = %(id)s::uuid FOR UPDATE
 
+-- lock_memories --
+-- Lock the rows of memories until the write commits, in the order of their ids; read them afterwards.
+SELECT m.id::text AS id FROM knowledge_nodes m WHERE m.id = ANY (%(ids)s::uuid[]) ORDER BY m.id FOR UPDATE
+
 -- get_memories --
 -- Memories by ids.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
@@ -168,6 +172,11 @@ SELECT v.id, v.embedding FROM (SELECT %(id)s::uuid AS id, %(embedding)s::{vector
 -- get_embedding --
 -- Vector of a memory, with its model.
 SELECT e.embedding::vector AS embedding, k.name AS model, k.dimension FROM node_embeddings e LEFT JOIN embedding_model k ON true WHERE e.node_id = %(id)s::uuid
+
+-- list_embeddings_of --
+-- Vectors of the memories, with their model.
+SELECT e.node_id::text AS memory_id, e.embedding::vector AS embedding, k.name AS model, k.dimension
+FROM node_embeddings e LEFT JOIN embedding_model k ON true WHERE e.node_id = ANY (%(ids)s::uuid[])
 
 -- order_created --
 -- Sort order: newest first.
@@ -724,6 +733,11 @@ GROUP BY a.n
 SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
 FROM review_events v WHERE v.memory_id = %(id)s::uuid ORDER BY v.id
 
+-- list_reviews_of --
+-- Reviews of the memories, oldest first.
+SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
+FROM review_events v WHERE v.memory_id = ANY (%(ids)s::uuid[]) ORDER BY v.id
+
 -- count_reviews_of --
 -- Number of reviews of the memories, undone ones included.
 SELECT count(*) AS n FROM review_events v WHERE v.memory_id = ANY (%(ids)s::uuid[])
@@ -743,6 +757,10 @@ ORDER BY v.id DESC LIMIT 1
 -- get_marks --
 -- Suspended and buried state of a memory.
 SELECT k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id = %(id)s::uuid
+
+-- list_marks_of --
+-- Suspended and buried state of the memories that have one.
+SELECT k.memory_id::text AS memory_id, k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id = ANY (%(ids)s::uuid[])
 
 -- put_marks --
 -- Upsert the suspended and buried state.
@@ -862,6 +880,11 @@ SELECT pg_advisory_xact_lock(8317441095320002)
 -- Append a supersession event; a trigger updates the cached winner.
 INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
 VALUES (%(loser_id)s::uuid, %(winner_id)s::uuid, %(kind)s, %(decided_at)s) RETURNING id
+
+-- append_event --
+-- Append a supersession event of many; a trigger updates the cached winner.
+INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
+VALUES (%(loser_id)s::uuid, %(winner_id)s::uuid, %(kind)s, %(decided_at)s)
 
 -- find_events --
 -- Those of the [loser, time] that are in the log.

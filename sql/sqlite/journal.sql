@@ -15,7 +15,7 @@ SELECT /*= journal_columns */ FROM journal j WHERE j.id = :id
 -- last_change --
 -- Last change that can be undone, of the chosen entries.
 SELECT /*= journal_columns */ FROM journal j
-WHERE j.undone_by IS NULL AND j.verb NOT IN ('undo', 'redo') AND j.id < :before_id /*entries*/ ORDER BY j.id DESC LIMIT 1
+WHERE j.undone_by IS NULL AND j.verb NOT IN ('undo', 'redo', 'part') AND j.id < :before_id /*entries*/ ORDER BY j.id DESC LIMIT 1
 
 -- last_undo --
 -- Last undo that can be redone, of the chosen entries.
@@ -24,7 +24,7 @@ WHERE j.undone_by IS NULL AND j.verb = 'undo' AND j.id < :before_id /*entries*/ 
 
 -- last_new_change --
 -- Number of the last of the chosen entries that is neither an undo nor a redo.
-SELECT max(j.id) AS id FROM journal j WHERE j.verb NOT IN ('undo', 'redo') /*entries*/
+SELECT max(j.id) AS id FROM journal j WHERE j.verb NOT IN ('undo', 'redo', 'part') /*entries*/
 
 -- find_review_entry --
 -- Journal entry of a review.
@@ -57,7 +57,7 @@ FROM journal j
 -- page_journal --
 -- Journal entries before one, newest first.
 /*= journal_line */
-WHERE j.id < :before_id /*entries*/ ORDER BY j.id DESC LIMIT :limit
+WHERE j.id < :before_id AND j.verb <> 'part' /*entries*/ ORDER BY j.id DESC LIMIT :limit
 
 -- list_journal_lines --
 -- Journal entries by id.

@@ -109,6 +109,10 @@ SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.
 -- Check that a memory exists; BEGIN IMMEDIATE already locks the file.
 SELECT id FROM knowledge_nodes WHERE id = :id
 
+-- lock_memories --
+-- Those of the memories that exist; BEGIN IMMEDIATE already locks the file.
+SELECT m.id FROM knowledge_nodes m WHERE m.id IN (SELECT value FROM json_each(:ids))
+
 -- get_memories --
 -- Memories by ids.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
@@ -157,6 +161,11 @@ INSERT INTO node_embeddings (node_id, embedding) SELECT :id, :embedding WHERE /*
 -- get_embedding --
 -- Vector of a memory, with its model.
 SELECT e.embedding, k.name AS model, k.dimension FROM node_embeddings e LEFT JOIN embedding_model k ON true WHERE e.node_id = :id
+
+-- list_embeddings_of --
+-- Vectors of the memories, with their model.
+SELECT e.node_id AS memory_id, e.embedding, k.name AS model, k.dimension
+FROM node_embeddings e LEFT JOIN embedding_model k ON true WHERE e.node_id IN (SELECT value FROM json_each(:ids))
 
 -- order_created --
 -- Sort order: newest first.
@@ -694,6 +703,11 @@ GROUP BY a.key
 SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
 FROM review_events v WHERE v.memory_id = :id ORDER BY v.id
 
+-- list_reviews_of --
+-- Reviews of the memories, oldest first.
+SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
+FROM review_events v WHERE v.memory_id IN (SELECT value FROM json_each(:ids)) ORDER BY v.id
+
 -- count_reviews_of --
 -- Number of reviews of the memories, undone ones included.
 SELECT count(*) AS n FROM review_events v WHERE v.memory_id IN (SELECT value FROM json_each(:ids))
@@ -713,6 +727,10 @@ ORDER BY v.id DESC LIMIT 1
 -- get_marks --
 -- Suspended and buried state of a memory.
 SELECT k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id = :id
+
+-- list_marks_of --
+-- Suspended and buried state of the memories that have one.
+SELECT k.memory_id, k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id IN (SELECT value FROM json_each(:ids))
 
 -- put_marks --
 -- Upsert the suspended and buried state.
@@ -831,6 +849,11 @@ SELECT 1 AS locked
 -- Append a supersession event; a trigger updates the cached winner.
 INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
 VALUES (:loser_id, :winner_id, :kind, :decided_at) RETURNING id
+
+-- append_event --
+-- Append a supersession event of many; a trigger updates the cached winner.
+INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
+VALUES (:loser_id, :winner_id, :kind, :decided_at)
 
 -- find_events --
 -- Those of the [loser, time] that are in the log.

@@ -210,7 +210,9 @@ def _old_tags(entry: Journaled) -> Iterator[str]:
 
 def _tags(entry: Journaled) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
     for before, after in zip(entry.before, entry.after, strict=True):
-        yield before["memory"]["tags"], after["memory"]["tags"]
+        # Of a change of very many memories, only the first is at hand.
+        if "memory" in before:
+            yield before["memory"]["tags"], after["memory"]["tags"]
 
 
 def _first(snapshots: Sequence[Mapping[str, Any]] | None) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from vestige_tui.core.errors import Conflict, NotFound
 from vestige_tui.core.journal import REDO, REVERSALS, UNDO, JournalFilter, JournalLine, entry_of
 from vestige_tui.core.memories import Change, JournalEntry, Page, UndoneChange
 from vestige_tui.core.text import quoted
+from vestige_tui.store.journal_parts import whole
 from vestige_tui.store.journal_snapshots import stamp
 from vestige_tui.store.redo import redo_entry
 from vestige_tui.store.schema import rows
@@ -147,6 +148,7 @@ class JournalService:
                 raise Conflict(f"Change {target.id} is already undone.")
             if target.verb == "review" and await self._reviewed_since(transaction, target):
                 raise Conflict(f"Memory {target.ids[0][:8]} has been graded again since; nothing was undone.")
+            target = await whole(transaction, target)
             # Read first: an undo deletes an added memory.
             undone = await _described(transaction, target, undone=True)
             reversal = await undo_entry(transaction, target, self._context.now())
@@ -172,7 +174,7 @@ class JournalService:
                 raise Conflict(f"Change {undo.id} is no undo, so it cannot be redone.")
             if undo.undone_by is not None:
                 raise Conflict(f"Change {undo.id} is already redone.")
-            target = await _entry(transaction, entry_of(undo.before) or 0)
+            target = await whole(transaction, await _entry(transaction, entry_of(undo.before) or 0))
             reversal = await redo_entry(transaction, target, undo, self._context.now())
             before = [{"id": each, "entry": target.id, "undo": undo.id} for each in reversal.changed]
             number = await self._context.journal(transaction, REDO, before, _stamps(reversal))

@@ -31,7 +31,7 @@ from vestige_tui.store.journal_snapshots import (
     vector_fields,
     vector_params,
 )
-from vestige_tui.store.memory_writes import insert_writes, patched, snapshot
+from vestige_tui.store.memory_writes import insert_writes, patched, snapshots
 from vestige_tui.store.pages import count_last, read_page
 from vestige_tui.store.schema import rows
 
@@ -372,10 +372,8 @@ class MemoryService:
         self._context.refuse_read_only()
         ids = list(dict.fromkeys(memory_ids))
         async with self._backend.write() as transaction:
-            before = [
-                await snapshot(transaction, await self._context.lock_memory(transaction, memory_id))
-                for memory_id in ids
-            ]
+            memories = [await self._context.lock_memory(transaction, memory_id) for memory_id in ids]
+            before = await snapshots(transaction, memories)
             entry = await self._context.journal(transaction, "delete", before, [])
             await transaction.execute("delete_memories", {"ids": ids})
         return Change(tuple(ids), entry)

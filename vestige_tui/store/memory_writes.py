@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from vestige_tui.store.journal_snapshots import (
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
+    from vestige_tui.store.backends.protocol import Row
     from vestige_tui.store.models import VectorBatch
 
 
@@ -93,18 +94,43 @@ def _check_patch(memory: Memory, patch: Patch) -> None:
 
 async def snapshot(transaction: Transaction, memory: Memory) -> dict[str, Any]:
     """Return everything that a delete removes with a memory, for its journal entry."""
-    marks = await transaction.fetch("get_marks", {"id": memory.id})
-    reviews = await transaction.fetch("list_reviews", {"id": memory.id})
-    return {
-        "id": memory.id,
-        "memory": memory_fields(memory),
-        **vector_fields(await transaction.fetch("get_embedding", {"id": memory.id})),
-        "scheduling": schedule_fields(memory.scheduling),
-        "marks": marks_fields(rows.marks(marks)) if marks else None,
-        "edges": [edge_fields(rows.edge(row)) for row in await transaction.fetch("list_edges", {"ids": [memory.id]})],
-        "reviews": [review_fields(rows.review(row)) for row in reviews],
-        "events": [
-            event_fields(rows.event(row)) for row in await transaction.fetch("list_lost_events", {"ids": [memory.id]})
-        ],
-        "losers": [str(row["id"]) for row in await transaction.fetch("list_losers", {"ids": [memory.id]})],
-    }
+    [alone] = await snapshots(transaction, [memory])
+    return alone
+
+
+async def snapshots(transaction: Transaction, memories: Sequence[Memory]) -> list[dict[str, Any]]:
+    """Return everything that a delete removes with each of these memories, for its journal entry."""
+    params = {"ids": [memory.id for memory in memories]}
+
+    async def by_memory(query: str, key: str = "memory_id") -> dict[str, list[Row]]:
+        groups: dict[str, list[Row]] = {}
+        for row in await transaction.fetch(query, params):
+            groups.setdefault(str(row[key]), []).append(row)
+        return groups
+
+    marks, reviews = await by_memory("list_marks_of"), await by_memory("list_reviews_of")
+    vectors, events = await by_memory("list_embeddings_of"), await by_memory("list_lost_events", "loser_id")
+    losers, edges = await by_memory("list_losers", "superseded_by"), await transaction.fetch("list_edges", params)
+    links = _edges_by_end([edge_fields(rows.edge(row)) for row in edges])
+    return [
+        {
+            "id": memory.id,
+            "memory": memory_fields(memory),
+            **vector_fields(vectors.get(memory.id, [])),
+            "scheduling": schedule_fields(memory.scheduling),
+            "marks": marks_fields(rows.marks(marks[memory.id])) if memory.id in marks else None,
+            "edges": links.get(memory.id, []),
+            "reviews": [review_fields(rows.review(row)) for row in reviews.get(memory.id, [])],
+            "events": [event_fields(rows.event(row)) for row in events.get(memory.id, [])],
+            "losers": [str(row["id"]) for row in losers.get(memory.id, [])],
+        }
+        for memory in memories
+    ]
+
+
+def _edges_by_end(edges: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    by_end: dict[str, list[dict[str, Any]]] = {}
+    for edge in edges:
+        for end in {edge["source_id"], edge["target_id"]}:
+            by_end.setdefault(end, []).append(edge)
+    return by_end

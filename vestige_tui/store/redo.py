@@ -61,7 +61,8 @@ async def _insert_again(transaction: Transaction, goal: Snapshots, start: Snapsh
 
 async def _edit_again(transaction: Transaction, goal: Snapshots, start: Snapshots, now: datetime) -> None:
     for memory_id, snapshot in goal.items():
-        if "embedding" not in snapshot and snapshot["memory"]["content"] != start[memory_id]["memory"]["content"]:
+        before, after = start[memory_id]["memory"], snapshot["memory"]
+        if "embedding" not in snapshot and after.get("content") != before.get("content"):
             raise _too_old()
     await restore_fields(transaction, goal, start, now)
 

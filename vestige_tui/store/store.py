@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from vestige_tui.core.scheduling import Policy
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.store.accounts import AccountService
+from vestige_tui.store.bulk import BulkService
 from vestige_tui.store.context import StoreContext, actor_name, utc_now
 from vestige_tui.store.journal import JournalService
 from vestige_tui.store.links import LinkService
@@ -55,6 +56,7 @@ class Store:
         self.reviews = ReviewService(self._context, self.memories, self.journal)
         self.links = LinkService(self._context, self.memories)
         self.accounts = AccountService(self._context)
+        self.bulk = BulkService(self._context, self.memories)
         self.maintenance = MaintenanceService(self._context, self.models, self.embedders)
         self._searcher = Searcher(
             backend,

@@ -15,6 +15,7 @@ from vestige_tui.core.reviews import undone_reviews
 from vestige_tui.embedding.models import same_model
 from vestige_tui.store.backends.protocol import Json
 from vestige_tui.store.journal_snapshots import (
+    EDITABLE,
     insert_params,
     marks_value,
     memory_fields,
@@ -128,9 +129,11 @@ async def restore_fields(transaction: Transaction, before: Snapshots, after: Sna
     kept: dict[str, Snapshot] = {}
     for memory_id, snapshot in before.items():
         memory = await lock_memory(transaction, memory_id)
-        if not unchanged(memory, after[memory_id]["memory"]):
+        changed = after[memory_id]["memory"]
+        if not unchanged(memory, changed, [name for name in EDITABLE if name in changed]):
             raise changed_since(memory_id)
-        fields = snapshot["memory"]
+        # A change of many memories keeps only the fields that it changes.
+        fields = {**memory_fields(memory), **snapshot["memory"]}
         await transaction.execute(
             "update_memory",
             {

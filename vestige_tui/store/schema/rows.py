@@ -210,7 +210,8 @@ def _light_snapshots(first: object, tags: object) -> list[Mapping[str, Any]]:
     """Return the first snapshot of an entry, and of each other one the tags if they were read."""
     head = [] if first is None else [as_json(first)]
     others = [] if tags is None else as_json(tags)[1:]
-    return [*head, *({"memory": {"tags": each}} for each in others)]
+    # Of a change of very many memories, the entry has only the ids of the others.
+    return [*head, *({"memory": {"tags": each}} for each in others if each is not None)]
 
 
 def model(row: Row) -> ModelSignature:

@@ -1,0 +1,229 @@
+"""One change of many memories: its preview, the write in one transaction, and one undo that restores every row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.clock import Clock
+from vestige_tui.core.bulk import Deletion, FieldEdit, MarkEdit, Operation, Replacement, TagEdit, Target
+from vestige_tui.core.errors import Conflict, NotFound, Usage
+from vestige_tui.core.links import Edge
+from vestige_tui.core.memories import Change, Draft, Filter, Patch
+from vestige_tui.core.reviews import Rating
+from vestige_tui.store import bulk, journal_parts
+from vestige_tui.store.store import Store
+
+COUNT = 23
+
+
+def key(number: int) -> str:
+    return f"dddddddd-0000-4000-8000-{number:012d}"
+
+
+@pytest.fixture(params=["one entry", "parts"])
+def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of four memories, and parts of a journal entry of one batch and a bit."""
+    monkeypatch.setattr(bulk, "BATCH_ROWS", 4)
+    if request.param == "parts":
+        monkeypatch.setattr(journal_parts, "PART_ROWS", 5)
+
+
+async def filled(store: Store) -> list[str]:
+    """Fill a store with linked, reviewed, marked and replaced memories; return their ids."""
+    for number in range(COUNT):
+        await store.insert(
+            Draft(
+                f"Memory {number}.",
+                id=key(number),
+                node_type=("fact", "decision", "note")[number % 3],
+                tags=("old", "both") if number % 2 else ("both",),
+                domains=("infra",) if number % 4 else (),
+                codebase="api" if number % 5 else None,
+            )
+        )
+    for number in range(0, COUNT - 1, 3):
+        await store.links.add(Edge(key(number), key(number + 1), "related", 0.5))
+    await store.links.add(Edge(key(0), key(COUNT - 1), "supports"))
+    for number in (1, 4, 9):
+        await store.reviews.record(key(number), Rating.GOOD)
+    await store.reviews.suspend(key(2))
+    await store.links.supersede(key(7), key(8))
+    await store.links.supersede(key(10), key(0))
+    return [key(number) for number in range(COUNT)]
+
+
+async def state(store: Store) -> dict[str, Any]:
+    """Return everything that the store holds about its memories, without the log and the numbers of its rows."""
+    page = await store.page(Filter(superseded=True), limit=1_000)
+    vectors = await store.backend.fetch("list_embeddings_of", {"ids": [memory.id for memory in page.items]})
+    return {
+        "memories": {memory.id: memory for memory in page.items},
+        "edges": {memory.id: await store.links.edges(memory.id) for memory in page.items},
+        "marks": {memory.id: await store.reviews.marks(memory.id) for memory in page.items},
+        "ratings": {memory.id: [each.rating for each in await store.reviews.log(memory.id)] for memory in page.items},
+        "vectors": {
+            str(row["memory_id"]): bytes(row["embedding"])
+            if isinstance(row["embedding"], bytes)
+            else str(row["embedding"])
+            for row in vectors
+        },
+    }
+
+
+OPERATIONS: dict[str, tuple[Callable[[], Operation], Filter, int]] = {
+    "tag": (lambda: TagEdit(("two words", "a, b"), ("old",)), Filter(superseded=True), COUNT),
+    "remove a tag": (lambda: TagEdit(remove=("old",)), Filter(superseded=True), COUNT // 2),
+    "fields": (
+        lambda: FieldEdit(Patch(node_type="note", domains=("one", "two"), codebase="")),
+        Filter(superseded=True),
+        COUNT,
+    ),
+    "domains alone": (lambda: FieldEdit(Patch(domains=("infra",))), Filter(superseded=True), 6),
+    "delete": (Deletion, Filter(tags=("both",)), COUNT - 2),
+    "replace": (lambda: Replacement(key(5)), Filter(node_types=("fact", "decision")), 14),
+    "suspend": (lambda: MarkEdit("suspend"), Filter(), COUNT - 3),
+    "bury": (lambda: MarkEdit("bury"), Filter(), COUNT - 2),
+    "resume": (lambda: MarkEdit("resume"), Filter(), 1),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.usefixtures("sizes")
+async def test_a_change_of_many_is_one_entry_and_its_undo_restores_every_row(store: Store, name: str) -> None:
+    await filled(store)
+    operation, criteria, count = OPERATIONS[name]
+    before, entries = await state(store), len(await store.journal.entries(limit=500))
+    preview = await store.bulk.preview(Target(filter=criteria), operation())
+    assert len(preview.ids) == sum(preview.types.values()) == count
+    assert await state(store) == before
+    change = await store.bulk.apply(preview)
+    assert (change.changed, change.undo is None) == (preview.ids, False)
+    after = await state(store)
+    assert after != before
+    listed = await store.journal.entries(limit=500)
+    assert len(listed) == entries + 1
+    assert set(listed[0].ids) == set(preview.ids)
+    # Only those of the preview are others than before.
+    rest = before["memories"].keys() - set(preview.ids)
+    if name != "delete":
+        assert all(after["memories"][each] == before["memories"][each] for each in rest)
+    undone = await store.journal.undo()
+    assert set(undone.changed) == set(preview.ids)
+    assert await state(store) == before
+    with pytest.raises(Conflict):
+        await store.journal.undo(change.undo)
+
+
+@pytest.mark.usefixtures("sizes")
+async def test_what_stays_as_it_is_is_left_out_with_a_reason(store: Store) -> None:
+    ids = await filled(store)
+    preview = await store.bulk.preview(Target((*ids, key(77), ids[0])), TagEdit(("old",)))
+    assert (len(preview.ids), preview.missing) == (12, 1)
+    assert [(each.reason, len(each.ids)) for each in preview.left_out] == [("it is already so", 11)]
+    await store.links.supersede(key(5), key(6))
+    preview = await store.bulk.preview(Target(tuple(ids)), Replacement(key(5)))
+    reasons = {each.reason: each.ids for each in preview.left_out}
+    assert reasons == {
+        "it is the memory that replaces the others": (key(5),),
+        "it replaces the new memory itself": (key(6),),
+    }
+    assert preview.winner is not None
+    assert preview.winner.id == key(5)
+    await store.bulk.apply(preview)
+    assert {(await store.get(each)).superseded_by for each in preview.ids} == {key(5)}
+    again = await store.bulk.preview(Target(tuple(ids)), Replacement(key(5)))
+    assert again.ids == ()
+    assert await store.bulk.apply(again) == Change(())
+
+
+@pytest.mark.usefixtures("sizes")
+async def test_a_preview_of_a_delete_counts_each_loss_once(store: Store) -> None:
+    ids = await filled(store)
+    whole = await store.bulk.preview(Target(tuple(ids)), Deletion())
+    assert (whole.edges, whole.reviews, whole.resurrected_count) == (9, 3, 0)
+    part = await store.bulk.preview(Target((key(8), key(0))), Deletion())
+    assert [memory.id for memory in part.resurrected] == [key(7), key(10)]
+    assert (part.edges, part.resurrected_count) == (2, 2)
+
+
+@pytest.mark.usefixtures("sizes")
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_a_memory_changed_meanwhile_refuses_the_whole_change(store: Store, name: str, clock: Clock) -> None:
+    await filled(store)
+    operation, criteria, _ = OPERATIONS[name]
+    preview = await store.bulk.preview(Target(filter=criteria), operation())
+    clock.advance(seconds=5)
+    await store.update(preview.ids[-1], Patch(tags=("changed", "meanwhile")))
+    before, entries = await state(store), len(await store.journal.entries(limit=500))
+    with pytest.raises(Conflict, match="changed elsewhere meanwhile; nothing was written"):
+        await store.bulk.apply(preview)
+    assert await state(store) == before
+    assert len(await store.journal.entries(limit=500)) == entries
+    await store.delete([preview.ids[0]])
+    with pytest.raises(Conflict):
+        await store.bulk.apply(preview)
+
+
+async def test_values_that_no_memory_can_have_are_refused_before_anything_is_written(store: Store) -> None:
+    await filled(store)
+    everything = Target(filter=Filter())
+    for operation in (
+        TagEdit(("t" * 256,)),
+        FieldEdit(Patch(node_type="t" * 256)),
+        FieldEdit(Patch(visibility="secret")),
+        FieldEdit(Patch(content="one text for all")),
+    ):
+        with pytest.raises(Usage):
+            await store.bulk.preview(everything, operation)
+    with pytest.raises(NotFound):
+        await store.bulk.preview(everything, Replacement(key(99)))
+
+
+async def test_the_statements_of_a_change_grow_with_its_batches_only(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.memories.insert_many([Draft(f"Memory {n}.", id=key(n)) for n in range(60)], embed=False)
+    monkeypatch.setattr(bulk, "BATCH_ROWS", 20)
+    asked = 0
+
+    def count(name: str) -> None:
+        nonlocal asked
+        asked += 1
+
+    preview = await store.bulk.preview(Target(filter=Filter()), Deletion())
+    original = store.backend.write
+
+    def counting() -> Any:
+        return _Counting(original(), count)
+
+    monkeypatch.setattr(store.backend, "write", counting)
+    await store.bulk.apply(preview)
+    batches, per_batch = 3, 10
+    assert asked <= batches * per_batch
+
+
+class _Counting:
+    """A write whose statements are counted."""
+
+    def __init__(self, write: Any, count: Callable[[str], None]) -> None:
+        self._write, self._count = write, count
+        self._transaction: Any = None
+
+    async def __aenter__(self) -> _Counting:
+        self._transaction = await self._write.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> Any:
+        return await self._write.__aexit__(*exc)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._transaction, name)
+
+        async def counted(block: str, *arguments: Any) -> Any:
+            self._count(block)
+            return await method(block, *arguments)
+
+        return counted

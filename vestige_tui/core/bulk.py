@@ -1,0 +1,97 @@
+"""Changes of many memories at once: which memories, which change, and the preview of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Literal, TypeAlias
+
+from vestige_tui.core.memories import Filter, Memory, Patch
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Memories of a bulk change: those of ``ids``, or, with a ``filter``, all that pass it."""
+
+    ids: tuple[str, ...] = ()
+    filter: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagEdit:
+    """Add and remove tags."""
+
+    verb: ClassVar[str] = "tag"
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldEdit:
+    """Set fields. The text is not one of them."""
+
+    verb: ClassVar[str] = "edit"
+    patch: Patch
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Delete the memories with their vectors, schedules, links and reviews."""
+
+    verb: ClassVar[str] = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Mark the memories as replaced by one memory."""
+
+    verb: ClassVar[str] = "supersede"
+    winner_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkEdit:
+    """Suspend the memories, bury them ``until`` a time (None: the next local day), or resume them."""
+
+    verb: Literal["suspend", "bury", "resume"]
+    until: datetime | None = None
+
+
+Operation: TypeAlias = TagEdit | FieldEdit | Deletion | Replacement | MarkEdit
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Memories of the target that a bulk change does not touch, with the reason as a clause."""
+
+    reason: str
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPreview:
+    """Memories that an operation will change, in the order of the list, and its consequences.
+
+    ``versions`` holds a hash of each memory as it was read: the operation is refused if one has changed since.
+    """
+
+    operation: Operation
+    ids: tuple[str, ...]
+    versions: tuple[int, ...]
+    types: Mapping[str, int] = field(default_factory=dict)
+    """Number of memories of each type, most frequent first."""
+    left_out: tuple[LeftOut, ...] = ()
+    missing: int = 0
+    """Number of ids of the target that no longer exist."""
+    edges: int = 0
+    """Links that a deletion deletes."""
+    reviews: int = 0
+    """Reviews that a deletion deletes."""
+    resurrected: tuple[Memory, ...] = ()
+    """Memories that become active again because the one that replaces them is deleted; at most SHOWN_RESURRECTED."""
+    resurrected_count: int = 0
+    first: Memory | None = None
+    """First of the memories, for a sentence on the only one."""
+    winner: Memory | None = None
+    """Memory that replaces the others."""

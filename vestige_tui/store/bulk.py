@@ -1,0 +1,206 @@
+"""Changes of many memories in one transaction, after a preview: in batches, with one journal entry."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vestige_tui.core.bulk import BulkPreview, Deletion, LeftOut, MarkEdit, Operation, Replacement, Target
+from vestige_tui.core.errors import Conflict
+from vestige_tui.core.memories import Change, Memory
+from vestige_tui.core.reviews import Marks
+from vestige_tui.core.text import grouped
+from vestige_tui.store.bulk_writes import BulkWrites
+from vestige_tui.store.journal_parts import JournalParts
+from vestige_tui.store.schema import rows
+
+if TYPE_CHECKING:
+    from vestige_tui.store.backends.protocol import Transaction
+    from vestige_tui.store.context import StoreContext
+    from vestige_tui.store.memories import MemoryService
+
+BATCH_ROWS = 500
+"""Memories of one statement. Only so many are held at once with their texts."""
+SHOWN_RESURRECTED = 3
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a preview has read so far."""
+
+    ids: list[str] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+    types: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    first: Memory | None = None
+
+    def add(self, memory: Memory, reason: str) -> None:
+        if reason:
+            self.left_out.setdefault(reason, []).append(memory.id)
+            return
+        self.first = self.first or memory
+        self.ids.append(memory.id)
+        self.versions.append(_version(memory))
+        self.types[memory.node_type] += 1
+
+
+@dataclass(slots=True)
+class _Losses:
+    """What a deletion deletes besides the memories, and the memories that it makes active again."""
+
+    edges: int = 0
+    reviews: int = 0
+    resurrected: list[Memory] = field(default_factory=list)
+    resurrected_count: int = 0
+
+
+class BulkService:
+    """One change of many memories: ``preview`` it, then ``apply`` the preview."""
+
+    def __init__(self, context: StoreContext, memories: MemoryService) -> None:
+        self._context = context
+        self._backend = context.backend
+        self._memories = memories
+
+    async def preview(self, target: Target, operation: Operation) -> BulkPreview:
+        """Return the memories that the operation would change, and those that it leaves out.
+
+        Raises Usage for a value that no memory can have, NotFound if the memory that replaces others is gone.
+        """
+        writes = BulkWrites(self._context, operation)
+        winner = await self._memories.get(operation.winner_id) if isinstance(operation, Replacement) else None
+        chain = await self._chain(winner) if winner else {}
+        tally, missing = _Tally(), 0
+        async for asked, memories in self._batches(target):
+            missing += asked - len(memories)
+            marks = await self._marks([memory.id for memory in memories]) if isinstance(operation, MarkEdit) else {}
+            for memory in memories:
+                tally.add(memory, chain.get(memory.id, "") or writes.why_left_out(memory, marks.get(memory.id)))
+        losses = await self._losses(tally.ids) if isinstance(operation, Deletion) else _Losses()
+        return BulkPreview(
+            operation,
+            tuple(tally.ids),
+            tuple(tally.versions),
+            dict(tally.types.most_common()),
+            tuple(LeftOut(reason, tuple(ids)) for reason, ids in tally.left_out.items()),
+            missing,
+            losses.edges,
+            losses.reviews,
+            tuple(losses.resurrected),
+            losses.resurrected_count,
+            tally.first,
+            winner,
+        )
+
+    async def apply(self, preview: BulkPreview) -> Change:
+        """Write the change of a preview, all or none. Raises Conflict if one of its memories has changed since."""
+        self._context.refuse_read_only()
+        if not preview.ids:
+            return Change(())
+        writes = BulkWrites(self._context, preview.operation)
+        versions = dict(zip(preview.ids, preview.versions, strict=True))
+        changed_elsewhere = 0
+        async with self._backend.write() as transaction:
+            journal = JournalParts(self._context, transaction, preview.operation.verb)
+            await self._lock_winner(transaction, preview)
+            # In the order of the ids, so that two changes never wait for each other.
+            for ids in _slices(sorted(versions)):
+                memories = await self._lock(transaction, ids)
+                changed_elsewhere += sum(
+                    memory_id not in memories or _version(memories[memory_id]) != versions[memory_id]
+                    for memory_id in ids
+                )
+                if not changed_elsewhere:
+                    await journal.add(*await writes.write(transaction, list(memories.values())))
+            if changed_elsewhere:
+                raise _changed(changed_elsewhere, len(versions))
+            entry = await journal.close()
+            if isinstance(preview.operation, Deletion):
+                for ids in _slices(sorted(versions)):
+                    await transaction.execute("delete_memories", {"ids": list(ids)})
+        return Change(preview.ids, entry)
+
+    async def _batches(self, target: Target) -> AsyncIterator[tuple[int, Sequence[Memory]]]:
+        """Yield the memories of a target batch by batch, each with the number of ids that were asked for."""
+        if target.filter is None:
+            for ids in _slices(list(dict.fromkeys(target.ids))):
+                yield len(ids), await self._memories.get_many(ids)
+            return
+        after: str | None = None
+        while True:
+            page = await self._memories.page(target.filter, limit=BATCH_ROWS, after=after)
+            yield len(page.items), page.items
+            after = page.next
+            if after is None:
+                return
+
+    async def _marks(self, ids: Sequence[str]) -> dict[str, Marks]:
+        records = await self._backend.fetch("list_marks_of", {"ids": list(ids)})
+        return {str(row["memory_id"]): rows.marks([row]) for row in records}
+
+    async def _chain(self, winner: Memory) -> dict[str, str]:
+        """Return the winner and the memories that replace it by id, with the reason for which they stay."""
+        reasons = {winner.id: "it is the memory that replaces the others"}
+        current = winner.superseded_by
+        while current is not None and current not in reasons:
+            reasons[current] = "it replaces the new memory itself"
+            records = await self._backend.fetch("get_winner", {"id": current})
+            current = records[0]["superseded_by"] if records else None
+        return reasons
+
+    async def _losses(self, ids: Sequence[str]) -> _Losses:
+        losses, chosen = _Losses(), set(ids)
+        for batch in _slices(ids):
+            params, within = {"ids": list(batch)}, set(batch)
+            for row in await self._backend.fetch("list_edges", params):
+                # A link between two batches is counted with its source.
+                losses.edges += str(row["source_id"]) in within or str(row["source_id"]) not in chosen
+            [reviews] = await self._backend.fetch("count_reviews_of", params)
+            losses.reviews += int(reviews["n"])
+            losers = [rows.memory(row) for row in await self._backend.fetch("list_losers", params)]
+            restored = [loser for loser in losers if loser.id not in chosen]
+            losses.resurrected_count += len(restored)
+            losses.resurrected += restored[: SHOWN_RESURRECTED - len(losses.resurrected)]
+        return losses
+
+    async def _lock_winner(self, transaction: Transaction, preview: BulkPreview) -> None:
+        """Lock the memory that replaces the others. Raises NotFound, or Conflict if it was replaced by one of them."""
+        if not isinstance(preview.operation, Replacement):
+            return
+        await transaction.fetch("lock_supersession")
+        winner = await self._context.lock_memory(transaction, preview.operation.winner_id)
+        losers, visited, current = set(preview.ids), {winner.id}, winner.superseded_by
+        while current is not None and current not in visited:
+            if current in losers:
+                raise Conflict(f"Memory {winner.id[:8]} was itself replaced meanwhile; nothing was changed.")
+            visited.add(current)
+            records = await transaction.fetch("get_winner", {"id": current})
+            current = records[0]["superseded_by"] if records else None
+
+    async def _lock(self, transaction: Transaction, ids: Sequence[str]) -> dict[str, Memory]:
+        """Lock memories until the transaction ends, and return those that exist by id."""
+        params = {"ids": list(ids)}
+        await transaction.fetch("lock_memories", params)
+        memories = [rows.memory(row) for row in await transaction.fetch("get_memories", params)]
+        return {memory.id: memory for memory in memories}
+
+
+def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + BATCH_ROWS] for start in range(0, len(ids), BATCH_ROWS))
+
+
+def _version(memory: Memory) -> int:
+    """Return a hash of what a bulk change reads, valid in this process."""
+    fields = (memory.node_type, memory.tags, memory.domains, memory.codebase, memory.visibility, memory.superseded_by)
+    return hash((memory.updated_at, *fields))
+
+
+def _changed(count: int, total: int) -> Conflict:
+    if total == 1:
+        return Conflict("The memory was changed elsewhere meanwhile; nothing was written.")
+    verb = "was" if count == 1 else "were"
+    return Conflict(
+        f"{grouped(count)} of the {grouped(total)} memories {verb} changed elsewhere meanwhile; nothing was written."
+    )

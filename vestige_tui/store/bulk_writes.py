@@ -1,0 +1,156 @@
+"""Writes of a bulk change: which memories it changes, and the rows and snapshots of one batch of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from vestige_tui.core.bulk import Deletion, FieldEdit, MarkEdit, Operation, Replacement, TagEdit
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.memories import Memory, Patch
+from vestige_tui.core.reviews import Marks
+from vestige_tui.core.storable import check_labels, clean
+from vestige_tui.store.backends.protocol import Json
+from vestige_tui.store.journal_snapshots import EDITABLE, marks_fields, memory_fields, time_text
+from vestige_tui.store.memory_writes import patched, snapshots
+from vestige_tui.store.schema import rows
+
+if TYPE_CHECKING:
+    from vestige_tui.store.backends.protocol import Transaction
+    from vestige_tui.store.context import StoreContext
+
+Snapshots: TypeAlias = tuple[list[dict[str, Any]], list[dict[str, Any]]]
+"""Journal snapshots of a batch, before and after."""
+MOVES_UPDATED_AT = ("node_type", "tags", "metadata", "codebase")
+"""Fields whose change is a new version of the memory."""
+
+
+class BulkWrites:
+    """Writes of one operation. Raises Usage for values that no memory can have."""
+
+    def __init__(self, context: StoreContext, operation: Operation) -> None:
+        self._operation = operation
+        self._now = context.now()
+        self._until: datetime | None = None
+        self._add: tuple[str, ...] = ()
+        self._remove: frozenset[str] = frozenset()
+        if isinstance(operation, TagEdit):
+            self._add = tuple(filter(None, dict.fromkeys(clean(tag).strip() for tag in operation.add)))
+            self._remove = frozenset(clean(tag) for tag in operation.remove)
+            check_labels("tag", self._add)
+        elif isinstance(operation, MarkEdit) and operation.verb == "bury":
+            self._until = operation.until or context.policy.days.bound(self._now, 1)
+        elif isinstance(operation, FieldEdit) and operation.patch.content is not None:
+            raise Usage("The text of several memories cannot be edited at once.")
+
+    def why_left_out(self, memory: Memory, marks: Marks | None = None) -> str:
+        """Return why the operation leaves a memory as it is, as a clause; empty if it changes it."""
+        match self._operation:
+            case Replacement(winner_id=winner_id):
+                return "it is already replaced by that memory" if memory.superseded_by == winner_id else ""
+            case MarkEdit():
+                return "it is already so" if self._same_marks(marks or Marks()) else ""
+            case TagEdit() | FieldEdit():
+                return "" if _changed_fields(memory, self._edited(memory)) else "it is already so"
+        return ""
+
+    async def write(self, transaction: Transaction, memories: Sequence[Memory]) -> Snapshots:
+        """Write one batch; return its snapshots. A deletion only reads them: links lead into other batches."""
+        match self._operation:
+            case Deletion():
+                return await snapshots(transaction, memories), []
+            case Replacement(winner_id=winner_id):
+                return await self._supersede(transaction, memories, winner_id)
+            case MarkEdit():
+                return await self._mark(transaction, memories)
+        return await self._edit(transaction, memories)
+
+    def _edited(self, memory: Memory) -> Memory:
+        if isinstance(self._operation, FieldEdit):
+            return patched(memory, self._operation.patch)
+        tags = dict.fromkeys([*memory.tags, *self._add])
+        return patched(memory, Patch(tags=tuple(tag for tag in tags if tag not in self._remove)))
+
+    async def _edit(self, transaction: Transaction, memories: Sequence[Memory]) -> Snapshots:
+        before: list[dict[str, Any]] = []
+        after: list[dict[str, Any]] = []
+        updates: list[dict[str, Any]] = []
+        for memory in memories:
+            edited = self._edited(memory)
+            names = _changed_fields(memory, edited)
+            if not names:
+                continue
+            moves = any(name in MOVES_UPDATED_AT for name in names)
+            updated_at = self._now if moves else memory.updated_at
+            old, new = memory_fields(memory), memory_fields(edited) | {"updated_at": time_text(updated_at)}
+            # Only what changes: the snapshots of many memories with their texts would fill the memory.
+            before.append({"id": memory.id, "memory": {name: old[name] for name in (*names, "updated_at")}})
+            after.append({"id": memory.id, "memory": {name: new[name] for name in (*names, "updated_at")}})
+            updates.append(update_params(edited, updated_at))
+        await transaction.execute_many("update_memory", updates)
+        return before, after
+
+    async def _supersede(self, transaction: Transaction, memories: Sequence[Memory], winner_id: str) -> Snapshots:
+        losers = [memory for memory in memories if memory.superseded_by != winner_id]
+        last: dict[str, datetime] = {}
+        for row in await transaction.fetch("list_lost_events", {"ids": [memory.id for memory in losers]}):
+            event = rows.event(row)
+            last[event.loser_id] = max(event.decided_at, last.get(event.loser_id, event.decided_at))
+        decisions = [
+            {
+                "loser_id": memory.id,
+                "winner_id": winner_id,
+                "kind": "supersede",
+                # No earlier than the other decisions on a memory, so that it sorts last.
+                "decided_at": max(self._now, last.get(memory.id, self._now)),
+            }
+            for memory in losers
+        ]
+        await transaction.execute_many("append_event", decisions)
+        return (
+            [{"id": memory.id, "superseded_by": memory.superseded_by} for memory in losers],
+            [{"id": memory.id, "superseded_by": winner_id} for memory in losers],
+        )
+
+    async def _mark(self, transaction: Transaction, memories: Sequence[Memory]) -> Snapshots:
+        records = await transaction.fetch("list_marks_of", {"ids": [memory.id for memory in memories]})
+        old = {str(row["memory_id"]): rows.marks([row]) for row in records}
+        new = self._new_marks()
+        ids = [memory.id for memory in memories if not self._same_marks(old.get(memory.id, Marks()))]
+        params = [{"id": each, "suspended": new.suspended, "buried_until": new.buried_until} for each in ids]
+        await transaction.execute_many("put_marks", params)
+        return (
+            [{"id": each, "marks": marks_fields(old.get(each, Marks()))} for each in ids],
+            [{"id": each, "marks": marks_fields(new)} for each in ids],
+        )
+
+    def _new_marks(self) -> Marks:
+        verb = self._operation.verb
+        return Marks(suspended=verb == "suspend", buried_until=self._until)
+
+    def _same_marks(self, marks: Marks) -> bool:
+        current_until = marks.buried_until if marks.buried_until and marks.buried_until > self._now else None
+        return (marks.suspended, current_until) == (self._new_marks().suspended, self._new_marks().buried_until)
+
+
+def _changed_fields(memory: Memory, edited: Memory) -> Sequence[str]:
+    if memory == edited:
+        return ()
+    old, new = memory_fields(memory), memory_fields(edited)
+    return [name for name in EDITABLE if old[name] != new[name]]
+
+
+def update_params(memory: Memory, updated_at: datetime | None) -> dict[str, Any]:
+    """Return the parameters of ``update_memory``, which writes all editable fields of a memory."""
+    return {
+        "id": memory.id,
+        "content": memory.content,
+        "node_type": memory.node_type,
+        "tags": list(memory.tags),
+        "metadata": Json(dict(memory.metadata)),
+        "domains": list(memory.domains),
+        "codebase": memory.codebase,
+        "visibility": memory.visibility,
+        "updated_at": updated_at,
+    }
