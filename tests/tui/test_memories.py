@@ -61,7 +61,7 @@ async def test_what_would_go_is_looked_at_and_asked_only_where_one_still_is(
 ) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
-        slow = Slow(monkeypatch, console.store.memories, "preview_delete")
+        slow = Slow(monkeypatch, console.store.bulk, "preview")
         await console.press("space", "space", "d")
         await console.until("Reading what would be deleted…")
         await console.press("f2")
@@ -78,7 +78,7 @@ async def test_what_would_go_is_looked_at_and_asked_only_where_one_still_is(
 async def test_a_slow_look_leaves_no_sentence_behind(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
-        slow = Slow(monkeypatch, console.store.memories, "preview_delete")
+        slow = Slow(monkeypatch, console.store.bulk, "preview")
         await console.press("space", "space", "d")
         await console.until("Reading what would be deleted…")
         slow.go_on.set()
@@ -267,7 +267,10 @@ async def test_a_selection_of_which_some_are_gone_is_tagged_as_far_as_it_is_ther
             await other.delete([gone])
         await console.paste("+checked")
         await console.press("enter")
-        await console.until("Tagged 2 memories: +checked (1 was already deleted)")
+        await console.until("Tag 2 memories: +checked?")
+        assert "One memory was deleted elsewhere." in console.text
+        await console.press("y")
+        await console.until("Tagged 2 memories: +checked")
         assert [memory.id for memory in table.selected] == left
         assert all("checked" in memory.tags for memory in await console.store.memories.get_many(left))
 
@@ -282,10 +285,14 @@ async def test_a_selection_of_which_some_are_gone_is_deleted_as_far_as_it_is_the
             await console.press("d")
             await console.until("Delete 3 memories?")
             assert "One memory was deleted elsewhere." in console.text
-            # And one more while the person reads.
+            # And one more while the person reads: nothing is deleted unseen.
             await other.delete([second])
         await console.press("y")
-        await console.until("Deleted 2 memories (2 were already deleted)")
+        await console.until("1 of the 3 memories was changed elsewhere meanwhile; nothing was written.")
+        assert len(await console.store.memories.get_many(left)) == 2
+        await console.until("Delete 2 memories?")
+        await console.press("y")
+        await console.until("Deleted 2 memories")
         assert table.selected == ()
         assert not await console.store.memories.get_many(left)
 
@@ -302,7 +309,7 @@ async def test_a_selection_that_is_gone_is_said_to_be(corpus: Path, key: str) ->
             await console.until(lambda: isinstance(console.app.screen, Ask))
             await console.paste("+checked")
             await console.press("enter")
-        await console.until("2 memories were deleted elsewhere; nothing was")
+        await console.until("Nothing to change. 2 memories were deleted elsewhere.")
         await console.until(lambda: table.selected == ())
 
 
@@ -316,7 +323,9 @@ async def test_what_was_tagged_is_counted_not_what_was_selected(corpus: Path) ->
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste("+checked")
         await console.press("enter")
-        await console.until("Tagged 2 memories: +checked")
+        await console.until("Left out: 1 memory, because it is already so.")
+        await console.press("y")
+        await console.until("Tagged 2 memories: +checked (1 left out)")
 
 
 ON_A_MEMORY = ("e", "y", "Y", "R", "l", "S", "d", "t")

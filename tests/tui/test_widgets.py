@@ -209,14 +209,22 @@ async def test_space_range_all_and_escape() -> None:
         assert not last.cut
 
 
-async def test_selecting_all_of_a_million_stops_at_the_limit_and_says_so() -> None:
+async def test_selecting_all_of_a_million_reads_no_row_and_says_so() -> None:
     async with open_table(Source(MILLION)) as (_, pilot):
         app = pilot.app
         assert isinstance(app, Stage)
         await pilot.press("asterisk")
         await settle(pilot)
         last = [event for event in app.posted if isinstance(event, MemoryTable.SelectionChanged)][-1]
-        assert (len(last.memories), last.cut) == (10_000, True)
+        assert (last.memories, last.cut, last.everything) == ((), False, MILLION)
+        table = app.query_one(MemoryTable)
+        assert table.everything
+        assert table.is_selected(MILLION - 1)
+        assert table.chosen_or_current == ()
+        await pilot.press("space", "v", "escape")
+        await settle(pilot)
+        assert not table.is_selected(MILLION - 1)
+        assert not table.is_selected(0)
 
 
 @pytest.mark.parametrize("size", [(120, 40), (99, 30), (80, 24), (69, 24), (60, 20), (30, 10)])

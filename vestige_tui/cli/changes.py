@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from argparse import Namespace
 from typing import Any
@@ -16,6 +15,7 @@ from vestige_tui.cli.parser import ID_HELP, Commands
 from vestige_tui.core.errors import Refused, Usage
 from vestige_tui.core.memories import Change, DeletePreview, Patch
 from vestige_tui.core.memory_template import MemoryForm
+from vestige_tui.core.metadata_rows import json_or_text
 from vestige_tui.core.storable import check_draft
 from vestige_tui.core.text import grouped, quoted
 from vestige_tui.presenters.changes import tags_value
@@ -124,34 +124,16 @@ async def _edit(args: Namespace, output: Output) -> int:
 
 
 def _metadata(stored: Any, options: list[str]) -> dict[str, Any]:
-    import json
-
     metadata = dict(stored)
     for option in options:
         name, equals, text = option.partition("=")
         if not equals or not name:
             raise Usage(f"--meta needs KEY=VALUE, not {quoted(option)}.")
-        if not text:
+        if text:
+            metadata[name] = json_or_text(f"--meta {name}", text)
+        else:
             metadata.pop(name, None)
-            continue
-        try:
-            metadata[name] = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
-        except ValueError:
-            metadata[name] = text
-        except RecursionError:
-            raise Usage(f"--meta {name[:40]} is nested too deeply; nothing was changed.") from None
     return metadata
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(name)
-
-
-def _finite_float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
 
 
 async def _tag(args: Namespace, output: Output) -> int:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.memories import Draft, Patch
@@ -176,13 +176,15 @@ def write_label(label: str) -> str:
     """Return a tag or another label as one line: as it is, or quoted as JSON where it could be misread."""
     if label == label.strip() and not label.startswith('"') and safe(label) == label:
         return label
-    return "".join(_escaped(json.dumps(label, ensure_ascii=False)))
+    return escaped_json(label)
 
 
-def _escaped(text: str) -> Iterator[str]:
-    """Escape what a terminal does not simply show, such as half surrogate pairs and bidi controls."""
-    for character in text:
-        yield character if safe(character) == character else json.dumps(character)[1:-1]
+def escaped_json(value: Any) -> str:
+    """Return a value as JSON, with escapes for what a terminal does not simply show."""
+    return "".join(
+        character if safe(character) == character else json.dumps(character)[1:-1]
+        for character in json.dumps(value, ensure_ascii=False)
+    )
 
 
 def read_label(text: str) -> str:

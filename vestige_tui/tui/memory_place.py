@@ -11,20 +11,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from shlex import quote
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from vestige_tui.core.errors import NotFound, ReadOnly, Usage, VestigeError
+from vestige_tui.core.bulk import Deletion, MarkEdit, Replacement, TagEdit, Target
+from vestige_tui.core.errors import ReadOnly, Usage, VestigeError
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.memory_template import MemoryForm
+from vestige_tui.core.tag_syntax import read_tags, write_tag
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, safe, short_id
 from vestige_tui.jobs.known_stores import without_password
-from vestige_tui.presenters.changes import change_sentence, subject, tags_value, title, undo_sentence
+from vestige_tui.presenters.bulk import MARK_VALUES
+from vestige_tui.presenters.changes import change_sentence, subject, title, undo_sentence
 from vestige_tui.presenters.stores import read_only_sentence
+from vestige_tui.tui.bulk_changes import change_many, edit_fields
 from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.search import ToggleSuperseded
 from vestige_tui.tui.dialogs.asking import ask_and_use
-from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Pick
+from vestige_tui.tui.dialogs.modals import Ask, Choice, Pick
 from vestige_tui.tui.filtered_place import FilteredPlace, form_of_filters
 from vestige_tui.tui.memory_editor import edit_in_editor
 from vestige_tui.tui.notice import Notice
@@ -33,7 +37,7 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from vestige_tui.core.memories import Change, DeletePreview
+    from vestige_tui.core.memories import Change
     from vestige_tui.core.search import Answer
     from vestige_tui.store.store import Store
 
@@ -41,14 +45,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-SHOWN_ROWS = 200
-SHOWN_RESTORED = 3
-"""Memories that a delete makes active again and its dialog names."""
-KIND_CELLS = 14
 NOTE_CELLS = 300
 MIN_PAIR_CELLS, MAX_PAIR_CELLS, PAIR_FRAME_CELLS = 8, 40, 62
 """Cells of each text of a sentence on two memories, and of all else on its line."""
 PATIENCE_SECONDS = 0.3
+MARK_VERBS: tuple[Literal["suspend", "bury", "resume"], ...] = ("suspend", "bury", "resume")
 LINK_TYPES = ("related", "supports", "contradicts", "causes", "part_of", "follows")
 
 
@@ -191,108 +192,58 @@ class MemoryPlace(FilteredPlace):
         form, change = edited
         self.changed(change, change_sentence("edit", title(form.content)))
 
+    # Write to the chosen memories
+
     @work(group="write", exit_on_error=False)
     async def action_tag_memory(self) -> None:
-        store, memories = self._writable(), self.chosen_memories()
-        if store is None or not memories:
+        store, target = self._writable(), self.target()
+        if store is None or target is None:
             return
-        current_tags = (
-            _tag_list(list(dict.fromkeys(tag for memory in memories for tag in memory.tags))) or "no tags yet"
-        )
-        question, note = f"Tags of {subject(memories)}", f"Current tags: {current_tags}"
+        tags = [write_tag(tag) for tag in dict.fromkeys(tag for each in self.chosen_memories() for tag in each.tags)]
+        note = f"Current tags: {_tag_list(tags) or 'no tags yet'}" if target.filter is None else ""
+        question, hint = f"Tags of {self.chosen_subject()}", '+add -remove +"two words"'
         await ask_and_use(
             self,
-            lambda line, fault: Ask(question, value=line, fault=fault, placeholder="+add -remove", note=note),
-            partial(self._tag, store, memories),
+            lambda line, fault: Ask(question, value=line, fault=fault, placeholder=hint, note=note),
+            lambda typed: change_many(self, store, target, TagEdit(*read_tags(typed))),
         )
 
-    async def _tag(self, store: Store, memories: Sequence[Memory], typed: str) -> None:
-        add = [word.removeprefix("+") for word in typed.split() if not word.startswith("-")]
-        remove = [word[1:] for word in typed.split() if word.startswith("-")]
-        change, existing = await self._write_to_existing(
-            store, memories, lambda ids: store.memories.tag(ids, add, remove)
-        )
-        if change is None:
-            self.say(f"{_deleted_elsewhere(len(memories))}; nothing was tagged.", severity="waiting")
+    @work(group="write", exit_on_error=False)
+    async def action_edit_fields(self) -> None:
+        store, target = self._writable(), self.target()
+        if store is not None and target is not None:
+            await edit_fields(self, store, target)
+
+    @work(group="write", exit_on_error=False)
+    async def action_mark_memory(self) -> None:
+        store, target = self._writable(), self.target()
+        if store is None or target is None:
             return
-        changed = [memory for memory in existing if memory.id in change.changed]
-        sentence = change_sentence("tag", subject(changed), tags_value(add, remove)) if changed else "No tag changed"
-        self.changed(change, sentence + _already_deleted(len(memories) - len(existing)))
-
-    async def _write_to_existing(
-        self, store: Store, memories: Sequence[Memory], write: Callable[[Sequence[str]], Awaitable[Change]]
-    ) -> tuple[Change | None, Sequence[Memory]]:
-        """Write to the memories that still exist; return the change (None if none exists) and these memories."""
-        try:
-            return await write([memory.id for memory in memories]), memories
-        except NotFound as error:
-            log.debug("Some of the chosen memories are gone: %s", error)
-            existing = await self._existing(store, memories)
-        return (await write([memory.id for memory in existing]) if existing else None), existing
-
-    async def _existing(self, store: Store, memories: Sequence[Memory]) -> Sequence[Memory]:
-        existing = await store.memories.get_many([memory.id for memory in memories])
-        ids = {memory.id for memory in existing}
-        self.forget_gone([memory for memory in memories if memory.id not in ids])
-        return existing
-
-    async def _delete_preview(self, store: Store, memories: Sequence[Memory]) -> DeletePreview:
-        try:
-            return await store.memories.preview_delete([memory.id for memory in memories])
-        except NotFound as error:
-            log.debug("Some of the chosen memories are gone: %s", error)
-            existing = await self._existing(store, memories)
-        return await store.memories.preview_delete([memory.id for memory in existing])
+        choices = [Choice(verb, f"{verb.capitalize()} {MARK_VALUES[verb]}".strip()) for verb in MARK_VERBS]
+        picked = await self.app.push_screen_wait(Pick(f"Mark {self.chosen_subject()}", choices))
+        for verb in MARK_VERBS:
+            if verb == picked:
+                await change_many(self, store, target, MarkEdit(verb))
 
     @work(group="write", exit_on_error=False)
     async def action_delete_memory(self) -> None:
-        store, memories = self._writable(), self.chosen_memories()
-        if store is None or not memories:
-            return
-        preview = await self.await_visibly(
-            self._delete_preview(store, memories),
-            slow="Reading what would be deleted…",
-            gone_on="Nothing was deleted: you left this screen first.",
-        )
-        if preview is None:
-            return
-        count, memories = len(memories), preview.memories
-        if not memories:
-            self.say(f"{_deleted_elsewhere(count)}; nothing was deleted.", severity="waiting")
-            return
-        notes = [f"{_deleted_elsewhere(count - len(memories))}."] if len(memories) < count else []
-        trail = [_count_of(preview.edges, "link"), _count_of(preview.reviews, "review")]
-        if preview.edges or preview.reviews:
-            notes.append(f"Also deletes {' and '.join(filter(None, trail))}.")
-        if preview.resurrected:
-            restored = ", ".join(title(memory.content) for memory in preview.resurrected[:SHOWN_RESTORED])
-            more = len(preview.resurrected) - SHOWN_RESTORED
-            notes.append(f"Becomes active again: {restored}" + (f" and {grouped(more)} more" if more > 0 else ""))
-        kinds = [cut(plain(memory.node_type), KIND_CELLS) for memory in preview.memories[:SHOWN_ROWS]]
-        widest = max(map(cells, kinds))
-        lines = [
-            f"{kind}{' ' * (widest - cells(kind))}  {one_line(memory.content)}"
-            for kind, memory in zip(kinds, preview.memories, strict=False)
-        ]
-        if len(preview.memories) > SHOWN_ROWS:
-            lines.append(f"and {grouped(len(preview.memories) - SHOWN_ROWS)} more")
-        # One memory without links and reviews can be undone with one key, so it needs no confirmation.
-        if (len(memories) > 1 or notes) and not await self.app.push_screen_wait(
-            Confirm(f"Delete {subject(memories)}?", lines, notes=notes)
-        ):
-            return
-        self.will_change(memories)
-        change, deleted = await self._write_to_existing(store, memories, store.delete)
-        self.forget_selection()
-        if change is None:
-            self.say(f"{_deleted_elsewhere(count)}; nothing was deleted.", severity="waiting")
-        else:
-            self.changed(change, change_sentence("delete", subject(deleted)) + _already_deleted(count - len(deleted)))
+        store, target = self._writable(), self.target()
+        if store is not None and target is not None:
+            await change_many(self, store, target, Deletion())
+
+    def target(self) -> Target | None:
+        """Return the memories that a command acts on; None without one."""
+        ids = tuple(memory.id for memory in self.chosen_memories())
+        return Target(ids) if ids else None
+
+    def chosen_subject(self) -> str:
+        """Return the chosen memories in words: the quoted text of one, the number of several."""
+        return subject(self.chosen_memories())
 
     def forget_selection(self) -> None:
         """Clear the selection, which has been deleted."""
 
-    def forget_gone(self, memories: Sequence[Memory]) -> None:
+    def forget_gone(self, ids: Sequence[str]) -> None:
         """Remove these deleted memories from the selection."""
 
     @work(group="write", exit_on_error=False)
@@ -312,16 +263,19 @@ class MemoryPlace(FilteredPlace):
 
     @work(group="write", exit_on_error=False)
     async def action_supersede_memory(self) -> None:
-        store, memory = self._writable(), self.current_memory()
-        if store is None or memory is None:
+        store, target = self._writable(), self.target()
+        if store is None or target is None:
             return
-        if memory.superseded_by is not None:
+        memory = self.chosen_memories()[0] if len(target.ids) == 1 else None
+        if memory is not None and memory.superseded_by is not None:
             change = await store.links.unsupersede(memory.id)
             self.changed(change, change_sentence("unsupersede", title(memory.content)))
             return
-        question = f"Which memory replaces {title(memory.content)}?"
+        verb = "replaces" if memory is not None else "is to replace"
+        question = f"Which memory {verb} {self.chosen_subject()}?"
         gone_on = "Nothing was replaced: you left this screen first."
-        await self._ask_for_memory(store, question, gone_on, partial(self._supersede, store, memory))
+        replace = partial(self._supersede, store, memory) if memory else partial(self._supersede_many, store, target)
+        await self._ask_for_memory(store, question, gone_on, replace)
 
     async def _supersede(self, store: Store, memory: Memory, other: str) -> None:
         old, new = await self._quoted_pair(store, memory, other)
@@ -330,6 +284,9 @@ class MemoryPlace(FilteredPlace):
         key = self._key_of(ToggleSuperseded.id, "")
         hidden = "" if self.replaced_too else f" (hidden; {key} shows it)" if key else " (hidden)"
         self.changed(change, change_sentence("supersede", old, new) + hidden)
+
+    async def _supersede_many(self, store: Store, target: Target, winner: str) -> None:
+        await change_many(self, store, target, Replacement(winner))
 
     async def _quoted_pair(self, store: Store, memory: Memory, other: str) -> tuple[str, str]:
         """Return the quoted first lines of two memories, cut so that both fit into the status line."""
@@ -427,17 +384,3 @@ def _tag_list(names: Sequence[str]) -> str:
         parts.append(text)
     more = len(names) - len(parts)
     return ", ".join(parts) + (f" and {grouped(more)} more" if more else "")
-
-
-def _count_of(count: int, noun: str) -> str:
-    return f"{grouped(count)} {noun}{'' if count == 1 else 's'}" if count else ""
-
-
-def _deleted_elsewhere(count: int) -> str:
-    if count == 1:
-        return "One memory was deleted elsewhere"
-    return f"{grouped(count)} memories were deleted elsewhere"
-
-
-def _already_deleted(count: int) -> str:
-    return f" ({grouped(count)} {'was' if count == 1 else 'were'} already deleted)" if count else ""

@@ -15,9 +15,12 @@ from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widget import Widget
 
+from vestige_tui.core.bulk import Target
 from vestige_tui.core.errors import NotFound, VestigeError
 from vestige_tui.core.filter_syntax import BadChip
-from vestige_tui.core.memories import Memory
+from vestige_tui.core.memories import Filter, Memory
+from vestige_tui.core.text import grouped
+from vestige_tui.presenters.bulk import many
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.browse.memory_table import selection_line
 from vestige_tui.tui.command_screen import NOT_OPEN
@@ -26,9 +29,11 @@ from vestige_tui.tui.commands.memories import (
     CopyId,
     CopyMemory,
     DeleteMemory,
+    EditFields,
     EditMemory,
     GradeMemory,
     LinkMemory,
+    MarkMemory,
     SupersedeMemory,
     TagMemory,
 )
@@ -51,10 +56,10 @@ T = TypeVar("T")
 
 READ_AFTER_SECONDS = 0.04
 """Debounce: a row is read when the cursor has stood on it for this time."""
-ON_THE_CURRENT = {
-    command.action for command in (EditMemory, CopyMemory, CopyId, LinkMemory, SupersedeMemory, GradeMemory)
-}
-ON_THE_CHOSEN = {command.action for command in (TagMemory, DeleteMemory)}
+ON_THE_CURRENT = {command.action for command in (EditMemory, CopyMemory, CopyId, LinkMemory, GradeMemory)}
+ON_THE_CHOSEN = {command.action for command in (TagMemory, EditFields, MarkMemory, SupersedeMemory, DeleteMemory)}
+ON_A_SELECTION = (TagMemory, EditFields, DeleteMemory)
+"""Commands that the line of the selection names."""
 STILL_LOADED = "This row is still loading."
 STILL_SELECTING = "Still selecting…"
 
@@ -84,11 +89,25 @@ class ReadingPlace(MemoryPlace):
     def chosen_memories(self) -> Sequence[Memory]:
         return self.the_list().chosen_or_current
 
+    def target(self) -> Target | None:
+        if self.the_list().everything:
+            return Target(filter=self.list_filter)
+        return super().target()
+
+    @property
+    def list_filter(self) -> Filter:
+        """Filter that the rows of the list pass."""
+        return Filter()
+
+    def chosen_subject(self) -> str:
+        rows = self.the_list()
+        return many(rows.count) if rows.everything else super().chosen_subject()
+
     def forget_selection(self) -> None:
         self.the_list().select_none()
 
-    def forget_gone(self, memories: Sequence[Memory]) -> None:
-        self.the_list().deselect([memory.id for memory in memories])
+    def forget_gone(self, ids: Sequence[str]) -> None:
+        self.the_list().deselect(ids)
 
     def compose_found(self, rows: Widget) -> ComposeResult:
         """Yield the list, its empty state and the card side by side, and the line of the selection."""
@@ -113,7 +132,9 @@ class ReadingPlace(MemoryPlace):
             return NOT_OPEN
         if action in ON_THE_CHOSEN and self.still_selecting:
             return STILL_SELECTING
-        if self.current_memory() is None if action in ON_THE_CURRENT else not self.chosen_memories():
+        if action in ON_THE_CURRENT:
+            return "" if self.current_memory() is not None else self.why_no_memory()
+        if self.target() is None:
             return self.why_no_memory()
         return ""
 
@@ -206,15 +227,17 @@ class ReadingPlace(MemoryPlace):
 
     # The selection
 
-    def show_selection(self, memories: Sequence[Memory], *, cut: bool = False) -> None:
+    def show_selection(self, memories: Sequence[Memory], *, cut: bool = False, everything: int = 0) -> None:
         """Show the selection and its commands on a line of their own while there is one."""
-        self.set_class(bool(memories), "-chosen")
+        self.set_class(bool(memories or everything), "-chosen")
         self.tell_keys()
-        if not memories:
+        if not memories and not everything:
             return
         sentence = selection_line(tuple(memories)) + (" (the limit)" if cut else "")
-        shown = self._keys_of({command.id: command.key for command in (TagMemory, DeleteMemory)})
-        keys = [f"{shown[command.id]} {command.label}" for command in (TagMemory, DeleteMemory)]
+        if everything:
+            sentence = f"All {grouped(everything)} selected"
+        shown = self._keys_of({command.id: command.key for command in ON_A_SELECTION})
+        keys = [f"{shown[command.id]} {command.label}" for command in ON_A_SELECTION]
         self.query_one("#chosen", StatusLine).say(
             f"{sentence}:  {'   '.join(keys)}", f"{self.key_named(ClearSelection)} clear"
         )

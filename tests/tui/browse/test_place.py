@@ -168,6 +168,9 @@ async def test_bulk_tags_and_bulk_deletes_show_their_rows_and_one_key_takes_each
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste("+checked -communication")
         await console.press("enter")
+        await console.until("Tag 3 memories: +checked -communication?")
+        assert "From this morning" in console.text
+        await console.press("y")
         await console.until("Tagged 3 memories: +checked -communication")
         ids = [memory.id for memory in table.selected]
         assert all("checked" in memory.tags for memory in await console.store.memories.get_many(ids))

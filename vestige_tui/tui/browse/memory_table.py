@@ -26,6 +26,7 @@ from vestige_tui.tui.workers import work
 PAGE_ROWS = 100
 PAGES_HELD = 50
 SELECTION_LIMIT = 10_000
+"""Memories that a selection holds; of a longer list, all rows are selected without being read."""
 
 Fetch: TypeAlias = Callable[[int, int, str | None], Awaitable[Page[Memory]]]
 """``fetch(offset, limit, after)``: rows ``offset`` .. ``offset + limit``; ``after`` is the keyset cursor at which they
@@ -77,6 +78,7 @@ class MemoryTable(MemoryRows):
         self._range_from: int | None = None
         self._loader: Worker[None] | None = None
         self._selector: Worker[None] | None = None
+        self._everything = False
         self._highlighted_id: str | None = None
 
     # Source ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -88,8 +90,9 @@ class MemoryTable(MemoryRows):
         self._stop_selecting()
         self._forget()
         self._range_from = None
-        had_selection = bool(self._selected)
+        had_selection = bool(self._selected) or self._everything
         self._selected.clear()
+        self._everything = False
         self._cursor = 0
         self._highlighted_id = None
         self.scroll_to(y=0, animate=False, force=True)
@@ -175,6 +178,8 @@ class MemoryTable(MemoryRows):
         for page, rows in fresh.items():
             self._keep(page, rows)
         self._resize_to(count)
+        if self._everything:
+            self.post_message(self.SelectionChanged((), everything=count))
         self._cursor = cursor
         if self._range_from is not None:
             self._range_from = max(0, min(self._range_from + shift, count - 1))
@@ -248,9 +253,13 @@ class MemoryTable(MemoryRows):
     # Selection ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def is_selected(self, index: int) -> bool:
-        if self._range_from is not None and index in self._range():
+        if self._everything or (self._range_from is not None and index in self._range()):
             return True
         return super().is_selected(index)
+
+    @property
+    def everything(self) -> bool:
+        return self._everything
 
     def _range(self) -> range:
         start = self._cursor if self._range_from is None else self._range_from
@@ -269,6 +278,7 @@ class MemoryTable(MemoryRows):
         """Clear range and selection, and cancel a selection still being read."""
         self._stop_selecting()
         self._range_from = None
+        self._everything = False
         super().select_none()
 
     def _stop_selecting(self) -> None:
@@ -279,14 +289,14 @@ class MemoryTable(MemoryRows):
     def action_toggle_selected(self) -> None:
         if self._range_from is not None:
             self.action_toggle_range()
-        elif self._count and (self.current is None or self.selecting):
+        elif self._count and (self.current is None or self.selecting or self._everything):
             # The running selection would select the row again.
             self._wait_for_rows()
         else:
             super().action_toggle_selected()
 
     def action_toggle_range(self) -> None:
-        if self._range_from is None and self.selecting:
+        if self._range_from is None and (self.selecting or self._everything):
             self._wait_for_rows()
         elif self._range_from is None:
             self._range_from = self._cursor if self._count else None
@@ -295,10 +305,15 @@ class MemoryTable(MemoryRows):
             self._select_rows(self._range())
 
     def action_select_all(self) -> None:
-        self._select_rows(range(self._count))
+        if self._count <= SELECTION_LIMIT:
+            self._select_rows(range(self._count))
+            return
+        self.select_none()
+        self._everything = True
+        self.post_message(self.SelectionChanged((), everything=self._count))
 
     def action_clear_selection(self) -> None:
-        if self._range_from is not None or self.selecting:
+        if self._range_from is not None or self.selecting or self._everything:
             self.select_none()
         else:
             super().action_clear_selection()

@@ -18,7 +18,7 @@ from vestige_tui.tui.browse.memory_table import Fetch, MemoryTable
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.everywhere import Leave
-from vestige_tui.tui.commands.lists import PickFilters
+from vestige_tui.tui.commands.lists import ClearSelection, PickFilters
 from vestige_tui.tui.commands.memories import AddMemory
 from vestige_tui.tui.commands.places import GoToBrowse, GoToSearch
 from vestige_tui.tui.commands.search import ToggleSuperseded
@@ -48,7 +48,8 @@ Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none
 `due`, `new`, `suspended`, `buried`, `leech`, `replaced` or `without-vector`; `with:replaced` shows replaced ones too.
 `ctrl+s` saves filters under a name; `F` opens them in Search or Review.
 
-`space` selects a row, `v` starts a range, `*` selects every row; `t` and `d` then act on the selection.
+`space` selects a row, `v` starts a range, `*` selects every row; `t`, `E`, `M`, `S` and `d` then act on the selection.
+They first show every memory that they change; `u` undoes the whole change.
 """
 
     def __init__(self) -> None:
@@ -188,6 +189,9 @@ Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none
 
     @on(MemoryTable.NotHere)
     def _not_here(self) -> None:
+        if self.the_list().everything:
+            self.say(f"All rows are selected; {self.key_named(ClearSelection)} clears the selection.", severity="quiet")
+            return
         self.say(STILL_SELECTING if self.still_selecting else self.why_no_memory(), severity="quiet")
 
     @on(MemoryTable.MemoryChosen)
@@ -196,13 +200,17 @@ Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none
 
     @on(MemoryTable.SelectionChanged)
     def _selected(self, event: MemoryTable.SelectionChanged) -> None:
-        self.show_selection(event.memories, cut=event.cut)
+        self.show_selection(event.memories, cut=event.cut, everything=event.everything)
 
     # Subject of commands
 
     @property
     def still_selecting(self) -> bool:
         return self.query_one(MemoryTable).selecting
+
+    @property
+    def list_filter(self) -> Filter:
+        return self._filter
 
     def the_list(self) -> MemoryTable:
         return self.query_one(MemoryTable)

@@ -31,10 +31,24 @@ class EditMemory(Command):
     writes = True
 
 
+class EditFields(Command):
+    id, key, label, action = "memory.fields", "E", "fields", "edit_fields"
+    group = "Memory"
+    help = "Change type, codebase, domains, tags and metadata of the memory or the selection."
+    writes = True
+
+
+class MarkMemory(Command):
+    id, key, label, action = "memory.mark", "M", "marks", "mark_memory"
+    group = "Memory"
+    help = "Suspend, bury or resume the memory or the selection in reviews."
+    writes = True
+
+
 class TagMemory(Command):
     id, key, label, action = "memory.tag", "t", "tag", "tag_memory"
     group, footer = "Memory", True
-    help = "Add and remove tags: +security -draft."
+    help = 'Add and remove tags of the memory or the selection: +security -draft +"two words".'
     writes = True
 
 
@@ -62,7 +76,7 @@ class LinkMemory(Command):
 class SupersedeMemory(Command):
     id, key, label, action = "memory.supersede", "S", "replace", "supersede_memory"
     group = "Memory"
-    help = "Mark this memory as replaced by another one, or make it active again."
+    help = "Mark the memory or the selection as replaced by another memory, or make it active again."
     writes = True
 
 
@@ -94,6 +108,8 @@ class ShowWhole(Command):
 ON_A_MEMORY: tuple[type[Command], ...] = (
     EditMemory,
     TagMemory,
+    EditFields,
+    MarkMemory,
     CopyMemory,
     CopyId,
     DeleteMemory,

@@ -18,10 +18,14 @@ class MemoryRows(RowList):
 
     @dataclass
     class SelectionChanged(Message):
-        """The selection is now ``memories``; ``cut`` if a limit has cut it."""
+        """The selection is now ``memories``; ``cut`` if a limit has cut it.
+
+        ``everything`` is the number of rows of a list of which all are selected without being read, else 0.
+        """
 
         memories: tuple[Memory, ...]
         cut: bool = False
+        everything: int = 0
 
         @property
         def ids(self) -> tuple[str, ...]:
@@ -45,9 +49,14 @@ class MemoryRows(RowList):
         return tuple(self._selected.values())
 
     @property
+    def everything(self) -> bool:
+        """True if all rows of the list are selected, also those that are not read."""
+        return False
+
+    @property
     def chosen_or_current(self) -> tuple[Memory, ...]:
-        """Memories that a command acts on: the selection, or the memory under the cursor."""
-        if self._selected:
+        """Memories that a command acts on: the selection, or the memory under the cursor; empty for ``everything``."""
+        if self._selected or self.everything:
             return self.selected
         memory = self.memory_at(self._cursor)
         return (memory,) if memory is not None else ()

@@ -1,0 +1,121 @@
+"""One change of the chosen memories from a place: ask for a value, show the preview, write, and report."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from vestige_tui.core.bulk import Deletion, FieldEdit, Operation, Target
+from vestige_tui.core.errors import Conflict, NotFound, Usage
+from vestige_tui.core.memories import Patch
+from vestige_tui.presenters.bulk import bulk_sentence, nothing_sentence, operation_value
+from vestige_tui.presenters.changes import change_sentence, title
+from vestige_tui.tui.dialogs.fields import FieldsDialog, FieldTexts
+from vestige_tui.tui.dialogs.preview import PreviewDialog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vestige_tui.core.bulk import BulkPreview
+    from vestige_tui.core.memories import Memory
+    from vestige_tui.store.store import Store
+    from vestige_tui.tui.memory_place import MemoryPlace
+
+log = logging.getLogger(__name__)
+
+DOING = {
+    "tag": ("tagged", "Reading the memories…"),
+    "edit": ("edited", "Reading the memories…"),
+    "delete": ("deleted", "Reading what would be deleted…"),
+    "supersede": ("replaced", "Reading the memories…"),
+}
+
+
+async def change_many(place: MemoryPlace, store: Store, target: Target, operation: Operation) -> bool:
+    """Preview an operation, ask where more than one memory changes, and write it; return whether it was written.
+
+    If a memory has changed since the preview, nothing is written, and the new preview is shown.
+    """
+    done, slow = DOING.get(operation.verb, ("changed", "Reading the memories…"))
+    fault = ""
+    while True:
+        preview = await place.await_visibly(
+            store.bulk.preview(target, operation), slow=slow, gone_on=f"Nothing was {done}: you left this screen first."
+        )
+        if preview is None:
+            return False
+        _forget_missing(place, target, preview)
+        if not preview.ids:
+            place.say(f"{nothing_sentence(preview)}", severity="waiting" if preview.missing else "quiet")
+            return False
+        if needs_question(preview) and not await place.app.push_screen_wait(
+            PreviewDialog(preview, store.memories.get_many, fault=fault)
+        ):
+            return False
+        place.will_change(place.chosen_memories())
+        try:
+            change = await store.bulk.apply(preview)
+        except Conflict as error:
+            log.info("A previewed change was refused: %s", type(error).__name__)
+            fault = f"{error.message} Below are the memories as they are now."
+            continue
+        if isinstance(operation, Deletion):
+            place.forget_selection()
+        place.changed(change, bulk_sentence(preview))
+        return True
+
+
+def _forget_missing(place: MemoryPlace, target: Target, preview: BulkPreview) -> None:
+    """Remove from the selection what another process has deleted."""
+    if preview.missing:
+        existing = {*preview.ids, *(memory_id for each in preview.left_out for memory_id in each.ids)}
+        place.forget_gone([memory_id for memory_id in target.ids if memory_id not in existing])
+
+
+async def edit_fields(place: MemoryPlace, store: Store, target: Target) -> None:
+    """Ask for the fields of the chosen memories, and write those that were changed; ask again while one is refused."""
+    typed: dict[str, str] | None = None
+    fault = ""
+    while True:
+        memories = await place.await_visibly(
+            store.memories.get_many(target.ids),
+            slow="Reading the fields…",
+            gone_on="Nothing was edited: you left this screen first.",
+        )
+        if memories is None:
+            return
+        if not memories and target.filter is None:
+            raise NotFound("The memory was deleted elsewhere; nothing was edited.")
+        fields = FieldTexts.of(memories) if target.filter is None else FieldTexts.of_any()
+        dialog = FieldsDialog(f"Fields of {place.chosen_subject()}", fields, typed=typed, fault=fault)
+        patch = await place.app.push_screen_wait(dialog)
+        if patch is None:
+            return
+        if patch == Patch():
+            place.say("No change.", severity="quiet")
+            return
+        try:
+            await _write_fields(place, store, target, memories, patch)
+        except (Usage, Conflict) as error:
+            log.info("Typed fields were refused: %s", type(error).__name__)
+            typed, fault = dialog.typed, error.message
+            continue
+        return
+
+
+async def _write_fields(
+    place: MemoryPlace, store: Store, target: Target, memories: Sequence[Memory], patch: Patch
+) -> None:
+    if len(memories) != 1 or target.filter is not None:
+        await change_many(place, store, target, FieldEdit(patch))
+        return
+    [memory] = memories
+    place.will_change(memories)
+    change = await store.update(memory.id, patch, expected=memory.updated_at)
+    place.changed(change, f"{change_sentence('edit', title(memory.content))}: {operation_value(FieldEdit(patch))}")
+
+
+def needs_question(preview: BulkPreview) -> bool:
+    """Return whether a preview is shown: for several memories, and for one whose deletion deletes more."""
+    is_lossy = bool(preview.edges or preview.reviews or preview.resurrected_count)
+    return len(preview.ids) > 1 or is_lossy or bool(preview.left_out or preview.missing)

@@ -1,0 +1,159 @@
+"""Dialog with the fields of one memory, or of several: type, codebase, domains, tags and metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Static, TextArea
+
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.memories import Memory, Patch
+from vestige_tui.core.memory_template import read_label, write_label
+from vestige_tui.core.metadata_rows import read_metadata, write_metadata
+from vestige_tui.core.tag_syntax import read_labels, write_labels
+from vestige_tui.core.text import plain, redact
+from vestige_tui.tui.dialogs.modals import Dialog
+
+MAX_METADATA_CHARS = 20_000
+"""Longest metadata that the dialog shows; longer ones are edited on the command line."""
+NONE = "-"
+"""Typed for a field of several memories to empty it: an empty line keeps their values."""
+SINGLE = {"type": "node_type", "codebase": "codebase"}
+LISTS = {"domains": "domains", "tags": "tags"}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTexts:
+    """Fields as text, by name; None where several memories differ."""
+
+    texts: dict[str, str | None]
+    several: bool = False
+
+    @classmethod
+    def of(cls, memories: Sequence[Memory]) -> FieldTexts:
+        """Return the common fields of memories; the metadata only of a single one."""
+        texts: dict[str, str | None] = {
+            "type": _common([write_label(memory.node_type) for memory in memories]),
+            "codebase": _common([write_label(memory.codebase or "") for memory in memories]),
+            "domains": _common([write_labels(memory.domains) for memory in memories]),
+            "tags": _common([write_labels(memory.tags) for memory in memories]),
+        }
+        if len(memories) == 1:
+            metadata = write_metadata(memories[0].metadata)
+            if len(metadata) <= MAX_METADATA_CHARS:
+                texts["metadata"] = metadata
+        return cls(texts, len(memories) > 1)
+
+    @classmethod
+    def of_any(cls) -> FieldTexts:
+        """Return the fields of memories that are too many to be compared."""
+        return cls(dict.fromkeys((*SINGLE, *LISTS)), several=True)
+
+    def patch(self, typed: dict[str, str]) -> Patch:
+        """Return the changes that were typed. Raises Usage."""
+        values: dict[str, object] = {}
+        for name, text in typed.items():
+            before = self.texts[name]
+            if text == (before or "") or (before is None and not text.strip()):
+                continue
+            if before is None and text.strip() == NONE:
+                text = ""
+            if name in SINGLE:
+                values[SINGLE[name]] = read_label(text)
+            elif name in LISTS:
+                values[LISTS[name]] = read_labels(text)
+            else:
+                values[name] = read_metadata(text)
+        if values.get("node_type") == "":
+            raise Usage("The type is empty; a memory needs one, such as fact.")
+        return Patch(**values)  # type: ignore[arg-type]
+
+
+def _common(texts: Sequence[str]) -> str | None:
+    return texts[0] if len(set(texts)) == 1 else None
+
+
+class FieldsDialog(Dialog[Patch | None]):
+    """Fields of a memory in lines that can be edited; answers the changes, None if the user cancels."""
+
+    DEFAULT_CSS = """
+    FieldsDialog #sheet { width: 84; }
+    FieldsDialog #fields { height: auto; max-height: 24; scrollbar-size-vertical: 1; }
+    FieldsDialog .field { height: auto; margin: 0 0 1 0; }
+    FieldsDialog .field-name { width: 11; color: $text-muted; }
+    FieldsDialog TextArea {
+        width: 1fr;
+        height: auto;
+        min-height: 1;
+        max-height: 6;
+        padding: 0 1;
+        border: none;
+        background: $surface;
+        scrollbar-size-vertical: 1;
+    }
+    FieldsDialog TextArea:focus { border: none; }
+    FieldsDialog Input { width: 1fr; }
+    FieldsDialog.-narrow .field { margin: 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "save", "save", show=False, priority=True),
+    ]
+
+    def __init__(self, title: str, fields: FieldTexts, *, typed: dict[str, str] | None = None, fault: str = "") -> None:
+        super().__init__(title, (("ctrl+s", "save"), ("tab", "next field"), ("esc", "cancel")))
+        self._fields, self._fault = fields, fault
+        self.typed = typed or {name: text or "" for name, text in fields.texts.items()}
+        """The fields as they were typed, by name, once the dialog has been answered."""
+
+    def compose_body(self) -> ComposeResult:
+        if self._fields.several:
+            note = f"Empty lines keep the values of each memory; {NONE} empties a field."
+            yield Static(Content(note), id="sheet-notes", markup=False)
+        with VerticalScroll(id="fields", can_focus=False):
+            for name in self._fields.texts:
+                with Horizontal(classes="field"):
+                    yield Static(Content(name), classes="field-name", markup=False)
+                    yield self._editor(name)
+        yield Static(Content(redact(plain(self._fault))), id="sheet-fault", markup=False)
+
+    def _editor(self, name: str) -> Widget:
+        text, differ = self.typed[name], self._fields.texts[name] is None
+        hint = "different values" if differ else ""
+        if name in SINGLE:
+            return Input(text, placeholder=hint or "none", compact=True, id=f"field-{name}", select_on_focus=False)
+        hint = hint or ("key: JSON value, one a line" if name == "metadata" else "one a line")
+        return TextArea(text, placeholder=hint, compact=True, id=f"field-{name}", tab_behavior="focus")
+
+    def on_mount(self) -> None:
+        self.query_one("#sheet-fault").display = bool(self._fault)
+        self.query_one(Input).focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.action_save()
+
+    def action_save(self) -> None:
+        self.typed = {name: self._text_of(name) for name in self._fields.texts}
+        try:
+            patch = self._fields.patch(self.typed)
+        except Usage as error:
+            self.complain(error.message)
+            return
+        self.dismiss(patch)
+
+    def _text_of(self, name: str) -> str:
+        editor = self.query_one(f"#field-{name}")
+        return editor.text if isinstance(editor, TextArea) else editor.value if isinstance(editor, Input) else ""
+
+    def complain(self, fault: str) -> None:
+        """Show an error below the fields."""
+        line = self.query_one("#sheet-fault", Static)
+        line.update(Content(redact(plain(fault))))
+        line.display = True
