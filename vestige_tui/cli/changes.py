@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from typing import Any
 
-from vestige_tui.cli.change_lines import is_answered, named, print_change, print_sentence
+from vestige_tui.cli.bulk import add_target, change_many, chosen_target
+from vestige_tui.cli.change_lines import print_change
 from vestige_tui.cli.editor import edit_in_editor
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import ID_HELP, Commands
-from vestige_tui.core.errors import Refused, Usage
-from vestige_tui.core.memories import Change, DeletePreview, Patch
+from vestige_tui.core.bulk import Deletion, FieldEdit, TagEdit
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.memories import Change, Patch
 from vestige_tui.core.memory_template import MemoryForm
 from vestige_tui.core.metadata_rows import json_or_text
 from vestige_tui.core.storable import check_draft
-from vestige_tui.core.text import grouped, quoted
-from vestige_tui.presenters.changes import tags_value
-from vestige_tui.presenters.job_progress import quantity
+from vestige_tui.core.text import quoted
 
 MAX_UNCONFIRMED_MEMORIES = 100
-_MAX_LISTED_MEMORIES = 5
 _VISIBILITIES = ("private", "group", "public")
 
 
@@ -34,17 +34,20 @@ def add_commands(commands: Commands) -> None:
     add.add_argument("--domain", metavar="NAME", action="append", default=[], help="repeat for several")
     add.add_argument("--codebase", metavar="NAME", help="name of the code base it belongs to")
     edit = commands.add("edit", _edit, "edit a memory; without options, open its fields and its text in $EDITOR")
-    edit.add_argument("id", metavar="ID", help=ID_HELP)
+    edit.add_argument("ids", metavar="ID", nargs="*", help=ID_HELP)
     edit.add_argument("--content", metavar="TEXT", help="new text; - reads stdin")
     edit.add_argument("--type", metavar="TYPE", help="new type")
     edit.add_argument("--codebase", metavar="NAME", help='new codebase; "" for none')
     edit.add_argument("--domain", metavar="NAME", action="append", help='new domain, repeat for several; "" for none')
     edit.add_argument("--visibility", choices=_VISIBILITIES, help="new visibility")
     edit.add_argument("--meta", metavar="K=V", action="append", help="set a metadata key; K= removes it")
+    add_target(edit, filters=False)
     tag = commands.add("tag", _tag, "add (+a) or remove (-b) tags of memories", dashed_words=True)
     tag.add_argument("words", metavar="ID… +a -b", nargs="*", help="ids of memories, then the tags")
+    add_target(tag)
     delete = commands.add("delete", _delete, "delete memories; `undo` restores them")
-    delete.add_argument("ids", metavar="ID", nargs="+", help=ID_HELP)
+    delete.add_argument("ids", metavar="ID", nargs="*", help=ID_HELP)
+    add_target(delete)
     delete.add_argument(
         "--yes", action="store_true", help=f"required for more than {MAX_UNCONFIRMED_MEMORIES} memories"
     )
@@ -96,11 +99,14 @@ def _text_or_stdin(text: str) -> str:
 
 
 async def _edit(args: Namespace, output: Output) -> int:
-    options = (args.content, args.type, args.codebase, args.domain, args.visibility, args.meta)
     async with chosen_store(args) as store:
-        store.refuse_read_only()
-        memory = await store.get(await store.memories.resolve(args.id))
-        if all(option is None for option in options):
+        if not args.dry_run:
+            store.refuse_read_only()
+        target = await chosen_target(args, store)
+        if len(target.ids) != 1 or args.dry_run:
+            return await change_many(args, output, store, target, FieldEdit(_patch_of_several(args)))
+        memory = await store.get(target.ids[0])
+        if not _has_options(args):
             before = MemoryForm.of(memory)
 
             async def save(form: MemoryForm) -> Change:
@@ -108,19 +114,35 @@ async def _edit(args: Namespace, output: Output) -> int:
 
             change = await edit_in_editor(before, output, save) or Change(())
         else:
-            replacement = None if args.content is None else _text_or_stdin(args.content)
-            if replacement is not None and not replacement.strip():
-                raise Usage("The new text is empty; nothing was changed.")
-            patch = Patch(
-                content=replacement,
-                node_type=args.type,
-                codebase=args.codebase,
-                domains=None if args.domain is None else tuple(name for name in args.domain if name),
-                visibility=args.visibility,
-                metadata=_metadata(memory.metadata, args.meta) if args.meta else None,
-            )
-            change = await store.update(memory.id, patch, expected=memory.updated_at)
+            change = await store.update(memory.id, _patch(args, memory.metadata), expected=memory.updated_at)
         return await print_change(output, store, change, "Edited")
+
+
+def _has_options(args: Namespace) -> bool:
+    options = (args.content, args.type, args.codebase, args.domain, args.visibility, args.meta)
+    return any(option is not None for option in options)
+
+
+def _patch(args: Namespace, metadata: Mapping[str, Any]) -> Patch:
+    replacement = None if args.content is None else _text_or_stdin(args.content)
+    if replacement is not None and not replacement.strip():
+        raise Usage("The new text is empty; nothing was changed.")
+    return Patch(
+        content=replacement,
+        node_type=args.type,
+        codebase=args.codebase,
+        domains=None if args.domain is None else tuple(name for name in args.domain if name),
+        visibility=args.visibility,
+        metadata=_metadata(metadata, args.meta) if args.meta else None,
+    )
+
+
+def _patch_of_several(args: Namespace) -> Patch:
+    if args.content is not None or args.meta is not None:
+        raise Usage("--content and --meta change one memory; give one ID, without --dry-run.")
+    if not _has_options(args):
+        raise Usage("Several memories are edited by options, such as --type fact; see `vestige-tui edit --help`.")
+    return _patch(args, {})
 
 
 def _metadata(stored: Any, options: list[str]) -> dict[str, Any]:
@@ -138,38 +160,17 @@ def _metadata(stored: Any, options: list[str]) -> dict[str, Any]:
 
 async def _tag(args: Namespace, output: Output) -> int:
     words: list[str] = [*args.words, *args.extra]
-    ids = [word for word in words if word[:1] not in ("+", "-")]
+    args.ids = [word for word in words if word[:1] not in ("+", "-")]
     add = [word[1:].strip() for word in words if word.startswith("+")]
     remove = [word[1:].strip() for word in words if word.startswith("-")]
-    if not ids or not (add or remove) or not all([*add, *remove]):
+    if not (add or remove) or not all([*add, *remove]):
         raise Usage("tag needs ids and tags, for example `vestige-tui tag 1a2b3c4d +keep -draft`.")
     async with chosen_store(args) as store:
-        change = await store.memories.tag([await store.memories.resolve(each) for each in ids], add, remove)
-        return await print_change(output, store, change, "Tagged", f": {tags_value(add, remove)}")
+        target = await chosen_target(args, store)
+        return await change_many(args, output, store, target, TagEdit(tuple(add), tuple(remove)))
 
 
 async def _delete(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        store.refuse_read_only()
-        ids = list(dict.fromkeys([await store.memories.resolve(each) for each in args.ids]))
-        if len(ids) > MAX_UNCONFIRMED_MEMORIES and not args.yes:
-            raise Refused(f"This would delete {grouped(len(ids))} memories; add --yes to confirm.")
-        preview = await store.memories.preview_delete(ids)
-        _print_delete_preview(output, preview)
-        change = await store.delete(ids)
-    if not is_answered(output, change):
-        deleted = preview.memories
-        subject = named(deleted[0]) if len(deleted) == 1 else f"{grouped(len(deleted))} memories"
-        print_sentence(output, change, f"Deleted {subject}")
-    return 0
-
-
-def _print_delete_preview(output: Output, preview: DeletePreview) -> None:
-    if preview.edges or preview.reviews:
-        losses = [quantity(preview.edges, "link")] * bool(preview.edges)
-        losses += [quantity(preview.reviews, "review")] * bool(preview.reviews)
-        output.note(f"Also deletes {' and '.join(losses)}.")
-    for memory in preview.resurrected[:_MAX_LISTED_MEMORIES]:
-        output.note(f"Becomes active again: {named(memory)}")
-    if len(preview.resurrected) > _MAX_LISTED_MEMORIES:
-        output.note(f"and {grouped(len(preview.resurrected) - _MAX_LISTED_MEMORIES)} more.")
+        target = await chosen_target(args, store)
+        return await change_many(args, output, store, target, Deletion(), most_unconfirmed=MAX_UNCONFIRMED_MEMORIES)

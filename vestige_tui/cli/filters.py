@@ -70,7 +70,7 @@ def add_filters(parser: Parser, *, superseded: bool = True) -> None:
 
 async def chosen_filter(args: Namespace, store: Store, *, superseded: bool = False) -> Filter:
     """Return the filter that the options describe; ``superseded`` always includes replaced memories. Raises Usage."""
-    saved_chips = [] if args.filter is None else read_chips(_saved_filter(args, args.filter))
+    saved_chips = [] if args.filter is None else read_chips(saved_filter(args, args.filter))
     # The last chip of a single-valued field wins: an option overrides the saved filter.
     chips = [*saved_chips, *_option_chips(args)]
     if superseded:
@@ -98,7 +98,8 @@ def _option_chips(args: Namespace) -> list[Chip]:
     return chips
 
 
-def _saved_filter(args: Namespace, name: str) -> str:
+def saved_filter(args: Namespace, name: str) -> str:
+    """Return the text of a saved filter. Raises Usage."""
     from vestige_tui.cli.output import say
     from vestige_tui.config.reader import load_config
     from vestige_tui.config.saved_filters import rewrite_outdated

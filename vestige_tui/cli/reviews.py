@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Literal
 
+from vestige_tui.cli.bulk import add_target, change_many, chosen_target
 from vestige_tui.cli.change_lines import print_change, print_undo
 from vestige_tui.cli.filters import add_filters, chosen_filter, moment
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.memories import print_memories
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands, days, whole
+from vestige_tui.cli.parser import ID_HELP, Commands, days, whole
+from vestige_tui.core.bulk import MarkEdit
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.scheduling import forecast
@@ -24,6 +28,11 @@ _MARK_ACTIONS = {
     "resume": ("Resumed", ""),
 }
 """Actions of ``review`` that mark a memory, with the words before and after it."""
+_MARK_HELP: Mapping[Literal["suspend", "bury", "resume"], str] = {
+    "suspend": "exclude memories from reviews until they are resumed",
+    "bury": "exclude memories from reviews until tomorrow",
+    "resume": "include suspended and buried memories in reviews again",
+}
 _UNLIMITED_ROWS = 1_000_000
 _MAX_BAR_COLUMNS = 40
 
@@ -39,6 +48,10 @@ def add_commands(commands: Commands) -> None:
     review.add_argument(
         "grade", metavar="GRADE|ID", nargs="?", help="again, hard, good or easy; after an action the id"
     )
+    for verb, help_text in _MARK_HELP.items():
+        marking = commands.add(verb, _mark_many, help_text)
+        marking.add_argument("ids", metavar="ID", nargs="*", help=ID_HELP)
+        add_target(marking)
     forecasting = commands.add("forecast", _forecast, "print how many memories are due on each coming day")
     forecasting.add_argument("--days", metavar="N", type=days, default=30, help="number of days (default 30)")
     add_filters(forecasting)
@@ -102,6 +115,12 @@ async def _mark(args: Namespace, output: Output) -> int:
             return print_undo(output, change, scheduling=scheduling)
         verb, detail = _MARK_ACTIONS[args.what]
         return await print_change(output, store, change, verb, detail, scheduling=scheduling)
+
+
+async def _mark_many(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        target = await chosen_target(args, store)
+        return await change_many(args, output, store, target, MarkEdit(args.command))
 
 
 async def _forecast(args: Namespace, output: Output) -> int:

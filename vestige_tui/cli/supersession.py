@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from vestige_tui.cli.bulk import add_target, change_many, chosen_target
 from vestige_tui.cli.change_lines import is_answered, names, print_sentence
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import ID_HELP, Commands
+from vestige_tui.core.bulk import Replacement
 from vestige_tui.core.links import Lineage
 from vestige_tui.core.text import ago, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
@@ -21,9 +23,10 @@ _EVENT_VERBS = {
 
 
 def add_commands(commands: Commands) -> None:
-    supersede = commands.add("supersede", _supersede, "mark a memory as replaced by another one")
-    supersede.add_argument("loser", metavar="OLD", help="the replaced memory")
-    supersede.add_argument("--by", metavar="NEW", required=True, help="the memory that replaces it")
+    supersede = commands.add("supersede", _supersede, "mark memories as replaced by another one")
+    supersede.add_argument("ids", metavar="OLD", nargs="*", help="the replaced memories")
+    supersede.add_argument("--by", metavar="NEW", required=True, help="the memory that replaces them")
+    add_target(supersede)
     unsupersede = commands.add("unsupersede", _unsupersede, "make a replaced memory active again")
     unsupersede.add_argument("id", metavar="ID", help=ID_HELP)
     history = commands.add("history", _history, "show which memories this one replaces or was replaced by")
@@ -32,7 +35,11 @@ def add_commands(commands: Commands) -> None:
 
 async def _supersede(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        loser, winner = await store.memories.resolve(args.loser), await store.memories.resolve(args.by)
+        winner = await store.memories.resolve(args.by)
+        target = await chosen_target(args, store)
+        if len(target.ids) != 1 or args.dry_run:
+            return await change_many(args, output, store, target, Replacement(winner))
+        [loser] = target.ids
         change = await store.links.supersede(loser, winner)
         if not is_answered(output, change):
             by_id = await names(store, (loser, winner))

@@ -52,15 +52,18 @@ def action_verb(preview: BulkPreview) -> str:
 def preview_notes(preview: BulkPreview) -> list[str]:
     """Return the sentences of a preview: types, consequences, and what is left out."""
     notes = [types_line(preview)] if len(preview.ids) > 1 else []
-    losses = [quantity(preview.edges, "link")] * bool(preview.edges)
-    losses += [quantity(preview.reviews, "review")] * bool(preview.reviews)
-    if losses:
-        notes.append(f"Also deletes {' and '.join(losses)}.")
     if preview.resurrected_count:
         more = preview.resurrected_count - len(preview.resurrected)
         names = ", ".join(title(memory.content) for memory in preview.resurrected)
         notes.append(f"Becomes active again: {names}" + (f" and {grouped(more)} more" if more else ""))
-    return [*notes, *left_out_notes(preview)]
+    return [*notes, *loss_notes(preview), *left_out_notes(preview)]
+
+
+def loss_notes(preview: BulkPreview) -> list[str]:
+    """Return the sentence on the links and reviews that a deletion deletes, if any."""
+    losses = [quantity(preview.edges, "link")] * bool(preview.edges)
+    losses += [quantity(preview.reviews, "review")] * bool(preview.reviews)
+    return [f"Also deletes {' and '.join(losses)}."] if losses else []
 
 
 def left_out_notes(preview: BulkPreview) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vestige_tui.core.bulk import Deletion, FieldEdit, Operation, Target
 from vestige_tui.core.errors import Conflict, NotFound, Usage
@@ -14,12 +14,16 @@ from vestige_tui.tui.dialogs.fields import FieldsDialog, FieldTexts
 from vestige_tui.tui.dialogs.preview import PreviewDialog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
+
+    from textual.app import App
 
     from vestige_tui.core.bulk import BulkPreview
-    from vestige_tui.core.memories import Memory
+    from vestige_tui.core.memories import Change, Memory
     from vestige_tui.store.store import Store
-    from vestige_tui.tui.memory_place import MemoryPlace
+    from vestige_tui.tui.notice import Notice, Severity
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +35,30 @@ DOING = {
 }
 
 
-async def change_many(place: MemoryPlace, store: Store, target: Target, operation: Operation) -> bool:
+class ChangingPlace(Protocol):
+    """Place as far as a change of several memories uses it."""
+
+    @property
+    def app(self) -> App[Any]: ...
+
+    def chosen_memories(self) -> Sequence[Memory]: ...
+
+    def chosen_subject(self) -> str: ...
+
+    def will_change(self, memories: Sequence[Memory]) -> None: ...
+
+    def changed(self, change: Change, sentence: str) -> None: ...
+
+    def forget_selection(self) -> None: ...
+
+    def forget_gone(self, ids: Sequence[str]) -> None: ...
+
+    def say(self, text: str, undo: int | None = None, severity: Severity = "done") -> Notice: ...
+
+    async def await_visibly(self, query: Awaitable[T], *, slow: str, gone_on: str) -> T | None: ...
+
+
+async def change_many(place: ChangingPlace, store: Store, target: Target, operation: Operation) -> bool:
     """Preview an operation, ask where more than one memory changes, and write it; return whether it was written.
 
     If a memory has changed since the preview, nothing is written, and the new preview is shown.
@@ -65,14 +92,14 @@ async def change_many(place: MemoryPlace, store: Store, target: Target, operatio
         return True
 
 
-def _forget_missing(place: MemoryPlace, target: Target, preview: BulkPreview) -> None:
+def _forget_missing(place: ChangingPlace, target: Target, preview: BulkPreview) -> None:
     """Remove from the selection what another process has deleted."""
     if preview.missing:
         existing = {*preview.ids, *(memory_id for each in preview.left_out for memory_id in each.ids)}
         place.forget_gone([memory_id for memory_id in target.ids if memory_id not in existing])
 
 
-async def edit_fields(place: MemoryPlace, store: Store, target: Target) -> None:
+async def edit_fields(place: ChangingPlace, store: Store, target: Target) -> None:
     """Ask for the fields of the chosen memories, and write those that were changed; ask again while one is refused."""
     typed: dict[str, str] | None = None
     fault = ""
@@ -104,7 +131,7 @@ async def edit_fields(place: MemoryPlace, store: Store, target: Target) -> None:
 
 
 async def _write_fields(
-    place: MemoryPlace, store: Store, target: Target, memories: Sequence[Memory], patch: Patch
+    place: ChangingPlace, store: Store, target: Target, memories: Sequence[Memory], patch: Patch
 ) -> None:
     if len(memories) != 1 or target.filter is not None:
         await change_many(place, store, target, FieldEdit(patch))
