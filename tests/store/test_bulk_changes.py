@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from tests.support.clock import Clock
 from vestige_tui.core.bulk import Deletion, FieldEdit, MarkEdit, Operation, Replacement, TagEdit, Target
 from vestige_tui.core.errors import Conflict, NotFound, Usage
+from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Change, Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating
@@ -73,6 +74,10 @@ async def state(store: Store) -> dict[str, Any]:
     }
 
 
+async def entries_of(store: Store) -> Sequence[JournalLine]:
+    return (await store.journal.page(limit=500)).items
+
+
 OPERATIONS: dict[str, tuple[Callable[[], Operation], Filter, int]] = {
     "tag": (lambda: TagEdit(("two words", "a, b"), ("old",)), Filter(superseded=True), COUNT),
     "remove a tag": (lambda: TagEdit(remove=("old",)), Filter(superseded=True), COUNT // 2),
@@ -95,7 +100,7 @@ OPERATIONS: dict[str, tuple[Callable[[], Operation], Filter, int]] = {
 async def test_a_change_of_many_is_one_entry_and_its_undo_restores_every_row(store: Store, name: str) -> None:
     await filled(store)
     operation, criteria, count = OPERATIONS[name]
-    before, entries = await state(store), len(await store.journal.entries(limit=500))
+    before, entries = await state(store), len(await entries_of(store))
     preview = await store.bulk.preview(Target(filter=criteria), operation())
     assert len(preview.ids) == sum(preview.types.values()) == count
     assert await state(store) == before
@@ -103,15 +108,20 @@ async def test_a_change_of_many_is_one_entry_and_its_undo_restores_every_row(sto
     assert (change.changed, change.undo is None) == (preview.ids, False)
     after = await state(store)
     assert after != before
-    listed = await store.journal.entries(limit=500)
+    listed = await entries_of(store)
     assert len(listed) == entries + 1
-    assert set(listed[0].ids) == set(preview.ids)
+    assert (listed[0].verb, set(listed[0].ids)) == (preview.operation.verb, set(preview.ids))
     # Only those of the preview are others than before.
     rest = before["memories"].keys() - set(preview.ids)
     if name != "delete":
         assert all(after["memories"][each] == before["memories"][each] for each in rest)
     undone = await store.journal.undo()
     assert set(undone.changed) == set(preview.ids)
+    assert await state(store) == before
+    redone = await store.journal.redo()
+    assert set(redone.changed) == set(preview.ids)
+    assert await state(store) == after
+    await store.journal.undo()
     assert await state(store) == before
     with pytest.raises(Conflict):
         await store.journal.undo(change.undo)
@@ -157,11 +167,11 @@ async def test_a_memory_changed_meanwhile_refuses_the_whole_change(store: Store,
     preview = await store.bulk.preview(Target(filter=criteria), operation())
     clock.advance(seconds=5)
     await store.update(preview.ids[-1], Patch(tags=("changed", "meanwhile")))
-    before, entries = await state(store), len(await store.journal.entries(limit=500))
+    before, entries = await state(store), len(await entries_of(store))
     with pytest.raises(Conflict, match="changed elsewhere meanwhile; nothing was written"):
         await store.bulk.apply(preview)
     assert await state(store) == before
-    assert len(await store.journal.entries(limit=500)) == entries
+    assert len(await entries_of(store)) == entries
     await store.delete([preview.ids[0]])
     with pytest.raises(Conflict):
         await store.bulk.apply(preview)

@@ -124,7 +124,8 @@ def form_of_filters(chips: Sequence[Chip]) -> MemoryForm:
     """Return the fields of a new memory that passes these filters, as far as they name values."""
     values: dict[str, list[str]] = {}
     for chip in chips:
-        values.setdefault(chip.field, []).append(chip.value)
+        if chip.sign != "-":
+            values.setdefault(chip.field, []).append(chip.value)
     return MemoryForm(
         node_type=values.get("type", ["fact"])[0],
         domains=tuple(dict.fromkeys(values.get("domain", ()))),
