@@ -27,6 +27,8 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 SIZES = ((120, 40), (80, 24), (60, 20))
+BUSY = ("Searching…", "Opening the store…", "Loading", "Reading", "Counting", "Listing")
+"""Words of a screen that is not complete yet."""
 STILL_SECONDS = 0.3
 """A screen that was the same for so long has settled."""
 SETTLE_SECONDS = 12.0
@@ -117,7 +119,8 @@ async def settled(pilot: Pilot[None]) -> None:
     deadline, lines, since = time.monotonic() + SETTLE_SECONDS, [""], time.monotonic()
     while time.monotonic() < deadline and time.monotonic() - since < STILL_SECONDS:
         await pilot.pause(0.05)
-        if (shown := screen_lines(pilot.app)) != lines:
+        shown = screen_lines(pilot.app)
+        if shown != lines or any(word in line for line in shown for word in BUSY):
             lines, since = shown, time.monotonic()
 
 

@@ -85,7 +85,7 @@ def test_rows_of_one_job() -> None:
         "how": "500 rows per batch",
     }
     given = dict(rows(DELEGATED, NOW))
-    assert (given["job"], given["given to"], given["retries"]) == ("reindex the docs", DELEGATED.callee, "none")
+    assert (given["job"], given["agent"], given["retries"]) == ("reindex the docs", DELEGATED.callee, "none")
     # A task that is the title is not repeated.
     assert "task" not in given
 

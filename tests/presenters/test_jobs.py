@@ -141,7 +141,7 @@ def test_run_times() -> None:
         ("repair", ["from", "to"]),
         ("verify", ["source", "target"]),
         ("reembed", ["store"]),
-        (DELEGATION, ["task", "asked by", "given to", "retries", "heartbeat", "deadline", "job log of"]),
+        (DELEGATION, ["task", "caller", "agent", "retries", "heartbeat", "deadline", "job log of"]),
     ],
 )
 def test_facts(kind: str, labels: list[str]) -> None:
@@ -161,7 +161,7 @@ def test_facts_of_ended_and_late_work() -> None:
     done = {fact.label: fact.text for fact in facts(replace(DELEGATED, status="completed", result="read\n12"), NOW)}
     assert done["result"] == "read\n12"
     assert "heartbeat" not in done
-    assert done["asked by"] == "unknown"
+    assert done["caller"] == "unknown"
 
 
 def test_no_password_is_shown() -> None:

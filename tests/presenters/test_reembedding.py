@@ -77,8 +77,8 @@ def test_memories_without_a_vector_after_a_rollback(memories: int, loadable: boo
 def test_second_vectors() -> None:
     building = replace(KEPT, role="building", vectors=1_200)
     assert spare_vectors(KEPT, being_made=True) == "1 vector kept for a rollback"
-    assert spare_vectors(building) == "1,200 vectors made so far"
-    assert spare_vectors(building, being_made=True) == "1,200 vectors being made"
+    assert spare_vectors(building) == "1,200 vectors computed so far"
+    assert spare_vectors(building, being_made=True) == "1,200 vectors being computed"
     assert (fill_result(1), fill_result(0)) == ("Made 1 vector.", "Every memory already has a vector.")
 
 

@@ -41,4 +41,4 @@ async def test_the_key_that_makes_the_first_vectors(tmp_path: Path) -> None:
         await console.press("f5")
         await console.until("No jobs yet.")
         await console.press("r")
-        await console.until("This store has no model yet; ctrl+g in the Registry place makes its first vectors.")
+        await console.until("This store has no model yet; ctrl+g in the Registry place computes its first vectors.")

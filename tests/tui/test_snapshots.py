@@ -61,9 +61,7 @@ PLACES = (
     Picture("review", "1 of ", keys=("space",)),
     Picture("jobs", "running  1", keys=("j",), arrange=show_jobs),
     Picture("jobs", "running  1", keys=("j",), arrange=show_jobs, then="No heartbeat from", name="job", size=(120, 40)),
-    Picture(
-        "jobs", "running  1", keys=("j", "j"), arrange=show_jobs, then="given to", name="delegation", size=(80, 24)
-    ),
+    Picture("jobs", "running  1", keys=("j", "j"), arrange=show_jobs, then="caller", name="delegation", size=(80, 24)),
     Picture("jobs", "running  1", keys=("c",), arrange=show_jobs, then="known stores", name="copying", size=(80, 24)),
     Picture("registry", "usable here"),
     Picture("registry", "usable here", name="models", size=(120, 40)),

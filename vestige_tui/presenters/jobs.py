@@ -253,8 +253,8 @@ def _delegation_facts(job: Job, now: datetime) -> Iterator[Fact]:
 
     if task := plain(job.task, newlines=True).strip():
         yield Fact("task", task, "text")
-    yield Fact("asked by", "this program" if job.caller == str(CALLER) else plain(job.caller) or _UNKNOWN)
-    yield Fact("given to", plain(job.callee) or _UNKNOWN)
+    yield Fact("caller", "this program" if job.caller == str(CALLER) else plain(job.caller) or _UNKNOWN)
+    yield Fact("agent", plain(job.callee) or _UNKNOWN)
     yield Fact("retries", grouped(job.retry_count) if job.retry_count else "none")
     if job.in_flight:
         yield heartbeat_fact(job, now)

@@ -82,8 +82,8 @@ def vector_count(spare: SpareVectors) -> str:
 
 
 def spare_vectors(spare: SpareVectors, *, being_made: bool = False) -> str:
-    """Return the number of vectors of a second model and their state: kept, being made, or left unfinished."""
-    state = "kept for a rollback" if spare.role == "kept" else "being made" if being_made else "made so far"
+    """Return the number of vectors of a second model and their state: kept, being computed, or left unfinished."""
+    state = "kept for a rollback" if spare.role == "kept" else "being computed" if being_made else "computed so far"
     return f"{quantity(spare.vectors, 'vector')} {state}"
 
 

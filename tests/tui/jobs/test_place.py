@@ -218,7 +218,7 @@ async def test_work_whose_name_is_cut_is_told_in_full(corpus: Path) -> None:
         console.app.frame_changed.publish(None)
         await console.until("agents  2")
         await console.until("task       sweep the inbox")
-        assert console.says("and answer it asked by")
+        assert console.says("and answer it caller")
         shown = [line[1:33].split() for line in console.lines]
         assert ["seen", "4", "s", "ago", "due", "in", "5", "h"] in shown
         assert ["seen", "4", "s", "ago", "overdue", "by", "2", "h"] in shown
@@ -374,8 +374,8 @@ async def test_what_an_agent_was_given_is_told_in_full(corpus: Path) -> None:
         for said in (
             "stuck   started 48 min ago",
             "and say which pages are dead",
-            f"asked by   {stuck.caller}",
-            f"given to   {stuck.callee}",
+            f"caller     {stuck.caller}",
+            f"agent      {stuck.callee}",
             "retries    1",
             "heartbeat  12 min ago, at 13:50",
             "deadline   in 5 h 12 min, at 19:14",
@@ -384,7 +384,7 @@ async def test_what_an_agent_was_given_is_told_in_full(corpus: Path) -> None:
             assert said in console.text
         await console.press("j")
         await console.until("heartbeat  4 s ago")
-        assert "asked by   this program" in console.text
+        assert "caller     this program" in console.text
         assert "overdue by 3 min" in console.text
         assert "[/red] sweep \ufffd[2J the 倉庫の在庫" in console.text
         await console.press("j")

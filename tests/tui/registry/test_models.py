@@ -309,8 +309,8 @@ async def test_an_unfinished_one_is_gone_on_with_in_its_width(
     async with open_console(small) as console:
         await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{small}", cut)
         await to_registry(console, "G")
-        await console.until("No job is making them.")
-        assert console.says("other-embedder-32, 16 dimensions 6 vectors made so far")
+        await console.until("No job computes them.")
+        assert console.says("other-embedder-32, 16 dimensions 6 vectors computed so far")
         await console.press("r")
         await console.until("0 to encode")
         assert "compare" not in next(line for line in console.lines if "► cost" in line)
@@ -390,9 +390,9 @@ def test_vectors_of_a_model_that_cannot_be_used_are_not_called_searched() -> Non
 
 def test_a_model_that_cannot_be_fetched_is_not_to_be_fetched() -> None:
     away = seen(state="failed", banner=ModelBanner(ModelActivity.UNUSABLE, "It is not here."))
-    assert "fetch it" in card(away, 60, KEYS).plain
+    assert "download it" in card(away, 60, KEYS).plain
     unlisted = " ".join(card(replace(away, listed=False), 60, KEYS).plain.split())
-    assert "fetch it" not in unlisted
+    assert "download it" not in unlisted
     assert "a re-embeds with a model of the list" in unlisted
 
 
@@ -412,7 +412,7 @@ def test_while_vectors_are_made_in_place_one_thing_is_true() -> None:
         text = " ".join(said.split())
         assert "◐ vector search is paused: 4 of 10 vectors made, 4 min left" in text
         assert "searches use it" not in text
-    assert parts(making)[0].label == "made so far"
+    assert parts(making)[0].label == "computed so far"
     assert not has_second(making)
     assert history(making, 60).plain.splitlines() == [
         "● just now  re-embedded in place, under way",
@@ -552,7 +552,7 @@ async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, model
         )
         console.app.session.jobs = (running,)
         await to_registry(console)
-        await console.until("other-embedder-32, 32 dimensions 6 vectors being made")
+        await console.until("other-embedder-32, 32 dimensions 6 vectors being computed")
         assert " 50 %   4 min left" in console.text
         assert "other-embedder-32, 32 dimensions" in console.text
         await console.press("r")
@@ -565,7 +565,7 @@ async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, model
         await console.until("is running", gone=True)
         console.app.session.jobs = ()
         console.app.frame_changed.publish(None)
-        await console.until("No job is making them.")
+        await console.until("No job computes them.")
 
 
 async def test_the_models_name_is_written_into_the_settings(

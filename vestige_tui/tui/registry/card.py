@@ -233,7 +233,7 @@ def _ways_out(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> l
         if not snapshot.read_only:
             ways.append(("change it", "choose the configured model in the list and re-embed"))
     elif snapshot.listed:
-        ways.append(("fetch it", "it is downloaded on first use; connect to a network and restart the console"))
+        ways.append(("download it", "a search downloads it; connect to a network and restart the console"))
     elif not snapshot.read_only:
         hint = f"{keys['again']} re-embeds with a model of the list; this one is not in it"
         ways.append(("re-embed", hint))
@@ -257,7 +257,7 @@ def parts(snapshot: ModelSnapshot) -> tuple[Part, ...]:
         of_it = Part("used by vector search", snapshot.searchable, "$accent")
     else:
         of_it = Part(
-            "made so far" if snapshot.rebuilding else "vectors of this model", snapshot.searchable, "$text-muted"
+            "computed so far" if snapshot.rebuilding else "vectors of this model", snapshot.searchable, "$text-muted"
         )
     return (
         of_it,
@@ -287,7 +287,7 @@ def has_second(snapshot: ModelSnapshot) -> bool:
 
 
 def second(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Content:
-    """Return the vectors of a second model: being made, with their job, or kept, with their keys."""
+    """Return the vectors of a second model: being computed, with their job, or kept, with their keys."""
     spare, job = snapshot.spare, snapshot.job if not snapshot.rebuilding else None
     is_kept = spare is not None and spare.role == "kept"
     lines: list[Content] = []
@@ -308,7 +308,7 @@ def second(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Cont
     elif is_kept:
         ways = [(keys["back"], "roll back to it"), drop]
     else:
-        lines.append(Content.styled("No job is making them.", "$warning"))
+        lines.append(Content.styled("No job computes them.", "$warning"))
         ways = [(keys["again"], "continue"), drop]
     if ways and not snapshot.read_only:
         lines.append(_keys(*ways))

@@ -199,7 +199,7 @@ class GoOnWizard(ReembedWizard):
         facts = [Fact("from", full_name(self._current), "text"), Fact("to", full_name(model), "text")]
         vectors = quantity(self._building.vectors, "vector")
         other_model = (
-            f"This continues an unfinished re-embedding: {vectors} made so far. To use another model, delete them "
+            f"This continues an unfinished re-embedding: {vectors} computed so far. To use another model, delete them "
             f"first: {self._drop_key} in the Registry place."
         )
         notes = ((other_model, "$text"), *self.notes(model.name))
@@ -243,9 +243,9 @@ def of_store(session: StoreSession, store: Store) -> Sequence[Job]:
 
 
 def no_model_yet(memories: int | None, fill: str) -> str:
-    """Return the sentence for a store without a model: ``fill`` is the key that makes its first vectors."""
+    """Return the sentence for a store without a model: ``fill`` is the key that computes its first vectors."""
     if memories:
-        return f"This store has no model yet; {fill} in the Registry place makes its first vectors."
+        return f"This store has no model yet; {fill} in the Registry place computes its first vectors."
     return "This store has no model yet: the first memory added sets it."
 
 
@@ -335,7 +335,7 @@ async def drop_old(place: Place, spare: SpareVectors) -> bool:
     if spare.role == "kept":
         note = "The vectors in use stay. To return to this model later, re-embed."
     else:
-        note = "The vectors in use stay. The vectors made so far are lost."
+        note = "The vectors in use stay. The vectors computed so far are lost."
     if not await place.app.push_screen_wait(Confirm("Delete these vectors?", rows, verb="delete them", notes=[note])):
         return False
     dropped = await drop_spare(store)
