@@ -648,6 +648,11 @@ SELECT u.id::text AS value, CASE WHEN u.id::text = lower(%(owner)s::text) THEN 0
     WHEN lower(u.handle) = lower(%(owner)s::text) THEN 2 ELSE 3 END AS place
 FROM users u WHERE u.id::text = lower(%(owner)s::text) OR lower(u.handle) = lower(%(owner)s::text) OR lower(u.display_name) = lower(%(owner)s::text)
 
+-- owner_names --
+-- Handles of users and groups by their ids.
+SELECT u.id::text AS value, u.handle AS name FROM users u WHERE u.id::text = ANY (%(ids)s::text[])
+UNION ALL SELECT g.id::text, g.handle FROM groups g WHERE g.id::text = ANY (%(ids)s::text[])
+
 -- growth --
 -- Memories created per month.
 SELECT to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM') AS value, count(*) AS n FROM knowledge_nodes m GROUP BY 1 ORDER BY 1

@@ -618,6 +618,11 @@ SELECT u.id AS value, CASE WHEN u.id = :owner THEN 0 WHEN u.handle = :owner THEN
 FROM users u WHERE u.id = :owner OR lower(u.handle) = lower(:owner) OR lower(u.display_name) = lower(:owner)
 UNION SELECT :owner, 0 WHERE EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.owner_user_id = :owner)
 
+-- owner_names --
+-- Handles of users and groups by their ids.
+SELECT u.id AS value, u.handle AS name FROM users u WHERE u.id IN (SELECT value FROM json_each(:ids))
+UNION ALL SELECT g.id, g.handle FROM groups g WHERE g.id IN (SELECT value FROM json_each(:ids))
+
 -- growth --
 -- Memories created per month.
 SELECT substr(m.created_at, 1, 7) AS value, count(*) AS n FROM knowledge_nodes m GROUP BY substr(m.created_at, 1, 7) ORDER BY value

@@ -41,7 +41,8 @@ from vestige_tui.tui.store_session import StoreSession
 from vestige_tui.tui.store_session_events import Badge, SessionEvent, SessionState, StoreFacts
 from vestige_tui.tui.themes import DEFAULT_THEME, register
 from vestige_tui.tui.widgets.empty import Empty
-from vestige_tui.tui.widgets.memory_card import MemoryCard, MemoryDetail
+from vestige_tui.tui.widgets.memory_card import MemoryCard
+from vestige_tui.tui.widgets.memory_detail import MemoryDetail
 from vestige_tui.tui.widgets.retention_plot import ForecastBars, Retention, RetentionPlot
 from vestige_tui.tui.widgets.stacked_bar import Part, StackedBar
 
@@ -253,6 +254,7 @@ class Gallery(App[None]):
         self.store_changed: Signal[None] = Signal(self, "store_changed")
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self.outage_ended: Signal[VestigeError] = Signal(self, "outage_ended")
+        self.card_hidden = False
         self.last_words: list[str] = []
         self.session = StoreSession(Config(), "", emit=self._show_event, may_create=self._may_create)
         # Stands for an open store, so that the commands which write are enabled.
@@ -274,6 +276,9 @@ class Gallery(App[None]):
 
     def _show_event(self, event: SessionEvent) -> None:
         """Do nothing: no page of the gallery opens a store."""
+
+    async def copy(self, text: str, subject: str, *, instead: str = "") -> str:
+        return f"Copied {subject}."
 
     async def _may_create(self, error: VestigeError) -> bool:
         return False

@@ -38,7 +38,8 @@ from vestige_tui.tui.search.hit_list import HitList
 from vestige_tui.tui.themes import THEMES
 from vestige_tui.tui.widgets.glyphs import level
 from vestige_tui.tui.widgets.lineage import tree
-from vestige_tui.tui.widgets.memory_card import SHOWN_CHARACTERS, MemoryCard, MemoryDetail
+from vestige_tui.tui.widgets.memory_card import SHOWN_CHARACTERS, MemoryCard
+from vestige_tui.tui.widgets.memory_detail import MemoryDetail
 from vestige_tui.tui.widgets.retention_plot import Retention, column
 from vestige_tui.tui.widgets.stacked_bar import shares
 

@@ -179,6 +179,11 @@ class MemoryService:
             raise Usage(f"Several owners are called {label}; give a handle or an id.")
         return ids.pop()
 
+    async def owner_names(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return the handles of users and groups by id, of those that exist."""
+        records = await self._backend.fetch("owner_names", {"ids": list(dict.fromkeys(ids))})
+        return {str(row["value"]): str(row["name"]) for row in records}
+
     async def insert(self, draft: Draft, *, embedding: Vector | None = None, embed: bool = True) -> Change:
         """Write one memory. Without a usable model it is stored without a vector, with a warning in the change.
 

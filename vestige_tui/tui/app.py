@@ -158,6 +158,8 @@ class VestigeApp(App[None], inherit_bindings=False):
         """Ends the hint that a second ctrl+c quits; None while there is none."""
         self._lent = False
         """True while the terminal is an editor's."""
+        self.card_hidden = False
+        """True after the user has hidden the card beside the lists, until the console quits."""
         self.last_words: list[str] = []
         """Sentences for stderr after the console has ended."""
 

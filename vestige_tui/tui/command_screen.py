@@ -38,6 +38,8 @@ class Console(Protocol):
     """Published when facts, badges, jobs, banner or refusal of the session have been replaced."""
     outage_ended: Signal[VestigeError]
     """Published with the error of an outage when the store answers again."""
+    card_hidden: bool
+    """True after the user has hidden the card beside the lists."""
     last_words: list[str]
     """Sentences for stderr after the console has ended."""
 

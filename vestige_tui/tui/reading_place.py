@@ -9,6 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.reactive import reactive
@@ -36,11 +37,13 @@ from vestige_tui.tui.commands.memories import (
     MarkMemory,
     SupersedeMemory,
     TagMemory,
+    ToggleCard,
+    ToggleMetadata,
 )
 from vestige_tui.tui.dialogs.details import detail_of
 from vestige_tui.tui.memory_place import PATIENCE_SECONDS, MemoryPlace
 from vestige_tui.tui.widgets.empty import Empty
-from vestige_tui.tui.widgets.memory_card import MemoryCard
+from vestige_tui.tui.widgets.memory_card import MemoryCard, Step
 from vestige_tui.tui.widgets.status_line import StatusLine
 from vestige_tui.tui.workers import work
 
@@ -87,7 +90,8 @@ class ReadingPlace(MemoryPlace):
         raise NotImplementedError
 
     def chosen_memories(self) -> Sequence[Memory]:
-        return self.the_list().chosen_or_current
+        visited = self._visited
+        return (visited,) if visited is not None else self.the_list().chosen_or_current
 
     def target(self) -> Target | None:
         if self.the_list().everything:
@@ -117,6 +121,20 @@ class ReadingPlace(MemoryPlace):
             yield MemoryCard(clock=self.now, id="card")
         yield StatusLine(id="chosen")
 
+    def memory_under_cursor(self) -> Memory | None:
+        """Return the memory of the list's current row."""
+        raise NotImplementedError
+
+    def current_memory(self) -> Memory | None:
+        # A memory that was opened by a link of the card is what the commands act on, for it is what is in sight.
+        return self._visited or self.memory_under_cursor()
+
+    @property
+    def _visited(self) -> Memory | None:
+        """Memory that was opened by a link of the card."""
+        card = self.query_one(MemoryCard)
+        return card.detail.memory if card.visiting and card.detail is not None else None
+
     # Enabled commands
 
     @property
@@ -126,6 +144,8 @@ class ReadingPlace(MemoryPlace):
 
     def why_not(self, action: str) -> str:
         reason = super().why_not(action)
+        if action == ToggleCard.action and not layout_widths.is_wide(self.size.width):
+            return "At this width the card is a page of its own; enter opens it."
         if reason or (action not in ON_THE_CURRENT and action not in ON_THE_CHOSEN):
             return reason
         if self.store is None:
@@ -176,8 +196,12 @@ class ReadingPlace(MemoryPlace):
         self.query_one(MemoryCard).focus()
 
     def close_card(self) -> bool:
-        """Go back to the list; return whether the card was open."""
-        was_open = self.reading or self.query_one(MemoryCard).has_focus_within
+        """Go back to the memory from which a link was opened, else to the list; return whether the card was open."""
+        card = self.query_one(MemoryCard)
+        was_open = self.reading or card.has_focus_within
+        if was_open and (step := card.step_back()) is not None:
+            self._return_to(step)
+            return True
         self.reading = False
         if was_open:
             self.the_list().focus()
@@ -190,6 +214,9 @@ class ReadingPlace(MemoryPlace):
         if memory is None or self.store is None:
             card.clear()
             return
+        if card.visiting and card.origin_id == memory.id and (visited := self._visited) is not None:
+            # The list was read again; the card stays where its links led.
+            memory, hit = visited, None
         if self.reading:
             self._clear_other(memory)
         if card.detail is not None and card.detail.memory.id != memory.id:
@@ -203,6 +230,59 @@ class ReadingPlace(MemoryPlace):
         except VestigeError:
             self._clear_other(memory)
             raise
+
+    @on(MemoryCard.LinkOpened)
+    def _link_opened(self, event: MemoryCard.LinkOpened) -> None:
+        self._visit(event.memory_id)
+
+    @work(group="read", exclusive=True, exit_on_error=False)
+    async def _visit(self, memory_id: str) -> None:
+        """Show the memory of a link on the card."""
+        if self.store is None:
+            return
+        detail = await detail_of(self.store, memory_id)
+        self.reading = True
+        await self.query_one(MemoryCard).visit(detail)
+        self.tell_keys()
+
+    @work(group="read", exclusive=True, exit_on_error=False)
+    async def _return_to(self, step: Step) -> None:
+        """Show the memory before the last link as it was left."""
+        await self.query_one(MemoryCard).restore(step)
+        self.tell_keys()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        card = self.query_one(MemoryCard)
+        if card.visiting and event.widget is not card:
+            # The list's own memory is in sight again before its keys act.
+            card.clear()
+            self.show_current()
+
+    def show_current(self) -> None:
+        """Show the memory of the list's current row on the card."""
+        raise NotImplementedError
+
+    # Hiding the card
+
+    def action_toggle_card(self) -> None:
+        self.console.card_hidden = not self.console.card_hidden
+        self._show_hidden()
+        if self.console.card_hidden and self.query_one(MemoryCard).has_focus_within:
+            self.the_list().focus()
+        key = self.key_named(ToggleCard)
+        self.say(f"{key} shows the card again." if self.console.card_hidden else "", severity="quiet")
+
+    def action_toggle_metadata(self) -> None:
+        self.query_one(MemoryCard).action_toggle_metadata()
+
+    def _show_hidden(self) -> None:
+        self.set_class(self.console.card_hidden, "-zoomed")
+        self.reading = self.reading and not self.console.card_hidden
+
+    def on_screen_resume(self) -> None:
+        self._show_hidden()
+        self.query_one(MemoryCard).name_key(self.key_named(ToggleMetadata))
+        super().on_screen_resume()
 
     def _clear_other(self, memory: Memory | None) -> None:
         """Clear the card if it shows another memory: commands must not act on one that is out of sight."""

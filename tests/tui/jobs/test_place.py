@@ -21,8 +21,8 @@ from vestige_tui.core.text import cells, one_line, short_id
 from vestige_tui.jobs.ledger import CALLER, Ledger
 from vestige_tui.presenters.jobs import title
 from vestige_tui.tui.app import VestigeApp
+from vestige_tui.tui.dialogs.memory_sheet import MemorySheet
 from vestige_tui.tui.jobs.detail import ended, folded, progress_of, shortened
-from vestige_tui.tui.jobs.finding import MemorySheet
 from vestige_tui.tui.jobs.finding_list import FindingList
 from vestige_tui.tui.jobs.job_list import JobList
 from vestige_tui.tui.jobs.job_progress import JobProgressPanel

@@ -10,7 +10,8 @@ from tests.support.console import QUESTION, Console, open_console, open_explanat
 from tests.support.corpus import second_handle
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
-from vestige_tui.tui.search.explanation import ExplanationScreen, Reading
+from vestige_tui.tui.dialogs.memory_sheet import MemorySheet
+from vestige_tui.tui.search.explanation import ExplanationScreen
 from vestige_tui.tui.search.hit_list import HitList
 from vestige_tui.tui.search.place import SearchPlace
 from vestige_tui.tui.search.rank_list import RankList
@@ -95,7 +96,7 @@ async def test_enter_reads_the_memory_and_escape_returns(corpus: Path, size: tup
     async with open_console(corpus, size) as console:
         screen = await open_explanation(console)
         await console.press("j", "enter")
-        await console.until(lambda: isinstance(console.app.screen, Reading))
+        await console.until(lambda: isinstance(console.app.screen, MemorySheet))
         card = console.app.screen.query_one(MemoryCard)
         await console.until(lambda: card.detail is not None)
         assert card.detail is not None

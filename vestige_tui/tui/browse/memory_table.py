@@ -360,6 +360,8 @@ class MemoryTable(MemoryRows):
         yield "    ", None
         if columns.kind:
             yield fit(title("type", "type"), columns.kind) + "  ", "type"
+        if columns.domain:
+            yield fit("domain", columns.domain) + "  ", None
         yield fit("memory", columns.text), None
         if columns.tags:
             yield "  " + fit("tags", columns.tags), None
@@ -404,6 +406,8 @@ class MemoryTable(MemoryRows):
         superseded = memory.superseded_by is not None
         if columns.kind:
             yield fit(plain(memory.node_type), columns.kind) + "  ", "muted"
+        if columns.domain:
+            yield fit(", ".join(plain(name) for name in memory.domains), columns.domain) + "  ", "muted"
         yield fit(one_line(memory.content, columns.text), columns.text), "muted" if superseded else "text"
         if columns.tags:
             yield "  " + fit(", ".join(plain(tag) for tag in memory.tags), columns.tags), "muted"
@@ -437,6 +441,8 @@ class MemoryTable(MemoryRows):
         yield "· ", "faint"
         if columns.kind:
             yield fit("·", columns.kind) + "  ", "faint"
+        if columns.domain:
+            yield fit("·", columns.domain) + "  ", "faint"
         yield fit("·", columns.text), "faint"
         if columns.tags:
             yield "  " + fit("·", columns.tags), "faint"
@@ -455,6 +461,7 @@ class Columns:
     """Widths of the columns in cells; 0 for a column that is hidden in favour of the text."""
 
     kind: int
+    domain: int
     text: int
     tags: int
     age: int
@@ -464,12 +471,13 @@ class Columns:
     @classmethod
     def of(cls, width: int, sort: Sort | None = None) -> Columns:
         kind = 10 if width >= 72 else 0
-        tags = 0 if width < 110 else 16 if width < 140 else 24
+        domain = 0 if width < 110 else 10 if width < 140 else 14
+        tags = 0 if width < 110 else 12 if width < 140 else 24
         due_cells = 10 if width >= 92 else 0
-        recall = 9 if width >= 110 else 6 if width >= 66 else 3
+        recall = 9 if width >= 126 else 6 if width >= 66 else 3
         age_cells = 10 if sort == "due" else 9
-        rest = sum(cells + 2 for cells in (kind, tags, due_cells, recall, age_cells) if cells)
-        return cls(kind, max(4, width - 4 - rest), tags, age_cells, recall, due_cells)
+        rest = sum(cells + 2 for cells in (kind, domain, tags, due_cells, recall, age_cells) if cells)
+        return cls(kind, domain, max(4, width - 4 - rest), tags, age_cells, recall, due_cells)
 
 
 def selection_line(memories: tuple[Memory, ...]) -> str:

@@ -215,5 +215,8 @@ They first show every memory that they change; `u` undoes the whole change.
     def the_list(self) -> MemoryTable:
         return self.query_one(MemoryTable)
 
-    def current_memory(self) -> Memory | None:
+    def show_current(self) -> None:
+        self.read_memory(self.query_one(MemoryTable).current)
+
+    def memory_under_cursor(self) -> Memory | None:
         return self.query_one(MemoryTable).current

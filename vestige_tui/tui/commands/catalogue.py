@@ -10,6 +10,7 @@ from vestige_tui.tui.commands.command import Command
 from vestige_tui.tui.commands.jobs import CancelJob, CopyJobId, FailJob, Reembed, RetryJob, StartCopy, VerifyCopy
 from vestige_tui.tui.commands.lists import OF_FILTERS, FocusFilter, PickFilters, Sort
 from vestige_tui.tui.commands.memories import (
+    BESIDE_A_CARD,
     ON_A_MEMORY,
     AddMemory,
     CopyMemory,
@@ -66,6 +67,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         PickFilters,
         ExplainAnswer,
         *ON_A_MEMORY,
+        *BESIDE_A_CARD,
         AddMemory,
         CycleMode,
         MoreHits,
@@ -73,7 +75,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         ToggleSuperseded,
         *OF_FILTERS,
     ),
-    "browse": (FocusFilter, PickFilters, Sort, *ON_A_MEMORY, AddMemory, ToggleSuperseded, *OF_FILTERS),
+    "browse": (FocusFilter, PickFilters, Sort, *ON_A_MEMORY, *BESIDE_A_CARD, AddMemory, ToggleSuperseded, *OF_FILTERS),
     "review": (
         Reveal,
         GradeAgain,

@@ -93,6 +93,36 @@ class LeaveCard(Command):
     help = "Go back from the memory to the list."
 
 
+class OpenLink(Command):
+    id, key, label, action = "card.open_link", "enter", "open link", "open_link"
+    group, footer, display = "Memory", True, "enter"
+    help = "Open the memory of the marked link; the first press marks one. Esc comes back."
+
+
+class NextLink(Command):
+    id, key, label, action = "card.next_link", "tab", "next link", "next_link"
+    group, footer, display = "Memory", True, "tab"
+    help = "Mark the next link, neighbour or replaced memory of the card; after the last one, leave the card."
+
+
+class PreviousLink(Command):
+    id, key, label, action = "card.previous_link", "shift+tab", "previous link", "previous_link"
+    group = "Memory"
+    help = "Mark the previous link of the card."
+
+
+class ToggleMetadata(Command):
+    id, key, label, action = "card.metadata", "M", "metadata", "toggle_metadata"
+    group = "Memory"
+    help = "Unfold the metadata of the memory, or fold it into one line."
+
+
+class ToggleCard(Command):
+    id, key, label, action = "card.hide", "z", "hide card", "toggle_card"
+    group = "Memory"
+    help = "Hide the card, so that the list has the whole width, or show it again; kept until the console quits."
+
+
 class ToggleRaw(Command):
     id, key, label, action = "card.raw", "r", "raw", "toggle_raw"
     group = "Memory"
@@ -119,3 +149,6 @@ ON_A_MEMORY: tuple[type[Command], ...] = (
     UndoChange,
 )
 """Commands of a place with memories, on the selection or on the memory under the cursor."""
+
+BESIDE_A_CARD: tuple[type[Command], ...] = (ToggleCard, ToggleMetadata)
+"""Commands of a place with a list and a card beside it."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from vestige_tui.tui.widgets.memory_card import MemoryDetail
+from vestige_tui.core.memories import LOCAL_USER
+from vestige_tui.tui.widgets.memory_detail import MemoryDetail
 
 if TYPE_CHECKING:
     from vestige_tui.core.search import Hit
@@ -21,4 +22,7 @@ async def detail_of(store: Store, memory_id: str, hit: Hit | None = None) -> Mem
         store.reviews.log(memory_id),
         store.links.lineage(memory_id),
     )
-    return MemoryDetail(memory, edges, neighbors, reviews, lineage=lineage, hit=hit)
+    # Most memories belong to the local user alone, and need no name.
+    ids = [id for id in (memory.owner_user_id, *memory.shared_with_groups) if id != LOCAL_USER]
+    names = await store.memories.owner_names(ids) if ids else {}
+    return MemoryDetail(memory, edges, neighbors, reviews, lineage=lineage, hit=hit, names=names)

@@ -14,19 +14,13 @@ from textual.widgets import Static
 
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.text import one_line, plain, short_id
-from vestige_tui.tui.dialogs.details import detail_of
 from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.jobs.finding_list import outcome_heading
-from vestige_tui.tui.widgets.memory_card import MemoryCard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
     from vestige_tui.core.jobs import JobFinding
     from vestige_tui.core.memories import Memory
     from vestige_tui.store.store import Store
-    from vestige_tui.tui.widgets.memory_card import MemoryDetail
 
 log = logging.getLogger(__name__)
 
@@ -86,34 +80,5 @@ class FindingSheet(Dialog[str | None]):
             self.dismiss(self._memories[place].id)
 
 
-class MemorySheet(Dialog[None]):
-    """Dialog with a memory in full."""
-
-    DEFAULT_CSS = """
-    MemorySheet { background: $background 88%; }
-    MemorySheet #sheet { width: 92; height: 88%; }
-    MemorySheet MemoryCard { background: $panel; padding: 0; border-left: none; }
-    MemorySheet MemoryCard:focus { border-left: none; }
-    MemorySheet MemoryCard { scrollbar-background: $panel; }
-    """
-
-    def __init__(self, detail: MemoryDetail, clock: Callable[[], datetime]) -> None:
-        super().__init__(short_id(detail.memory.id), (("r", "as stored"), ("esc", "back")))
-        self._detail, self._clock = detail, clock
-
-    def compose_body(self) -> ComposeResult:
-        yield MemoryCard(clock=self._clock)
-
-    async def on_mount(self) -> None:
-        card = self.query_one(MemoryCard)
-        card.focus()
-        await card.show(self._detail)
-
-
 def _row(label: str, text: str) -> Content:
     return Content.assemble((f"{label:<{LABEL_CELLS}}", "$text-disabled"), text)
-
-
-async def memory_sheet(store: Store, memory_id: str) -> MemorySheet:
-    """Return the dialog for a memory of a store. Raises NotFound if it is gone."""
-    return MemorySheet(await detail_of(store, memory_id), store.now)

@@ -24,9 +24,10 @@ from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.jobs import CancelJob, FailJob, LeaveJob, Reembed, RetryJob, StartCopy, VerifyCopy
 from vestige_tui.tui.commands.lists import ChooseRow
 from vestige_tui.tui.commands.places import GoToJobs
+from vestige_tui.tui.dialogs.memory_sheet import memory_sheet
 from vestige_tui.tui.jobs.actions import cancel_job, fail_job, retry_job
 from vestige_tui.tui.jobs.detail import about, ended, progress_of
-from vestige_tui.tui.jobs.finding import FindingSheet, memories_of, memory_sheet
+from vestige_tui.tui.jobs.finding import FindingSheet, memories_of
 from vestige_tui.tui.jobs.finding_list import FindingList
 from vestige_tui.tui.jobs.job_list import JobList
 from vestige_tui.tui.jobs.job_progress import JobProgressPanel

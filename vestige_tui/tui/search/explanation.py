@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 from pathlib import PurePath
 from textwrap import wrap
@@ -25,8 +24,7 @@ from vestige_tui.tui import layout_widths
 from vestige_tui.tui.command_screen import CommandScreen
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.search import OF_AN_EXPLANATION, AskWhyNot
-from vestige_tui.tui.dialogs.details import detail_of
-from vestige_tui.tui.dialogs.modals import Dialog
+from vestige_tui.tui.dialogs.memory_sheet import memory_sheet
 from vestige_tui.tui.search.rank_list import (
     COSINE,
     FUSED_RANK,
@@ -44,7 +42,7 @@ from vestige_tui.tui.search.rank_list import (
 from vestige_tui.tui.search.why_not import tell_why_not
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.key_line import KeyLine
-from vestige_tui.tui.widgets.memory_card import MemoryCard, MemoryDetail, Section
+from vestige_tui.tui.widgets.memory_card import Section
 from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.workers import work
 
@@ -53,23 +51,6 @@ if TYPE_CHECKING:
 
 MIN_GAP_CELLS = 2
 WORD_CELLS = 24
-
-
-class Reading(Dialog[None]):
-    """Dialog with one memory in full, over the list that it was opened from."""
-
-    def __init__(self, detail: MemoryDetail, clock: Callable[[], datetime]) -> None:
-        super().__init__("Memory", (("↑↓", "scroll"), ("esc", "back")))
-        self._detail = detail
-        self._clock = clock
-
-    def compose_body(self) -> ComposeResult:
-        yield MemoryCard(clock=self._clock)
-
-    async def on_mount(self) -> None:
-        card = self.query_one(MemoryCard)
-        card.focus()
-        await card.show(self._detail)
 
 
 class ExplanationScreen(CommandScreen):
@@ -265,8 +246,7 @@ that pass each filter alone, and the steps of the search. `tab` goes there.
     async def _read(self, memory_id: str) -> None:
         store = self.console.session.store
         if store is not None:
-            detail = await detail_of(store, memory_id, self._hits.get(memory_id))
-            await self.app.push_screen(Reading(detail, store.now))
+            await self.app.push_screen(await memory_sheet(store, memory_id, self._hits.get(memory_id)))
 
     # Commands
 

@@ -282,7 +282,11 @@ memory is not in the results.
     def the_list(self) -> HitList:
         return self.query_one(HitList)
 
-    def current_memory(self) -> Memory | None:
+    def show_current(self) -> None:
+        hit = self.query_one(HitList).current
+        self.read_memory(hit.memory if hit else None, None if self._literal else hit)
+
+    def memory_under_cursor(self) -> Memory | None:
         hit = self.query_one(HitList).current
         return hit.memory if hit else None
 

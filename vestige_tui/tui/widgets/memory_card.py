@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,43 +11,41 @@ from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
+from textual.geometry import Region
+from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
-from vestige_tui.core.links import Edge, Lineage, Neighbor
-from vestige_tui.core.memories import JournalEntry, Memory
-from vestige_tui.core.reviews import Rating, Review, is_redo, undone_reviews
+from vestige_tui.core.memories import Memory
+from vestige_tui.core.reviews import Rating, is_redo, undone_reviews
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import Hit
-from vestige_tui.core.text import ago, cells, cut, grouped, one_line, plain, short_id
+from vestige_tui.core.text import ago, grouped, plain, short_id
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import MOTIONS
-from vestige_tui.tui.commands.memories import LeaveCard, ShowWhole, ToggleRaw
+from vestige_tui.tui.commands.memories import (
+    LeaveCard,
+    NextLink,
+    OpenLink,
+    PreviousLink,
+    ShowWhole,
+    ToggleMetadata,
+    ToggleRaw,
+)
 from vestige_tui.tui.widgets.glyphs import due, figure, level, state_of
 from vestige_tui.tui.widgets.lineage import LineageTree
+from vestige_tui.tui.widgets.memory_detail import MemoryDetail
+from vestige_tui.tui.widgets.memory_links import SHOWN_ROWS, LinkList, MemoryLines, link_rows
+from vestige_tui.tui.widgets.memory_metadata import MetadataView, ownership
 from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.widgets.retention_plot import Retention, RetentionPlot
 from vestige_tui.tui.widgets.stored_markdown import StoredMarkdown
 
 SHOWN_CHARACTERS = 20_000
-SHOWN_ROWS = 12
+MAX_STEPS = 100
 MARKDOWN_LINES = 500
 MARKDOWN_COLUMNS = 40
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryDetail:
-    """Memory with all that its card shows; parts not loaded are empty."""
-
-    memory: Memory
-    edges: tuple[Edge, ...] = ()
-    neighbors: tuple[Neighbor, ...] = ()
-    reviews: tuple[Review, ...] = ()
-    history: tuple[JournalEntry, ...] = ()
-    lineage: Lineage | None = None
-    hit: Hit | None = None
-    """Hit of the search that found it."""
 
 
 def too_much_for_markdown(text: str) -> bool:
@@ -87,10 +84,21 @@ class Section(Widget):
         return Content("\n").join([*title, self.body(self.size.width or 60)])
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Memory that the card showed before a link was opened, its marked link and its scroll position in lines."""
+
+    detail: MemoryDetail
+    marked: int | None
+    scroll_y: float
+
+
 class MemoryCard(Panels):
     """Details of one memory; ``show`` fills it, ``clear`` empties it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveCard, ToggleRaw, ShowWhole, *MOTIONS)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(
+        LeaveCard, OpenLink, NextLink, PreviousLink, ToggleRaw, ShowWhole, ToggleMetadata, *MOTIONS
+    )
 
     DEFAULT_CSS = """
     MemoryCard { width: 1fr; height: 1fr; padding: 1 0 1 2; background: $surface; scrollbar-size-vertical: 1; }
@@ -109,11 +117,9 @@ class MemoryCard(Panels):
     MemoryCard #card-text > MarkdownBlock:last-child { margin-bottom: 0; }
     MemoryCard #card-cut { color: $warning; margin: 1 0 0 0; display: none; height: auto; }
     MemoryCard.-cut #card-cut { display: block; }
-    MemoryCard #card-curve { height: 7; margin: 1 0 0 0; display: none; }
+    MemoryCard #card-curve { height: 8; margin: 1 0 0 0; display: none; }
     MemoryCard #card-curve.-filled { display: block; }
-    MemoryCard #card-links, MemoryCard #card-reviews, MemoryCard #card-metadata { text-wrap: nowrap; }
-    MemoryCard LineageTree { text-wrap: nowrap; margin: 1 0 0 0; display: none; }
-    MemoryCard LineageTree.-filled { display: block; }
+    MemoryCard #card-reviews { text-wrap: nowrap; }
     MemoryCard.-empty > * { display: none; }
     """
 
@@ -126,6 +132,9 @@ class MemoryCard(Panels):
         self._whole = False
         self._raw = False
         self._cut_of: int | None = None
+        self._trail: list[Step] = []
+        self._marked: int | None = None
+        self._had_links = False
         self.add_class("-empty")
 
     def compose(self) -> ComposeResult:
@@ -134,12 +143,13 @@ class MemoryCard(Panels):
         yield Static(id="card-raw", markup=False)
         yield Static(id="card-cut", markup=False)
         yield Section("", id="card-times")
+        yield Section("", id="card-owner")
         yield Section("search rank", id="card-why")
         yield RetentionPlot(id="card-curve")
         yield LineageTree(id="card-lineage")
-        yield Section("links", id="card-links")
+        yield LinkList(id="card-links")
         yield Section("reviews", id="card-reviews")
-        yield Section("metadata", id="card-metadata")
+        yield MetadataView(id="card-metadata")
         yield Section("history", id="card-history")
 
     @property
@@ -148,7 +158,15 @@ class MemoryCard(Panels):
         return self._detail
 
     async def show(self, detail: MemoryDetail) -> None:
-        """Show a memory; the same one again keeps the scroll position, and unchanged text is not laid out again."""
+        """Show a memory; the same one again keeps the scroll position, and unchanged text is not laid out again.
+
+        Another memory ends the trail of links by which the card came to the one before.
+        """
+        if self._detail is not None and self._detail.memory.id != detail.memory.id:
+            self._trail.clear()
+        await self._show(detail)
+
+    async def _show(self, detail: MemoryDetail) -> None:
         before, self._detail = self._detail, detail
         same = before is not None and before.memory.id == detail.memory.id
         if not same:
@@ -161,6 +179,7 @@ class MemoryCard(Panels):
 
     def clear(self) -> None:
         """Empty the card."""
+        self._trail.clear()
         self._detail = None
         self.add_class("-empty")
 
@@ -217,14 +236,144 @@ class MemoryCard(Panels):
         curve = self.query_one("#card-curve", RetentionPlot)
         curve.show(retention)
         curve.set_class(retention is not None, "-filled")
-        tree = self.query_one("#card-lineage", LineageTree)
-        related = detail.lineage is not None and bool(detail.lineage.replaces)
-        tree.shown = (detail.lineage, memory.id) if related and detail.lineage is not None else None
-        tree.set_class(related, "-filled")
-        self._fill("card-links", (lambda width: _links(detail, width)) if detail.edges or detail.neighbors else None)
+        marked = self._marked_id
+        self.query_one("#card-lineage", LineageTree).show(detail.lineage, memory.id)
+        self.query_one("#card-links", LinkList).show(memory.id, link_rows(detail))
+        self._marked = None
+        self._mark_again(marked)
         self._fill("card-reviews", (lambda width: _reviews(detail, now)) if detail.reviews else None)
-        self._fill("card-metadata", (lambda width: _pairs(memory, width)) if memory.metadata else None)
+        self._fill("card-owner", lambda width: ownership(detail, now, width))
+        self.query_one("#card-metadata", MetadataView).show(memory.metadata)
+        self._tell_links()
         self._fill("card-history", (lambda width: _history(detail, now)) if detail.history else None)
+
+    # Links ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @dataclass
+    class LinkOpened(Message):
+        """The user opened a linked memory; the card's owner reads it and calls ``visit``."""
+
+        memory_id: str
+
+    @property
+    def visiting(self) -> bool:
+        """True while a memory is shown that was opened from the card itself."""
+        return bool(self._trail)
+
+    @property
+    def origin_id(self) -> str | None:
+        """Id of the memory from which the links were followed; None unless ``visiting``."""
+        return self._trail[0].detail.memory.id if self._trail else None
+
+    async def visit(self, detail: MemoryDetail) -> None:
+        """Show the memory of a link; ``step_back`` returns to the present one."""
+        if self._detail is not None:
+            self._trail.append(Step(self._detail, self._marked, self.scroll_y))
+            del self._trail[:-MAX_STEPS]
+        self._marked = None
+        await self._show(detail)
+
+    def step_back(self) -> Step | None:
+        """Take the last step off the trail and return it, None if there is none; ``restore`` shows it."""
+        return self._trail.pop() if self._trail else None
+
+    async def restore(self, step: Step) -> None:
+        """Show the memory of a step as it was left: the marked link, and the scroll position."""
+        self._marked = None
+        await self._show(step.detail)
+        self._mark(step.marked)
+        self.call_after_refresh(self.scroll_to, y=step.scroll_y, animate=False, force=True)
+
+    @property
+    def _lines(self) -> tuple[MemoryLines, ...]:
+        return (self.query_one("#card-lineage", LineageTree), self.query_one("#card-links", LinkList))
+
+    @property
+    def _targets(self) -> list[tuple[MemoryLines, int, str]]:
+        return [(lines, index, target) for lines in self._lines for index, target in enumerate(lines.targets)]
+
+    @property
+    def _marked_id(self) -> str | None:
+        shown = ((lines.marked, lines.targets) for lines in self._lines)
+        return next((targets[marked] for marked, targets in shown if marked is not None), None)
+
+    def _mark_again(self, memory_id: str | None) -> None:
+        """Mark the link to this memory, if there still is one."""
+        ids = [target for _, _, target in self._targets] if memory_id is not None else []
+        self._mark(ids.index(memory_id) if memory_id in ids else None)
+
+    def _mark(self, place: int | None) -> None:
+        """Mark one of all links, None for none."""
+        targets = self._targets
+        self._marked = place if place is not None and place < len(targets) else None
+        chosen = targets[self._marked] if self._marked is not None else None
+        for lines in self._lines:
+            lines.marked = chosen[1] if chosen is not None and chosen[0] is lines else None
+
+    def _reveal_marked(self) -> None:
+        if self._marked is None or self._marked >= len(targets := self._targets):
+            return
+        lines, index, _ = targets[self._marked]
+        region = lines.virtual_region
+        line = Region(region.x, region.y + lines.line_of(index), region.width, 1)
+        self.scroll_to_region(line, animate=False, force=True)
+
+    def _tell_links(self) -> None:
+        """Refresh the key line if the card begins or ceases to have links."""
+        has_links = bool(self._targets)
+        if has_links != self._had_links and self.has_focus_within:
+            self.screen.refresh_bindings()
+        self._had_links = has_links
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in (OpenLink.action, NextLink.action, PreviousLink.action):
+            return self._had_links
+        return super().check_action(action, parameters)
+
+    def action_next_link(self) -> None:
+        self._step_mark(1)
+
+    def action_previous_link(self) -> None:
+        self._step_mark(-1)
+
+    def _step_mark(self, step: int) -> None:
+        count = len(self._targets)
+        first = 0 if step > 0 else count - 1
+        place = first if self._marked is None else self._marked + step
+        if not 0 <= place < count:
+            # Beyond the last link the key moves the focus, as it does where there are none.
+            self._mark(None)
+            raise SkipAction
+        self._mark(place)
+        self.call_after_refresh(self._reveal_marked)
+
+    def action_open_link(self) -> None:
+        if self._marked is None:
+            self._step_mark(1)
+        else:
+            self.post_message(self.LinkOpened(self._targets[self._marked][2]))
+
+    def on_memory_lines_opened(self, event: MemoryLines.Opened) -> None:
+        event.stop()
+        self.focus(scroll_visible=False)
+        self._mark_again(event.memory_id)
+        self.post_message(self.LinkOpened(event.memory_id))
+
+    # Metadata ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def action_toggle_metadata(self) -> None:
+        view = self.query_one("#card-metadata", MetadataView)
+        view.unfolded = not view.unfolded
+        if view.unfolded:
+            self.call_after_refresh(self.scroll_to_widget, view, animate=False, top=True)
+
+    def on_metadata_view_toggled(self, event: MetadataView.Toggled) -> None:
+        event.stop()
+        self.action_toggle_metadata()
+
+    def name_key(self, key: str) -> None:
+        """Show this key beside the metadata, which it folds and unfolds."""
+        self.query_one("#card-metadata", MetadataView).key = key
 
     def _fill(self, id: str, body: Callable[[int], Content] | None) -> None:
         self.query_one(f"#{id}", Section).fill(body)
@@ -291,43 +440,13 @@ def _times(memory: Memory, now: datetime) -> Content:
                 (word, "$warning" if ink == "waiting" else "$text-muted"),
             )
         )
-    owner = f"{short_id(memory.id)}   {plain(memory.visibility)}" + ("" if memory.has_embedding else "   no vector")
-    lines.append(Content.assemble(("id ", "$text-disabled"), (owner, "$text-muted")))
+    identity = short_id(memory.id) + ("" if memory.has_embedding else "   no vector")
+    lines.append(Content.assemble(("id ", "$text-disabled"), (identity, "$text-muted")))
     return Content("\n").join(lines)
 
 
 def _time(word: str, moment: datetime, now: datetime) -> Content:
     return Content.assemble((f"{word} ", "$text-disabled"), (ago(moment, now), "$text-muted"))
-
-
-def _links(detail: MemoryDetail, width: int) -> Content:
-    """Return lines of the memories at the other ends of the edges, then of those more than one edge away."""
-    texts = {neighbor.memory.id: one_line(neighbor.memory.content) for neighbor in detail.neighbors}
-    rows: list[tuple[float, str, str, str]] = []
-    near: set[str] = set()
-    for edge in detail.edges:
-        out = edge.source_id == detail.memory.id
-        other = edge.target_id if out else edge.source_id
-        near.add(other)
-        rows.append((edge.weight, "─▶" if out else "◀─", plain(edge.edge_type), texts.get(other, short_id(other))))
-    rows.sort(key=lambda row: -row[0])
-    for neighbor in detail.neighbors:
-        if neighbor.memory.id not in near:
-            steps = f"{neighbor.depth} steps" if neighbor.depth > 1 else ""
-            rows.append((neighbor.weight, "··", steps, texts[neighbor.memory.id]))
-    shown = rows[:SHOWN_ROWS]
-    kinds = min(12, max(cells(kind) for _, _, kind, _ in shown))
-    lines = []
-    for weight, arrow, kind, text in shown:
-        kind = cut(kind, kinds)
-        lines.append(
-            Content.assemble(
-                (f"{figure(weight):>3} {arrow} ", "$text-disabled"),
-                (kind + " " * (kinds - cells(kind) + 2), "$text-muted"),
-                cut(text, max(8, width - kinds - 9)),
-            )
-        )
-    return _lines(lines, len(rows), width)
 
 
 def _reviews(detail: MemoryDetail, now: datetime) -> Content:
@@ -348,20 +467,6 @@ def _reviews(detail: MemoryDetail, now: datetime) -> Content:
             )
         )
     return _lines(lines, len(latest), 0)
-
-
-def _pairs(memory: Memory, width: int) -> Content:
-    names = min(20, max(len(plain(str(name))) for name in list(memory.metadata)[:SHOWN_ROWS]))
-    lines = []
-    for name, value in list(memory.metadata.items())[:SHOWN_ROWS]:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        lines.append(
-            Content.assemble(
-                (f"{cut(plain(str(name)), names):<{names}}  ", "$text-muted"),
-                cut(plain(text[:1000]), max(8, width - names - 2)),
-            )
-        )
-    return _lines(lines, len(memory.metadata), width)
 
 
 def _history(detail: MemoryDetail, now: datetime) -> Content:

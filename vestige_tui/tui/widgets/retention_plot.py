@@ -17,6 +17,10 @@ from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.text import ago, grouped
 from vestige_tui.tui.widgets.glyphs import EIGHTHS, figure
 
+TITLE, LEGEND = "recall over time", "▲ review  ▽ forgotten  ◆ due"
+MIN_TITLED_LINES = 5
+"""Least height of a curve with a title."""
+
 StyledText: TypeAlias = tuple[str, str]
 ColumnOf: TypeAlias = Callable[[datetime], int]
 
@@ -82,6 +86,13 @@ class RetentionPlot(Widget):
         super().__init__(id=id, classes=classes)
         self._retention = retention
 
+    @staticmethod
+    def title(width: int) -> Content:
+        """Return the line above the curve, with the legend of its marks if there is room."""
+        rest = width - len(TITLE) - len(LEGEND)
+        legend = [(" " * rest + LEGEND, "$text-disabled")] if rest >= 2 else []
+        return Content.assemble((TITLE, "$text-disabled bold"), *legend)
+
     def show(self, retention: Retention | None) -> None:
         """Draw another curve, or a note that there is none yet."""
         self._retention = retention
@@ -94,7 +105,10 @@ class RetentionPlot(Widget):
             return Content.styled("no curve yet: never reviewed", "$text-disabled")
         if width < 20 or height < 4:
             return Content("")
-        return Content("\n").join(Content.assemble(*line) for line in self._lines(plot, Size(width, height)))
+        titled = height >= MIN_TITLED_LINES
+        lines = self._lines(plot, Size(width, height - 1 if titled else height))
+        titles = [self.title(width)] if titled else []
+        return Content("\n").join([*titles, *(Content.assemble(*line) for line in lines)])
 
     def _lines(self, plot: Retention, size: Size) -> list[list[StyledText]]:
         cells, rows = size.width - 5, size.height - 2

@@ -1,0 +1,27 @@
+"""Value of a memory card: one memory with all that is shown around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vestige_tui.core.links import Edge, Lineage, Neighbor
+from vestige_tui.core.memories import JournalEntry, Memory
+from vestige_tui.core.reviews import Review
+from vestige_tui.core.search import Hit
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryDetail:
+    """Memory with all that its card shows; parts not loaded are empty."""
+
+    memory: Memory
+    edges: tuple[Edge, ...] = ()
+    neighbors: tuple[Neighbor, ...] = ()
+    reviews: tuple[Review, ...] = ()
+    history: tuple[JournalEntry, ...] = ()
+    lineage: Lineage | None = None
+    hit: Hit | None = None
+    """Hit of the search that found it."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Handles of its owner and groups by id, of those that the store knows."""
