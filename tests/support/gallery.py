@@ -277,9 +277,6 @@ class Gallery(App[None]):
     def _show_event(self, event: SessionEvent) -> None:
         """Do nothing: no page of the gallery opens a store."""
 
-    async def copy(self, text: str, subject: str, *, instead: str = "") -> str:
-        return f"Copied {subject}."
-
     async def _may_create(self, error: VestigeError) -> bool:
         return False
 

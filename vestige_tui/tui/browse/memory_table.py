@@ -474,7 +474,7 @@ class Columns:
         domain = 0 if width < 110 else 10 if width < 140 else 14
         tags = 0 if width < 110 else 12 if width < 140 else 24
         due_cells = 10 if width >= 92 else 0
-        recall = 9 if width >= 126 else 6 if width >= 66 else 3
+        recall = 9 if width >= 110 else 6 if width >= 66 else 3
         age_cells = 10 if sort == "due" else 9
         rest = sum(cells + 2 for cells in (kind, domain, tags, due_cells, recall, age_cells) if cells)
         return cls(kind, domain, max(4, width - 4 - rest), tags, age_cells, recall, due_cells)

@@ -48,6 +48,9 @@ Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none
 `due`, `new`, `suspended`, `buried`, `leech`, `replaced` or `without-vector`; `with:replaced` shows replaced ones too.
 `ctrl+s` saves filters under a name; `F` opens them in Search or Review.
 
+In the card, `tab` marks the next link and `enter` opens it; `esc` comes back. `i` unfolds the metadata, `z` hides the
+card.
+
 `space` selects a row, `v` starts a range, `*` selects every row; `t`, `E`, `M`, `S` and `d` then act on the selection.
 They first show every memory that they change; `u` undoes the whole change.
 """
