@@ -218,23 +218,23 @@ async def test_metadata_is_one_line_until_it_is_unfolded() -> None:
     metadata = {"source": "chat", "nested": {"a": [1, 2], "b": None}, "list": [1, 2, 3], "hostile": HOSTILE}
     card = MemoryCard(clock=lambda: NOW)
     async with Stage(card).run_test(size=(90, 60)) as pilot:
-        card.name_key("M")
+        card.name_key("i")
         await card.show(MemoryDetail(replace(memory(0), metadata=metadata)))
         card.focus()
         await pilot.pause()
         lines = screen_lines(pilot.app)
         [at] = [number for number, line in enumerate(lines) if "metadata, 4 fields" in line]
-        assert lines[at].endswith("M unfolds")
+        assert lines[at].endswith("i unfolds")
         assert "source chat   nested {2}   list [3]" in lines[at + 1]
         assert_clean(pilot.app)
-        await pilot.press("M")
+        await pilot.press("i")
         await pilot.pause()
         text = "\n".join(screen_lines(pilot.app))
-        assert "M folds" in text
+        assert "i folds" in text
         assert '"b": null' in text
         assert "[/foo] [bold]x[/]" in text
         assert_clean(pilot.app)
-        await pilot.press("M")
+        await pilot.press("i")
         await pilot.pause()
         assert '"b": null' not in "\n".join(screen_lines(pilot.app))
 
@@ -254,7 +254,7 @@ async def test_any_metadata_is_shown_within_bounds(metadata: dict[str, object]) 
     async with Stage(card).run_test(size=(60, 20)) as pilot:
         await card.show(MemoryDetail(replace(memory(0), metadata=metadata)))
         card.focus()
-        await pilot.press("M")
+        await pilot.press("i")
         await pilot.pause()
         assert card.virtual_size.height < 3_000
         await pilot.press("G")

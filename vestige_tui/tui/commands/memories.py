@@ -112,7 +112,7 @@ class PreviousLink(Command):
 
 
 class ToggleMetadata(Command):
-    id, key, label, action = "card.metadata", "M", "metadata", "toggle_metadata"
+    id, key, label, action = "card.metadata", "i", "metadata", "toggle_metadata"
     group = "Memory"
     help = "Unfold the metadata of the memory, or fold it into one line."
 

@@ -56,7 +56,7 @@ list also `f`) chooses filters, with counts; `ctrl+s` saves them; `F` opens them
 
 `m` switches between text and vector, text, vector, and exact characters, such as a path, an id or a line of code.
 
-In the card, `tab` marks the next link and `enter` opens it; `esc` comes back. `M` unfolds the metadata, `z` hides the
+In the card, `tab` marks the next link and `enter` opens it; `esc` comes back. `i` unfolds the metadata, `z` hides the
 card.
 
 Each hit shows its rank by text (the words) and by vector (the meaning). `x` explains the ranking; `w` explains why a
