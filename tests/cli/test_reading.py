@@ -22,11 +22,11 @@ def test_search_answers_in_every_mode(run: Command, sample: str, mode: str) -> N
     ran = run("--store", sample, "--json", "search", "how do signing keys rotate", "--mode", mode, "--limit", "3")
     assert ran.status == 0
     answer = ran.json
-    assert set(answer) == {"hits", "mode", "elapsed_ms", "warnings"}
+    assert set(answer) == {"hits", "mode", "elapsed_ms", "warnings", "empty_because"}
     assert answer["mode"] == mode
     assert answer["warnings"] == []
     hit = answer["hits"][0]
-    assert set(hit) == {"memory", "score", "text_rank", "text_score", "vector_rank", "vector_score"}
+    assert set(hit) == {"memory", "score", "text_rank", "text_score", "vector_rank", "vector_score", "passage"}
     assert set(hit["memory"]) == MEMORY
     assert set(hit["memory"]["scheduling"]) == SCHEDULING
     assert hit["memory"]["id"] == sample_id(0)
@@ -200,3 +200,30 @@ def test_registry(run: Command, sample: str) -> None:
     assert set(models[0]) == {"name", "dimension", "size_mb", "licence", "description", "offline"}
     assert run("--store", sample, "registry", "fill", "--json").json == {"filled": 0}
     assert "all-MiniLM-L6-v2" in run("registry", "models").out
+
+
+def test_a_search_without_hits_names_the_reason(run: Command, sample: str) -> None:
+    ran = run("--store", sample, "search", "keys", '+"zzz zzz"', "--mode", "text")
+    assert ran.out == ""
+    assert 'No memory matches because of the phrase +"zzz zzz": ' in ran.err
+    assert "Without it: vestige-tui search 'keys zzz zzz'" in ran.err
+    reason = run("--store", sample, "search", "keys", "--type", "zzz", "--mode", "text", "--json").json["empty_because"]
+    assert reason["kind"] == "filter"
+    assert (reason["condition"], reason["query"], reason["filters_left_out"]) == ("type zzz", "keys", ["node_types"])
+    assert reason["hits"] > 0
+    assert run("--store", sample, "search", "keys", "--json").json["empty_because"] is None
+
+
+def test_a_search_for_code_names_the_literal_search(run: Command, sample: str) -> None:
+    ran = run("--store", sample, "search", "fix", "src/zz.rs", "--mode", "text")
+    assert "No memory contains these words; src/zz.rs looks like a path." in ran.err
+    assert "For the exact characters: vestige-tui search --mode literal src/zz.rs" in ran.err
+
+
+def test_a_hit_has_the_passage_that_matches(run: Command, sample: str) -> None:
+    for hit in run("--store", sample, "search", "keys", "--json").json["hits"]:
+        passage, content = hit["passage"], hit["memory"]["content"]
+        assert content[passage["start"] :].startswith(passage["text"])
+        marked = [passage["text"][start:end].casefold() for start, end in passage["highlights"]]
+        assert all(word.startswith("key") for word in marked)
+        assert bool(marked) == ("key" in content.casefold())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 from datetime import datetime
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from vestige_tui.cli import explanations
@@ -21,8 +22,9 @@ from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import Hit, SearchQuery
 from vestige_tui.core.text import ago, grouped, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
-from vestige_tui.presenters.explanation import excerpt_around
+from vestige_tui.presenters.empty_answers import empty_sentence, literal_offer, literal_sentence
 from vestige_tui.presenters.job_progress import quantity
+from vestige_tui.presenters.passages import passage_parts
 from vestige_tui.presenters.sorting import SORTS, sort_sentence
 
 if TYPE_CHECKING:
@@ -70,21 +72,22 @@ async def _search(args: Namespace, output: Output) -> int:
         output.note(warning)
     if hint := misspelled_field(text):
         output.note(f"{hint}; options such as --tag filter.")
+    if not answer.hits:
+        reason = answer.empty_because
+        output.note(empty_sentence(reason) if reason is not None else "No memory matches.")
+        if reason is not None and reason.query.text != text:
+            output.note(f"Without it: vestige-tui search {quote(reason.query.text)}", fold=False)
+    if (word := literal_offer(query, answer)) is not None:
+        output.note(literal_sentence(word))
+        output.note(f"For the exact characters: vestige-tui search --mode literal {quote(word.characters)}", fold=False)
     if output.as_json:
         output.document(json_shapes.answer(answer, now, weights))
         return 0
     for rank, hit in enumerate(answer.hits, start=1):
-        output.line(f"{rank:>3}  {_excerpt(hit.memory, query, output.width - 5)}")
+        parts = passage_parts(hit.memory.content, answer.terms, output.width - 5)
+        output.line(f"{rank:>3}  {''.join(text for text, _ in parts)}")
         output.line(f"     {_hit_facts(hit, now)}")
-    if not answer.hits:
-        output.note("No memory matches.")
     return 0
-
-
-def _excerpt(memory: Memory, query: SearchQuery, width: int) -> str:
-    """Return the first line of a memory, or in a literal search the text around the match."""
-    parts = excerpt_around(memory.content, query.text.strip(), width) if query.mode == "literal" else None
-    return "".join(parts) if parts else one_line(memory.content, width)
 
 
 def _hit_facts(hit: Hit, now: datetime) -> str:

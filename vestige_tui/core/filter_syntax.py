@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from typing import Any
@@ -258,6 +258,15 @@ def upgraded_text(text: str) -> str:
     if words.strip() or old not in chips:
         return text
     return write_chips(Chip("with", "replaced") if chip == old else chip for chip in chips)
+
+
+def narrows(chip: Chip, names: Collection[str], now: datetime, days: LocalDays = CALENDAR_DAYS) -> bool:
+    """Check whether a chip sets one of these fields of ``Filter``; a chip without meaning sets none."""
+    try:
+        chosen = filter_of([chip], now, days)
+    except BadChip:
+        return False
+    return any(getattr(chosen, name) != getattr(Filter(), name) for name in names)
 
 
 def _moment(chip: Chip, now: datetime, days: LocalDays) -> datetime:

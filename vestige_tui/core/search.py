@@ -59,6 +59,51 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """Place in a text that matches a term of a query: its offsets in characters, and the number of the term."""
+
+    start: int
+    end: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class MatchTerms:
+    """Terms of a query that a text is compared with, as the text index of the store has them.
+
+    ``phrases``: the stems of each word or phrase; ``pieces``: letters of scripts without spaces, with A to Z in lower
+    case; ``characters``: those of a literal search.
+    """
+
+    phrases: tuple[tuple[str, ...], ...] = ()
+    pieces: tuple[str, ...] = ()
+    characters: str = ""
+    revised_stems: bool = True
+    """Whether the store stems by Porter's later rules."""
+
+
+NO_TERMS = MatchTerms()
+
+
+EmptyKind: TypeAlias = Literal["phrase", "word", "excluded", "filter", "replaced", "several"]
+"""Condition of a query: a "phrase", a +word, a -word or -"phrase", a filter, that replaced memories are hidden."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyReason:
+    """Condition because of which a search finds nothing, as it is written, and the ``query`` without it.
+
+    ``hits``: how many that query finds, its limit at most; ``fields``: the fields of ``Filter`` that it leaves out.
+    """
+
+    kind: EmptyKind
+    condition: str
+    hits: int
+    query: SearchQuery
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer(Sequence[Hit]):
     """Hits of one search, best first, with the mode that was used and warnings for the user."""
 
@@ -66,6 +111,10 @@ class Answer(Sequence[Hit]):
     mode: Mode
     elapsed_ms: float
     warnings: tuple[str, ...] = ()
+    terms: MatchTerms = NO_TERMS
+    """Terms that match in the hits."""
+    empty_because: EmptyReason | None = None
+    """Condition that leaves no hit; None where there are hits, or no condition is the reason."""
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...

@@ -108,26 +108,39 @@ _MAX_LINE_CHARS = 4096
 
 def one_line(text: str, width: int | None = None) -> str:
     """Return the first line with content, without its Markdown marker; cut to ``width`` cells if given."""
-    line = _first_line(text)
+    start, end = first_line_span(text)
     if width is not None:
-        line = line[:_MAX_LINE_CHARS]
-    bare = line[match.end() :] if (match := _MARKDOWN_MARKER.match(line)) else line
-    line = plain(bare.strip() or line.strip())
+        end = min(end, start + _MAX_LINE_CHARS)
+    line = plain(text[start:end])
     return line if width is None else cut(line, width)
 
 
-def _first_line(text: str) -> str:
-    rule = ""
+def first_line_span(text: str) -> tuple[int, int]:
+    """Return the offsets of the first line with content, without its Markdown marker and outer spaces."""
+    rule = (0, 0)
     start = 0
     while start < len(text):
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
         line = text[start:end].strip("\r")
         if not _MARKDOWN_RULE.fullmatch(line) and line:
-            return line
-        rule = rule or line.strip()
+            return bare_line_span(text, start, end)
+        if rule == (0, 0) and line.strip():
+            rule = _stripped_span(text, start, end)
         start = end + 1
     return rule
+
+
+def bare_line_span(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the offsets of a line without its Markdown marker and outer spaces; with it, if there is nothing else."""
+    marker = _MARKDOWN_MARKER.match(text, start, end)
+    bare = _stripped_span(text, marker.end() if marker else start, end)
+    return bare if bare[0] < bare[1] else _stripped_span(text, start, end)
+
+
+def _stripped_span(text: str, start: int, end: int) -> tuple[int, int]:
+    line = text[start:end]
+    return start + len(line) - len(line.lstrip()), end - (len(line) - len(line.rstrip()))
 
 
 def cut(text: str, width: int) -> str:

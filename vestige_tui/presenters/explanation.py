@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from vestige_tui.core.search import Explanation, Hit, Mode, QueryWord, WhyNot
-from vestige_tui.core.text import cells, cut, grouped, plain
-from vestige_tui.store.search.literal import literal_pattern
-from vestige_tui.store.search.query_syntax import fold_ascii
+from vestige_tui.core.text import cut, grouped, plain
 
 Branch: TypeAlias = Literal["text", "vector"]
 
@@ -229,38 +226,3 @@ def rank_rows(why_not: WhyNot) -> tuple[tuple[str, str], ...]:
         pairs.append(("fused", f"rank #{grouped(why_not.rank)}, score {figure(hit.score)}"))
     pairs.append(("last hit", f"score {figure(why_not.last)}" if why_not.last else "none: fewer hits than the limit"))
     return tuple(pairs)
-
-
-def excerpt_around(content: str, characters: str, width: int) -> tuple[str, str, str] | None:
-    """Return the context of the first occurrence, in one line: text before, the characters, text behind.
-
-    At most ``width`` cells in all; None if they do not occur.
-    """
-    start = content.find(characters)
-    if start < 0 and (pattern := literal_pattern(characters)):
-        match_in_any_case = re.search(pattern, content)
-        start = match_in_any_case.start() if match_in_any_case else -1
-    elif start < 0:
-        start = fold_ascii(content).find(fold_ascii(characters))
-    if start < 0 or not characters:
-        return None
-    end = start + len(characters)
-    match = cut(plain(content[start:end]), width)
-    before = plain(content[max(0, start - width) : start])
-    behind = plain(content[end : end + width])
-    room = width - cells(match)
-    fits = start <= width and cells(before) <= max(room * 2 // 3, room - cells(behind))
-    if not fits:
-        before = _end_of(before, max(room // 3, room - cells(behind)))
-    return before, match, cut(behind, max(0, room - cells(before)))
-
-
-def _end_of(text: str, width: int) -> str:
-    """Return the last ``width`` cells of a text, beginning with ``…``."""
-    if width < 1:
-        return ""
-    room, start = width - 1, len(text)
-    while start and cells(text[start - 1]) <= room:
-        start -= 1
-        room -= cells(text[start])
-    return "…" + text[start:].lstrip(" ")

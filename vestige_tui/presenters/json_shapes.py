@@ -23,6 +23,8 @@ from vestige_tui.core.search import Answer, Explanation, Hit, WhyNot
 from vestige_tui.core.storable import EXACT_FLOAT, rebuilt
 from vestige_tui.core.text import redact
 from vestige_tui.core.times import format_time
+from vestige_tui.presenters.empty_answers import empty_document
+from vestige_tui.presenters.passages import passage_document
 
 Document: TypeAlias = dict[str, Any]
 
@@ -95,10 +97,14 @@ def hit(hit: Hit, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> 
 
 def answer(answer: Answer, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
     return {
-        "hits": [hit(each, now, weights) for each in answer.hits],
+        "hits": [
+            {**hit(each, now, weights), "passage": passage_document(each.memory.content, answer.terms)}
+            for each in answer.hits
+        ],
         "mode": answer.mode,
         "elapsed_ms": round(answer.elapsed_ms, 3),
         "warnings": list(answer.warnings),
+        "empty_because": empty_document(answer.empty_because),
     }
 
 

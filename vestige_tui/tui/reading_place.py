@@ -20,6 +20,7 @@ from vestige_tui.core.bulk import Target
 from vestige_tui.core.errors import NotFound, VestigeError
 from vestige_tui.core.filter_syntax import BadChip
 from vestige_tui.core.memories import Filter, Memory
+from vestige_tui.core.search import NO_TERMS
 from vestige_tui.core.text import grouped
 from vestige_tui.presenters.bulk import many
 from vestige_tui.tui import layout_widths
@@ -50,7 +51,7 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from vestige_tui.core.search import Hit
+    from vestige_tui.core.search import Hit, MatchTerms
     from vestige_tui.tui.widgets.memory_rows import MemoryRows
 
 log = logging.getLogger(__name__)
@@ -208,8 +209,8 @@ class ReadingPlace(MemoryPlace):
         return was_open
 
     @work(group="read", exclusive=True, exit_on_error=False)
-    async def read_memory(self, memory: Memory | None, hit: Hit | None = None) -> None:
-        """Show this memory on the card, with the ranks of its hit."""
+    async def read_memory(self, memory: Memory | None, hit: Hit | None = None, terms: MatchTerms = NO_TERMS) -> None:
+        """Show this memory on the card, with the ranks of its hit, and mark what matches the terms of the search."""
         card = self.query_one(MemoryCard)
         if memory is None or self.store is None:
             card.clear()
@@ -223,7 +224,7 @@ class ReadingPlace(MemoryPlace):
             # Debounce: rows that the cursor only passes are not read.
             await asyncio.sleep(READ_AFTER_SECONDS)
         try:
-            await card.show(await detail_of(self.store, memory.id, hit))
+            await card.show(await detail_of(self.store, memory.id, hit, terms))
         except NotFound as error:
             log.debug("The memory of the card is gone: %s", error)
             card.clear()

@@ -9,7 +9,7 @@ import pytest
 from vestige_tui.core.errors import NotFound, Usage
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.search import Explanation, Mode, SearchQuery
-from vestige_tui.core.text import cells, ordinal
+from vestige_tui.core.text import ordinal
 from vestige_tui.presenters import explanation
 from vestige_tui.store.store import Store
 
@@ -199,20 +199,6 @@ async def test_why_not_of_nothing(filled: Store) -> None:
         await filled.why_not(SearchQuery(CRANE), str(uuid.UUID(int=9, version=4)))
     with pytest.raises(Usage):
         await filled.why_not(SearchQuery(" "), number(1))
-
-
-@pytest.mark.parametrize(
-    "content", ["日本語のメモ crane 検索", "a\tb\x1b[31m\ncrane\u202e", "crane", "x" * 300 + "CRANE" + "y" * 300]
-)
-@pytest.mark.parametrize("width", [5, 12, 40, 200])
-def test_what_stands_around_characters_fits_and_is_plain(content: str, width: int) -> None:
-    found = explanation.excerpt_around(content, "crane", width)
-    assert found is not None
-    assert found[1].casefold() == "crane"
-    line = "".join(found)
-    assert cells(line) <= width
-    assert not [letter for letter in line if ord(letter) < 32 or letter == "\u202e"]
-    assert explanation.excerpt_around(content, "no such", width) is None
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ async def test_a_filter_that_cannot_be_read_is_one_sentence_and_goes_away(corpus
 async def test_nothing_found_says_so_and_names_the_ways_on(corpus: Path) -> None:
     async with open_console(corpus, (60, 20)) as console:
         await console.paste("+zzyzx tag:keys ")
-        await console.until("No memory matches this search.")
+        await console.until("No memory matches because of the required word +zzyzx: 14 hits without it.")
         assert "remove the last filter" in console.text
         assert "show replaced memories too" in console.text
         assert "search by text" in console.text

@@ -134,6 +134,8 @@ class Capabilities:
     """The database itself computes norms and averages of vectors."""
     binary_copy: bool
     """Rows are loaded in bulk in binary form, and compared by digests that the database computes."""
+    revised_stems: bool
+    """The text index stems by Porter's later rules."""
     no_answer_remedy: str
     """Sentence for a store that does not answer."""
 

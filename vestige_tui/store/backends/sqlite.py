@@ -91,6 +91,7 @@ class SqliteBackend:
         typed_vectors=False,
         computes_vectors=False,
         binary_copy=False,
+        revised_stems=True,
         no_answer_remedy="Check that the file exists and that no other program has it locked.",
     )
     lowest_id = ""

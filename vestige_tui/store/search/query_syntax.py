@@ -7,8 +7,9 @@ the default for plain words, so it is left out. Stop words are left out unless m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from vestige_tui.store.search.folding import UNSPACED
 
@@ -54,6 +55,46 @@ class ParsedQuery:
         return bool(self.must_not) and not self.ranked and not self.spoken
 
 
+@dataclass(frozen=True, slots=True)
+class MarkedPart:
+    """Part of a query that must or must not occur, as it is ``written`` from ``start`` to ``end``.
+
+    ``plain`` are its words without the mark; empty for those that must not occur.
+    """
+
+    kind: Literal["phrase", "word", "excluded"]
+    written: str
+    plain: str
+    start: int
+    end: int
+
+
+def marked_parts(text: str) -> tuple[MarkedPart, ...]:
+    """Return the marked parts of a query in their order, each once."""
+    parts: dict[str, MarkedPart] = {}
+    for match in _TOKEN.finditer(_without_controls(text)):
+        is_quoted = match[2] is not None
+        mark, body = (match[1], match[2]) if is_quoted else (match[3], match[4])
+        if not (mark or is_quoted) or not _WORDLIKE.search(body):
+            continue
+        kind: Literal["phrase", "word", "excluded"] = "excluded" if mark == "-" else "phrase" if is_quoted else "word"
+        part = MarkedPart(kind, match[0].strip(), "" if mark == "-" else _unmarked(body), match.start(), match.end())
+        parts.setdefault(part.written, part)
+    return tuple(parts.values())
+
+
+def without_marks(text: str, parts: Sequence[MarkedPart]) -> str:
+    """Return a query in which these parts, wherever they stand, are plain words, or gone if they must not occur."""
+    plain = {part.written: part.plain for part in parts}
+    shown = _TOKEN.sub(lambda match: plain.get(match[0].strip(), match[0]), _without_controls(text))
+    return " ".join(shown.split())
+
+
+def _unmarked(body: str) -> str:
+    """Return the words of a phrase such that none of them is a mark, or a filter of the search line."""
+    return " ".join(word.lstrip("+-").replace(":", " ") for word in body.split() if word.strip("+-"))
+
+
 def is_unspaced(text: str) -> bool:
     """Check for letters of a script without spaces between words, which no text index can split."""
     return _UNSPACED.search(text) is not None
@@ -85,9 +126,13 @@ def fold_ascii(text: str) -> str:
     return text.translate(_LOWER)
 
 
+def _without_controls(text: str) -> str:
+    return "".join(" " if ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF else char for char in text)
+
+
 def parse(text: str) -> ParsedQuery:
     """Parse a query; control characters count as spaces, and at most 64 words rank."""
-    clean = "".join(" " if ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF else char for char in text)
+    clean = _without_controls(text)
     ranked: list[str] = []
     must: list[str] = []
     must_not: list[str] = []

@@ -14,10 +14,12 @@ from vestige_tui.core.errors import Busy, EmbedderUnavailable, ModelMismatch, Us
 from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.search import (
     Answer,
+    EmptyReason,
     Explanation,
     FilterCount,
     Fusion,
     Hit,
+    MatchTerms,
     Mode,
     QueryWord,
     SearchQuery,
@@ -27,7 +29,9 @@ from vestige_tui.core.search import (
 from vestige_tui.core.text import ordinal
 from vestige_tui.store.backends.protocol import Backend, BackendQuery, BackendResult, Row, model_key
 from vestige_tui.store.schema import rows
+from vestige_tui.store.search.matches import terms_of
 from vestige_tui.store.search.query_syntax import ParsedQuery, fold_ascii, is_unspaced, parse, pieces, spaced_words
+from vestige_tui.store.search.relaxations import relaxations
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature, Vector
@@ -107,6 +111,7 @@ class _Prepared:
     filter_words: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     steps: tuple[SearchStep, ...]
+    terms: MatchTerms
 
 
 class Searcher:
@@ -136,11 +141,39 @@ class Searcher:
         async def run(prepared: _Prepared) -> Answer:
             result = await self._run(prepared.backend_query)
             elapsed_ms = (time.perf_counter() - started) * 1000
-            return Answer(
-                tuple(map(_hit, result.rows)), prepared.mode, elapsed_ms, (*prepared.warnings, *result.warnings)
-            )
+            answer = _answer(prepared, result, elapsed_ms)
+            return answer if result.rows else await self._explain_empty(query, prepared, answer)
 
         return await self._with_current_model(query, run)
+
+    async def _explain_empty(self, query: SearchQuery, prepared: _Prepared, answer: Answer) -> Answer:
+        """Return an empty answer with the condition that leaves no hit: the first without which there are some.
+
+        Best are hits by text, for the vector branch ranks any memory; and one condition is better than several.
+        """
+        vector = prepared.backend_query.vector
+        if vector is not None:
+            # The words that are encoded stay the same.
+            tried = dataclasses.replace(query, embedding=vector)
+        else:
+            tried = query if query.mode == "literal" else dataclasses.replace(query, mode="text")
+        reason: EmptyReason | None = None
+        for relaxation in relaxations(tried, self._describe_filter):
+            if reason is not None and relaxation.kind == "several":
+                break
+            rows = (await self._run((await self._prepare(relaxation.query)).backend_query)).rows
+            by_text = any(row["text_rank"] for row in rows)
+            if rows and (by_text or reason is None):
+                original = dataclasses.replace(relaxation.query, embedding=query.embedding, mode=query.mode)
+                reason = EmptyReason(relaxation.kind, relaxation.condition, len(rows), original, relaxation.fields)
+            if by_text:
+                break
+        return dataclasses.replace(answer, empty_because=reason)
+
+    def _describe_filter(self, chosen: Filter) -> str:
+        names, params = self._filters(chosen)
+        words = _filter_words(names, params, ParsedQuery((), (), (), "", ()))
+        return ", ".join(" ".join(filter(None, each)) for each in words)
 
     async def _with_current_model(self, query: SearchQuery, work: Callable[[_Prepared], Awaitable[T]]) -> T:
         """Run work on the prepared query; prepare it again where the store changes its model meanwhile."""
@@ -178,8 +211,7 @@ class Searcher:
         backend_query = prepared.backend_query
         result = await self._run(backend_query)
         elapsed_ms = (time.perf_counter() - started) * 1000
-        warnings = (*prepared.warnings, *result.warnings)
-        answer = Answer(tuple(map(_hit, result.rows)), prepared.mode, elapsed_ms, warnings)
+        answer = _answer(prepared, result, elapsed_ms)
         branches = await self._run(dataclasses.replace(backend_query, limit=2 * backend_query.fusion.depth))
         hits = [_hit(row) for row in branches.rows]
         return Explanation(
@@ -318,7 +350,10 @@ class Searcher:
             model=model,
         )
         mode: Mode = "vector" if vector is not None and not with_text else "text" if vector is None else "hybrid"
-        return _Prepared(parsed, backend_query, mode, _filter_words(filters, params, parsed), tuple(warnings), steps)
+        terms = terms_of(parsed, ranked=with_text, revised_stems=self._backend.capabilities.revised_stems)
+        return _Prepared(
+            parsed, backend_query, mode, _filter_words(filters, params, parsed), tuple(warnings), steps, terms
+        )
 
     def _add_word_filters(
         self, parsed: ParsedQuery, filters: list[str], params: dict[str, Any]
@@ -349,7 +384,8 @@ class Searcher:
             (), None, literal, False, tuple(filters), params, _fusion(limit, text=True, vector=False), limit
         )
         parsed = ParsedQuery((), (), (), literal, ())
-        return _Prepared(parsed, backend_query, "literal", _filter_words(filters, params, parsed), (), ())
+        words, terms = _filter_words(filters, params, parsed), MatchTerms(characters=literal)
+        return _Prepared(parsed, backend_query, "literal", words, (), (), terms)
 
     async def _query_vector(
         self, query: SearchQuery, parsed: ParsedQuery, warnings: list[str]
@@ -453,6 +489,11 @@ def _place_in_branch(name: str, rank: int | None, depth: int) -> str:
     if rank is None:
         return ""
     return f"{ordinal(rank)} by {name}" + ("" if rank <= depth else f", outside the {depth:,} considered")
+
+
+def _answer(prepared: _Prepared, result: BackendResult, elapsed_ms: float) -> Answer:
+    warnings = (*prepared.warnings, *result.warnings)
+    return Answer(tuple(map(_hit, result.rows)), prepared.mode, elapsed_ms, warnings, prepared.terms)
 
 
 def _hit(row: Row) -> Hit:

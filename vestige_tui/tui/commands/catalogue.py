@@ -28,7 +28,15 @@ from vestige_tui.tui.commands.registry import (
     RollBack,
 )
 from vestige_tui.tui.commands.review import Bury, GradeAgain, GradeEasy, GradeGood, GradeHard, Reveal, Suspend
-from vestige_tui.tui.commands.search import AskWhyNot, CycleMode, ExplainAnswer, MoreHits, ToggleSuperseded
+from vestige_tui.tui.commands.search import (
+    AskWhyNot,
+    CycleMode,
+    ExplainAnswer,
+    MoreHits,
+    SearchLiteral,
+    SearchWithout,
+    ToggleSuperseded,
+)
 from vestige_tui.tui.commands.store import Vacuum
 
 _MODULES: tuple[ModuleType, ...] = (places, everywhere, lists, memories, search, review, jobs, registry, store)
@@ -70,6 +78,8 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         *BESIDE_A_CARD,
         AddMemory,
         CycleMode,
+        SearchLiteral,
+        SearchWithout,
         MoreHits,
         AskWhyNot,
         ToggleSuperseded,

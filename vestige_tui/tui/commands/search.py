@@ -19,6 +19,18 @@ class MoreHits(Command):
     help = "Show more hits."
 
 
+class SearchWithout(Command):
+    id, key, label, action = "search.without", "n", "search without it", "search_without"
+    group = "Search"
+    help = "Search again without the phrase, word or filter that leaves no hit."
+
+
+class SearchLiteral(Command):
+    id, key, label, action = "search.literal", "L", "exact characters", "search_literal"
+    group = "Search"
+    help = "Search for the exact characters of a path, a hash, an identifier or an error code; again: by words."
+
+
 class ExplainAnswer(Command):
     id, key, label, action = "search.explain", "x", "explain", "explain_answer"
     group, footer = "Search", True

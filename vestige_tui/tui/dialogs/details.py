@@ -6,15 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.memories import LOCAL_USER
+from vestige_tui.core.search import NO_TERMS
 from vestige_tui.tui.widgets.memory_detail import MemoryDetail
 
 if TYPE_CHECKING:
-    from vestige_tui.core.search import Hit
+    from vestige_tui.core.search import Hit, MatchTerms
     from vestige_tui.store.store import Store
 
 
-async def detail_of(store: Store, memory_id: str, hit: Hit | None = None) -> MemoryDetail:
-    """Return the details of a memory, with the ``hit`` of the search that found it. Raises NotFound."""
+async def detail_of(store: Store, memory_id: str, hit: Hit | None = None, terms: MatchTerms = NO_TERMS) -> MemoryDetail:
+    """Return the details of a memory, with the ``hit`` and ``terms`` of the search that found it. Raises NotFound."""
     memory, edges, neighbors, reviews, lineage = await asyncio.gather(
         store.get(memory_id),
         store.links.edges(memory_id),
@@ -25,4 +26,4 @@ async def detail_of(store: Store, memory_id: str, hit: Hit | None = None) -> Mem
     # Most memories belong to the local user alone, and need no name.
     ids = [id for id in (memory.owner_user_id, *memory.shared_with_groups) if id != LOCAL_USER]
     names = await store.memories.owner_names(ids) if ids else {}
-    return MemoryDetail(memory, edges, neighbors, reviews, lineage=lineage, hit=hit, names=names)
+    return MemoryDetail(memory, edges, neighbors, reviews, lineage=lineage, hit=hit, terms=terms, names=names)

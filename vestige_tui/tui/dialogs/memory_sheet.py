@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.search import NO_TERMS
 from vestige_tui.core.text import plain, redact, short_id
 from vestige_tui.tui.dialogs.details import detail_of
 from vestige_tui.tui.dialogs.modals import Dialog
@@ -17,7 +18,7 @@ from vestige_tui.tui.widgets.status_line import StatusLine
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
-    from vestige_tui.core.search import Hit
+    from vestige_tui.core.search import Hit, MatchTerms
     from vestige_tui.store.store import Store
     from vestige_tui.tui.widgets.memory_card import Step
     from vestige_tui.tui.widgets.memory_detail import MemoryDetail
@@ -79,6 +80,8 @@ class MemorySheet(Dialog[None]):
             self._return_to(step)
 
 
-async def memory_sheet(store: Store, memory_id: str, hit: Hit | None = None) -> MemorySheet:
-    """Return the dialog for a memory of a store. Raises NotFound if it is gone."""
-    return MemorySheet(store, await detail_of(store, memory_id, hit))
+async def memory_sheet(
+    store: Store, memory_id: str, hit: Hit | None = None, terms: MatchTerms = NO_TERMS
+) -> MemorySheet:
+    """Return the dialog for a memory of a store, with the hit and terms of a search. Raises NotFound if it is gone."""
+    return MemorySheet(store, await detail_of(store, memory_id, hit, terms))

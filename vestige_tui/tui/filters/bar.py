@@ -191,6 +191,10 @@ class FilterBar(Vertical):
         """Replace the free words, as if typed."""
         self.query_one(AskInput).value = text
 
+    def ask_now(self) -> None:
+        """Ask without waiting for a pause in the typing."""
+        self._ask()
+
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         words, chips = split_chips(event.value)

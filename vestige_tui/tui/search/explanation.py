@@ -17,7 +17,7 @@ from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from vestige_tui.core.errors import VestigeError
-from vestige_tui.core.search import Explanation, Hit, SearchQuery
+from vestige_tui.core.search import NO_TERMS, Explanation, Hit, SearchQuery
 from vestige_tui.core.text import cells, cut, grouped, plain, redact
 from vestige_tui.presenters import explanation
 from vestige_tui.tui import layout_widths
@@ -146,14 +146,14 @@ that pass each filter alone, and the steps of the search. `tab` goes there.
         def rank_rows(hits: Sequence[Hit]) -> list[RankRow]:
             return [RankRow(hit, places[hit.memory.id], places[hit.memory.id] <= answer_size) for hit in hits]
 
-        literal = result.query.strip() if result.answer.mode == "literal" else ""
+        terms = result.answer.terms
         missing = [explanation.why_missing(result, branch, self._query.mode) for branch in ("text", "vector")]
         self.set_class(not fused, "-nothing")
         self.set_class(any(missing), "-single")
-        self.query_one("#words", RankList).show(rank_rows(result.text))
-        self.query_one("#together", RankList).show(rank_rows(fused))
-        self.query_one("#meaning", RankList).show(rank_rows(result.vector))
-        self.query_one("#lines", RankList).show(rank_rows(fused), _figures(result), literal)
+        self.query_one("#words", RankList).show(rank_rows(result.text), terms=terms)
+        self.query_one("#together", RankList).show(rank_rows(fused), terms=terms)
+        self.query_one("#meaning", RankList).show(rank_rows(result.vector), terms=terms)
+        self.query_one("#lines", RankList).show(rank_rows(fused), _figures(result), terms=terms)
         self._say(result, " ".join(dict.fromkeys(filter(None, (*result.answer.warnings, *missing)))))
         if not fused:
             self._current = None
@@ -246,7 +246,8 @@ that pass each filter alone, and the steps of the search. `tab` goes there.
     async def _read(self, memory_id: str) -> None:
         store = self.console.session.store
         if store is not None:
-            await self.app.push_screen(await memory_sheet(store, memory_id, self._hits.get(memory_id)))
+            terms = self._explanation.answer.terms if self._explanation is not None else NO_TERMS
+            await self.app.push_screen(await memory_sheet(store, memory_id, self._hits.get(memory_id), terms))
 
     # Commands
 

@@ -12,9 +12,9 @@ from textual.message import Message
 
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.scheduling import retrievability
-from vestige_tui.core.search import Hit
-from vestige_tui.core.text import cells, cut, grouped, one_line, plain
-from vestige_tui.presenters.explanation import excerpt_around
+from vestige_tui.core.search import NO_TERMS, Hit, MatchTerms
+from vestige_tui.core.text import cells, cut, grouped, plain
+from vestige_tui.presenters.passages import marked_parts, passage_parts
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import ClearSelection, SelectRow
 from vestige_tui.tui.widgets.glyphs import FULL, age, figure, state_of
@@ -50,15 +50,15 @@ class HitList(MemoryRows):
     ) -> None:
         super().__init__(clock=clock, id=id, classes=classes)
         self._hits: tuple[Hit, ...] = ()
-        self._literal = ""
+        self._terms = NO_TERMS
 
-    def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False, literal: str = "") -> None:
+    def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False, terms: MatchTerms = NO_TERMS) -> None:
         """Show these hits; the cursor goes to the best one, or with ``keep_cursor`` stays on its memory or row.
 
-        With ``literal``, the characters of a literal search, each hit shows the text around them.
+        Each hit shows the passage that matches the ``terms`` of the search.
         """
         before = self.current
-        self._literal = literal
+        self._terms = terms
         self._hits = tuple(hits)
         ids = [hit.memory.id for hit in self._hits]
         line = self._cursor * self.row_height - round(self.scroll_y)
@@ -112,18 +112,14 @@ class HitList(MemoryRows):
         yield fit(str(index + 1) if _is_ranked(hit) else "", 2, right=True) + " ", "muted"
         yield state.glyph + " ", state.ink
         ink = "muted" if memory.superseded_by is not None else "text"
-        excerpt = excerpt_around(memory.content, self._literal, room) if self._literal else None
-        if excerpt is None:
-            yield fit(one_line(memory.content, room), room), ink
-            return
-        before, match, behind = excerpt
-        yield before, ink
-        yield match, "accent"
-        yield fit(behind, max(0, room - cells(before) - cells(match))), ink
+        for text, matched in passage_parts(memory.content, self._terms, room):
+            yield text, "match" if matched else ink
+            room -= cells(text)
+        yield " " * room, ink
 
     def _draw_reason(self, hit: Hit, width: int) -> Iterable[Piece]:
         now, memory = self._clock(), hit.memory
-        scored = _is_ranked(hit) and not self._literal
+        scored = _is_ranked(hit) and not self._terms.characters
         tail = self._tail(memory, now)
         room = width - INDENT_CELLS - sum(len(text) for text, _ in tail)
         ranks = RANK_CELLS if scored and room >= RANK_CELLS + 6 else 0
@@ -131,7 +127,7 @@ class HitList(MemoryRows):
         bar = SCORE_CELLS + 2 if ranks and room >= SCORE_CELLS + 14 else 0
         room -= bar
         yield " " * INDENT_CELLS, "text"
-        yield from _labels(memory, max(0, room), tags=not scored)
+        yield from _labels(memory, max(0, room), self._terms, tags=not scored)
         if ranks:
             for name, rank, size in (("text", hit.text_rank, 10), ("vector", hit.vector_rank, 12)):
                 label = f"{name} #{grouped(rank)}" if rank is not None else f"{name} ─"
@@ -155,8 +151,8 @@ def _is_ranked(hit: Hit) -> bool:
     return hit.text_rank is not None or hit.vector_rank is not None
 
 
-def _labels(memory: Memory, width: int, *, tags: bool) -> Iterable[Piece]:
-    """Yield the memory's type and domains, and with ``tags`` its tags, in exactly ``width`` cells."""
+def _labels(memory: Memory, width: int, terms: MatchTerms, *, tags: bool) -> Iterable[Piece]:
+    """Yield the memory's type, domains and matching tags, with ``tags`` all of them, in exactly ``width`` cells."""
     kind, domains = plain(memory.node_type), [plain(name) for name in memory.domains]
     room = max(0, width - 2)
     # A cut domain name cannot be recognised.
@@ -165,6 +161,15 @@ def _labels(memory: Memory, width: int, *, tags: bool) -> Iterable[Piece]:
     text = "  ".join(filter(None, (kind, ", ".join(domains))))
     if cells(text) > room and room - cells(kind) < MIN_DOMAIN_CELLS:
         text = kind
-    if tags:
-        text += "".join(f"  #{plain(tag)}" for tag in memory.tags)
-    yield fit(cut(text, room), width), "muted"
+    text = cut(text, room)
+    yield text, "muted"
+    left = width - cells(text)
+    for tag in memory.tags:
+        parts = marked_parts(tag, terms)
+        taken = 3 + sum(cells(part) for part, _ in parts)
+        if taken > left - 2 or not (tags or any(matched for _, matched in parts)):
+            continue
+        yield "  #", "muted"
+        yield from ((part, "match" if matched else "muted") for part, matched in parts)
+        left -= taken
+    yield " " * left, "muted"

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.timer import Timer
 
-from vestige_tui.core.filter_syntax import Chip, misspelled_field
+from vestige_tui.core.code_words import CodeWord
+from vestige_tui.core.filter_syntax import Chip, misspelled_field, narrows
 from vestige_tui.core.memories import Memory
-from vestige_tui.core.search import Answer, Hit, Mode, SearchQuery
-from vestige_tui.core.text import duration, grouped
+from vestige_tui.core.search import NO_TERMS, Answer, EmptyReason, Hit, Mode, SearchQuery
+from vestige_tui.core.text import cut, duration, grouped, plain
+from vestige_tui.core.times import CALENDAR_DAYS
+from vestige_tui.presenters.empty_answers import empty_sentence, hits_without, literal_offer, literal_sentence
 from vestige_tui.presenters.explanation import MODE_NAMES
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.catalogue import IN_PLACE
@@ -21,7 +25,7 @@ from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import LeaveLine
 from vestige_tui.tui.commands.memories import AddMemory
 from vestige_tui.tui.commands.places import GoToRegistry, GoToSearch
-from vestige_tui.tui.commands.search import CycleMode, ToggleSuperseded
+from vestige_tui.tui.commands.search import CycleMode, SearchLiteral, SearchWithout, ToggleSuperseded
 from vestige_tui.tui.filtered_place import REPLACED
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.reading_place import ReadingPlace
@@ -54,7 +58,10 @@ Filters: `type:decision`, `domain:auth`, `tag:"two words"`, `codebase:api`, `own
 `with:replaced` shows replaced memories too. Backspace at the start of the line removes the last filter. `f8` (in the
 list also `f`) chooses filters, with counts; `ctrl+s` saves them; `F` opens them in Browse or Review.
 
-`m` switches between text and vector, text, vector, and exact characters, such as a path, an id or a line of code.
+`m` switches between text and vector, text, vector, and exact characters; `L` goes to exact characters at once, such as
+a path, an id or a line of code. Where a phrase, a marked word or a filter leaves no hit, `n` searches without it.
+
+Matching words are underlined, and each hit shows the passage with the most of them.
 
 In the card, `tab` marks the next link and `enter` opens it; `esc` comes back. `i` unfolds the metadata, `z` hides the
 card.
@@ -68,10 +75,13 @@ memory is not in the results.
         self._mode: Mode = "hybrid"
         self._limit = FIRST_HITS_LIMIT
         self._warnings: tuple[str, ...] = ()
-        self._literal = ""
+        self._terms = NO_TERMS
+        self._empty_because: EmptyReason | None = None
+        self._code_word: CodeWord | None = None
         self._reset_cursor = True
         self._answered = False
         self._announced = False
+        self._patience: Timer | None = None
         self._note = ""
         self._question: tuple[str, tuple[Chip, ...]] = ("", ())
 
@@ -108,11 +118,13 @@ memory is not in the results.
         if store is None:
             return
         # The old answer stays visible until the new one arrives; only a slow one is announced.
-        patience = self.set_timer(PATIENCE_SECONDS, self._announce_slow)
+        self._patience = patience = self.set_timer(PATIENCE_SECONDS, self._announce_slow)
         try:
             answer = await self.answer_or_none(self._ask(store, bar))
         finally:
             patience.stop()
+            if self._patience is patience:
+                self._patience = None
         if answer is not None:
             self._show(*answer)
         else:
@@ -128,6 +140,9 @@ memory is not in the results.
             self.query_one("#nothing", Empty).say("No answer yet.")
 
     def _announce_slow(self) -> None:
+        if self._patience is None:
+            # The answer came while the message of the timer was under way.
+            return
         self._announced = True
         self.query_one(FilterBar).note("searching …")
         if not self._answered:
@@ -138,29 +153,32 @@ memory is not in the results.
     async def _ask(self, store: Store, bar: FilterBar) -> tuple[Answer | None, Sequence[Hit]]:
         chosen = await self.current_filter(store)
         text = bar.text.strip()
-        self._literal = ""
+        self._terms, self._empty_because, self._code_word = NO_TERMS, None, None
         if not text:
             # One page beyond the cursor: new memories must not push the current one off the end.
             reach = self.query_one(HitList).cursor + MORE_HITS_COUNT
             page = await store.page(chosen, limit=max(self._limit, reach), head=HEAD_CHARS)
             return None, [Hit(memory, 0.0) for memory in page.items]
-        answer = await store.search(SearchQuery.within(chosen, text, mode=self._mode, limit=self._limit))
-        self._literal = text if answer.mode == "literal" else ""
+        query = SearchQuery.within(chosen, text, mode=self._mode, limit=self._limit)
+        answer = await store.search(query)
+        self._terms, self._empty_because = answer.terms, answer.empty_because
+        self._code_word = literal_offer(query, answer)
         return answer, answer.hits
 
     def _show(self, answer: Answer | None, hits: Sequence[Hit]) -> None:
         bar, nothing = self.query_one(FilterBar), self.query_one("#nothing", Empty)
         self._answered = True
         self._warnings = answer.warnings if answer else ()
-        self._show_notes()
         self._announced, self._note = False, self._summary(answer, len(hits))
         bar.note(self._note)
         self.set_class(not hits, "-nothing")
         if not hits:
             self.reading = False
             self._say_nothing(nothing, answer is not None, bool(bar.chips))
-        self.query_one(HitList).show(hits, keep_cursor=not self._reset_cursor, literal=self._literal)
+        self.query_one(HitList).show(hits, keep_cursor=not self._reset_cursor, terms=self._terms)
         self._reset_cursor = False
+        self._show_notes()
+        self.refresh_bindings()
         if hits and self.focused is None:
             self.query_one(HitList).focus()
         elif not hits and self.query_one(HitList).has_focus:
@@ -185,8 +203,11 @@ memory is not in the results.
         """Show the banner about the model, or else the warnings of this answer."""
         banner = self.store_session.banner
         text = banner.text if banner is not None else " ".join(self._warnings)
-        self.set_class(bool(text), "-notes")
         hint = f"{self._key_of(GoToRegistry.id, GoToRegistry.key).upper()} registry" if banner is not None else ""
+        if not text and self._code_word is not None and self.query_one(HitList).hits:
+            text = literal_sentence(self._code_word)
+            hint = f"{self.key_named(SearchLiteral)} exact characters"
+        self.set_class(bool(text), "-notes")
         self.query_one("#notes", StatusLine).say(text, hint, "waiting")
 
     def _say_nothing(self, nothing: Empty, has_query: bool, filtered: bool) -> None:
@@ -197,10 +218,17 @@ memory is not in the results.
         # Letters are keys only outside the line, so the hints name the key that leaves it.
         if not self.replaced_too and (has_query or filtered):
             keys.append((f"{leave} {key(ToggleSuperseded)}", "show replaced memories too"))
+        if self._empty_because is not None:
+            label = f"search without it, {hits_without(self._empty_because)}"
+            keys.insert(0, (f"{leave} {key(SearchWithout)}", label))
+        if self._code_word is not None:
+            label = f"search for exactly {cut(plain(self._code_word.characters), 30)}"
+            keys.append((f"{leave} {key(SearchLiteral)}", label))
         if has_query:
             mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
             keys.append((f"{leave} {key(CycleMode)}", f"search by {MODE_NAMES[mode]}"))
-            nothing.say("No memory matches this search.", *keys)
+            reason = self._empty_because
+            nothing.say(empty_sentence(reason) if reason else "No memory matches this search.", *keys)
         elif filtered:
             nothing.say("No memory passes these filters.", *keys)
         else:
@@ -211,6 +239,34 @@ memory is not in the results.
         self.say(f"Searching by {MODE_NAMES[self._mode]}.", severity="quiet")
         self._reset_cursor = True
         self.refresh_place()
+
+    def why_not(self, action: str) -> str:
+        if action == SearchWithout.action and self._empty_because is None:
+            return "There are hits, or no single phrase, word or filter is the reason that there are none."
+        return super().why_not(action)
+
+    def action_search_without(self) -> None:
+        reason = self._empty_because
+        if reason is None:
+            return
+        if reason.kind == "replaced":
+            self.action_toggle_superseded()
+            return
+        now, days = self.now(), self.store.policy.days if self.store is not None else CALENDAR_DAYS
+        self.bar.set_text(reason.query.text)
+        self.set_filters([chip for chip in self.bar.chips if not narrows(chip, reason.fields, now, days)])
+        self.bar.ask_now()
+
+    def action_search_literal(self) -> None:
+        word = self._code_word
+        self._mode = "hybrid" if self._mode == "literal" else "literal"
+        self.say(f"Searching by {MODE_NAMES[self._mode]}.", severity="quiet")
+        self._reset_cursor = True
+        if word is not None and self._mode == "literal" and word.characters != self.bar.text.strip():
+            self.bar.set_text(word.characters)
+            self.bar.ask_now()
+        else:
+            self.refresh_place()
 
     def action_more_hits(self) -> None:
         self._limit += MORE_HITS_COUNT
@@ -269,8 +325,7 @@ memory is not in the results.
     @on(HitList.HitHighlighted)
     def _highlighted(self, event: HitList.HitHighlighted) -> None:
         self.tell_keys()
-        # A literal search has no scores to show.
-        self.read_memory(event.hit.memory if event.hit else None, None if self._literal else event.hit)
+        self._read_hit(event.hit)
 
     @on(HitList.HitChosen)
     def _chosen(self, event: HitList.HitChosen) -> None:
@@ -287,7 +342,11 @@ memory is not in the results.
 
     def show_current(self) -> None:
         hit = self.query_one(HitList).current
-        self.read_memory(hit.memory if hit else None, None if self._literal else hit)
+        self._read_hit(hit)
+
+    def _read_hit(self, hit: Hit | None) -> None:
+        # A literal search has no scores to show.
+        self.read_memory(hit.memory if hit else None, None if self._terms.characters else hit, self._terms)
 
     def memory_under_cursor(self) -> Memory | None:
         hit = self.query_one(HitList).current

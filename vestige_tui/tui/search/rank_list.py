@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from textual.message import Message
 
-from vestige_tui.core.search import Hit
-from vestige_tui.core.text import grouped, one_line
-from vestige_tui.presenters.explanation import NONE, excerpt_around, figure
+from vestige_tui.core.search import NO_TERMS, Hit, MatchTerms
+from vestige_tui.core.text import cells, grouped
+from vestige_tui.presenters.explanation import NONE, figure
+from vestige_tui.presenters.passages import passage_parts
 from vestige_tui.tui.widgets.row_list import Piece, RowList, fit
 
 RANK_CELLS = 4
@@ -73,7 +74,7 @@ class RankList(RowList):
         self._figures = tuple(figures)
         self._rows: tuple[RankRow, ...] = ()
         self._places: dict[str, int] = {}
-        self._literal = ""
+        self._terms = NO_TERMS
 
     @property
     def rows(self) -> tuple[RankRow, ...]:
@@ -85,12 +86,18 @@ class RankList(RowList):
         """Row under the cursor, None without a cursor."""
         return self._rows[self._cursor] if 0 <= self._cursor < len(self._rows) else None
 
-    def show(self, rows: Sequence[RankRow], figures: Sequence[RankColumn] | None = None, literal: str = "") -> None:
+    def show(
+        self,
+        rows: Sequence[RankRow],
+        figures: Sequence[RankColumn] | None = None,
+        *,
+        terms: MatchTerms = NO_TERMS,
+    ) -> None:
         """Show these rows, and other figures if given; ``follow`` then sets the cursor.
 
-        With ``literal``, the characters of a literal search, each row shows the text around them.
+        Each row shows the passage that matches the ``terms`` of the search.
         """
-        self._literal = literal
+        self._terms = terms
         self._rows = tuple(rows)
         self._figures = tuple(figures) if figures is not None else self._figures
         self._places = {row.hit.memory.id: index for index, row in enumerate(self._rows)}
@@ -158,15 +165,11 @@ class RankList(RowList):
             yield fit(text, each.cells, right=True), "faint" if text == NONE else "muted"
 
     def _draw_text(self, row: RankRow, room: int) -> Iterable[Piece]:
-        content, ink = row.hit.memory.content, "text" if row.shown else "muted"
-        excerpt = excerpt_around(content, self._literal, room) if self._literal else None
-        if excerpt is None:
-            yield fit(one_line(content, room), room), ink
-            return
-        before, match, behind = excerpt
-        yield before, ink
-        yield match, "accent"
-        yield behind, ink
+        ink = "text" if row.shown else "muted"
+        for text, matched in passage_parts(row.hit.memory.content, self._terms, room):
+            yield text, "match" if matched else ink
+            room -= cells(text)
+        yield " " * room, ink
 
 
 class RankLines(RankList):

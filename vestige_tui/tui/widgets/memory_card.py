@@ -15,12 +15,12 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Markdown, Static
+from textual.widgets import Static
 
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.reviews import Rating, is_redo, undone_reviews
 from vestige_tui.core.scheduling import retrievability
-from vestige_tui.core.search import Hit
+from vestige_tui.core.search import NO_TERMS, Hit, MatchTerms
 from vestige_tui.core.text import ago, grouped, plain, short_id
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import MOTIONS
@@ -34,13 +34,13 @@ from vestige_tui.tui.commands.memories import (
     ToggleRaw,
 )
 from vestige_tui.tui.widgets.glyphs import due, figure, level, state_of
+from vestige_tui.tui.widgets.highlighted_text import HighlightedMarkdown, highlighted
 from vestige_tui.tui.widgets.lineage import LineageTree
 from vestige_tui.tui.widgets.memory_detail import MemoryDetail
 from vestige_tui.tui.widgets.memory_links import SHOWN_ROWS, LinkList, MemoryLines, link_rows
 from vestige_tui.tui.widgets.memory_metadata import MetadataView, ownership
 from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.widgets.retention_plot import Retention, RetentionPlot
-from vestige_tui.tui.widgets.stored_markdown import StoredMarkdown
 
 SHOWN_CHARACTERS = 20_000
 MAX_STEPS = 100
@@ -129,6 +129,8 @@ class MemoryCard(Panels):
         super().__init__(id=id, classes=classes)
         self._clock = clock or (lambda: datetime.now(UTC))
         self._detail: MemoryDetail | None = None
+        self._laid_out: tuple[str, str] | None = None
+        """Id and text of the memory whose text is laid out."""
         self._whole = False
         self._raw = False
         self._cut_of: int | None = None
@@ -139,7 +141,7 @@ class MemoryCard(Panels):
 
     def compose(self) -> ComposeResult:
         yield Section("", id="card-facts")
-        yield StoredMarkdown(id="card-text")
+        yield HighlightedMarkdown(id="card-text")
         yield Static(id="card-raw", markup=False)
         yield Static(id="card-cut", markup=False)
         yield Section("", id="card-times")
@@ -173,8 +175,10 @@ class MemoryCard(Panels):
             self._whole = False
             self.scroll_to(y=0, animate=False)
         self.remove_class("-empty")
-        if not (same and before is not None and before.memory.content == detail.memory.content):
+        if self._laid_out != (detail.memory.id, detail.memory.content):
             await self._show_text()
+        else:
+            self._highlight()
         self._show_around(detail)
 
     def clear(self) -> None:
@@ -198,7 +202,9 @@ class MemoryCard(Panels):
     async def _show_text(self) -> None:
         if self._detail is None:
             return
-        content = self._detail.memory.content
+        # A layout may be cancelled half-way.
+        self._laid_out, memory = None, self._detail.memory
+        content = memory.content
         cut_short = len(content) > SHOWN_CHARACTERS and not self._whole
         text = plain(content[:SHOWN_CHARACTERS] if cut_short else content, newlines=True)
         self.set_class(cut_short or (too_much_for_markdown(text) and not self._raw), "-cut")
@@ -208,7 +214,17 @@ class MemoryCard(Panels):
         if as_stored:
             self.query_one("#card-raw", Static).update(Content(text))
         else:
-            await self.query_one("#card-text", Markdown).update(text)
+            await self.query_one("#card-text", HighlightedMarkdown).update(text)
+        self._laid_out = (memory.id, memory.content)
+        self._highlight()
+
+    def _highlight(self) -> None:
+        """Mark what matches the terms of the search, in the text that is shown."""
+        terms = self._detail.terms if self._detail is not None else NO_TERMS
+        self.query_one("#card-text", HighlightedMarkdown).highlight_terms(terms)
+        raw = self.query_one("#card-raw", Static)
+        if isinstance(raw.content, Content):
+            raw.update(highlighted(raw.content, terms))
 
     def _say_cut(self, characters: int | None) -> None:
         """Show that the text is cut, with its whole length in characters; None if only its form differs."""
@@ -228,7 +244,7 @@ class MemoryCard(Panels):
 
     def _show_around(self, detail: MemoryDetail) -> None:
         memory, now = detail.memory, self._clock()
-        self._fill("card-facts", lambda width: _facts(memory, now, width))
+        self._fill("card-facts", lambda width: _facts(memory, now, detail.terms))
         self._fill("card-times", lambda width: _times(memory, now))
         hit = detail.hit if detail.hit is not None and (detail.hit.text_rank or detail.hit.vector_rank) else None
         self._fill("card-why", (lambda width: _why(hit)) if hit is not None else None)
@@ -386,18 +402,24 @@ def _lines(lines: list[Content], total: int, width: int) -> Content:
     return Content("\n").join(lines)
 
 
-def _facts(memory: Memory, now: datetime, width: int) -> Content:
+def _facts(memory: Memory, now: datetime, terms: MatchTerms) -> Content:
     state = state_of(memory, now)
     ink = {"waiting": "$warning", "faint": "$text-disabled"}.get(state.ink, "$text-muted")
     domains = ", ".join(plain(name) for name in memory.domains)
-    parts: list[str | tuple[str, str]] = [(f"{state.glyph} {state.word}", ink), "   ", plain(memory.node_type)]
+    kind = highlighted(Content(plain(memory.node_type)), terms)
+    parts: list[str | Content | tuple[str, str]] = [
+        (f"{state.glyph} {state.word}", ink),
+        "   ",
+        kind,
+    ]
     if domains:
         parts += ["   ", (domains, "$text-muted")]
     if memory.codebase:
         parts += ["   ", (plain(memory.codebase), "$text-muted")]
     lines = [Content.assemble(*parts)]
     if memory.tags:
-        lines.append(Content.styled(" ".join(f"#{plain(tag)}" for tag in memory.tags), "$text-muted"))
+        tags = Content.styled(" ".join(f"#{plain(tag)}" for tag in memory.tags), "$text-muted")
+        lines.append(highlighted(tags, terms))
     return Content("\n").join(lines)
 
 

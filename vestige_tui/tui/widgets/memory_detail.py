@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from vestige_tui.core.links import Edge, Lineage, Neighbor
 from vestige_tui.core.memories import JournalEntry, Memory
 from vestige_tui.core.reviews import Review
-from vestige_tui.core.search import Hit
+from vestige_tui.core.search import NO_TERMS, Hit, MatchTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +23,7 @@ class MemoryDetail:
     lineage: Lineage | None = None
     hit: Hit | None = None
     """Hit of the search that found it."""
+    terms: MatchTerms = NO_TERMS
+    """Terms of that search, which are highlighted."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Handles of its owner and groups by id, of those that the store knows."""

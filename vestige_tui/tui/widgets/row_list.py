@@ -22,7 +22,9 @@ from vestige_tui.tui.commands.lists import MOTIONS, ChooseRow
 Piece: TypeAlias = tuple[str, Ink]
 """Plain text and its ink."""
 
-INKS: tuple[Ink, ...] = ("text", "strong", "muted", "faint", "accent", "bad", "waiting", "good", "head", "track")
+INKS: tuple[Ink, ...] = (
+    *("text", "strong", "muted", "faint", "accent", "bad", "waiting", "good", "head", "track", "match"),
+)
 
 
 EDGE = "▏ "
@@ -65,6 +67,7 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         & .ink--good { color: $success; }
         & .ink--track { color: $track; }
         & .ink--head { color: $text-muted; }
+        & .ink--match { color: $accent; text-style: bold underline; }
         & .row--cursor { background: $block-cursor-blurred-background; }
         & .row--blurred { background: $panel; }
         & .row--chosen { background: $accent 8%; }
