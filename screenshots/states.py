@@ -91,7 +91,7 @@ STATES = (
     State("jobs-copy-wizard", "jobs", ("c",)),
     State("jobs-verify-wizard", "jobs", ("v",)),
     State("registry", "registry"),
-    State("registry-reembed", "registry", ("R",)),
+    State("registry-reembed", "registry", ("j", "j", "r")),
     State("registry-models", "registry", ("j", "j", "j", "D")),
     State("store", "store"),
     State("store-vacuum", "store", ("v",)),

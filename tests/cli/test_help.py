@@ -13,7 +13,7 @@ import pytest
 from tests.support.command_line import Command, copy_store
 from vestige_tui.cli.completion import completed_commands
 from vestige_tui.cli.examples import COMMENT, EXAMPLES, SAMPLE_IDS, aligned, examples_text
-from vestige_tui.cli.program import parser
+from vestige_tui.cli.program import join_negative_times, parser
 
 NAMES = [each.words for each in completed_commands(parser())]
 NOT_RUN = (
@@ -52,7 +52,7 @@ def test_every_command_and_group_has_examples() -> None:
 @pytest.mark.parametrize(("command", "line"), list(examples()), ids=lambda value: value or "vestige-tui")
 def test_an_example_parses_as_its_command(command: str, line: str) -> None:
     arguments = arguments_of(line)
-    args, extra = parser().parse_known_args(arguments)
+    args, extra = parser().parse_known_args(join_negative_times(arguments))
     assert all(args.dashed_words for _ in extra)
     group = command.partition(" ")[0]
     # A group, and a command with an undo, also show the other one.

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.command_line import Command, copy_store
 from tests.support.source_tree import ROOT
-from vestige_tui.cli.program import parser
+from vestige_tui.cli.program import join_negative_times, parser
 from vestige_tui.sample_store import memory_id, notes
 
 PROGRAMS = ("v", "vestige-tui", ".venv/bin/vestige-tui")
@@ -36,7 +36,7 @@ def shell_commands() -> list[list[str]]:
 @pytest.mark.parametrize("arguments", shell_commands(), ids=" ".join)
 def test_a_command_of_readme_parses(arguments: list[str]) -> None:
     assert not any(word in PLACEHOLDERS for word in arguments)
-    args, extra = parser().parse_known_args(arguments)
+    args, extra = parser().parse_known_args(join_negative_times(arguments))
     assert all(args.dashed_words for _ in extra)
 
 
@@ -69,7 +69,7 @@ def test_every_command_of_readme_runs_in_order(run: Command, folder: Path) -> No
     ran = 0
     for arguments in shell_commands():
         line = " ".join(arguments)
-        opens_console = parser().parse_known_args(arguments)[0].command is None
+        opens_console = parser().parse_known_args(join_negative_times(arguments))[0].command is None
         if opens_console or any(words in line for words in NOT_RUN):
             continue
         if "~/agents" in line:

@@ -386,6 +386,20 @@ async def test_every_place_says_why_there_is_no_store_and_what_to_do(size: tuple
         await console.until("Retried; the store still cannot be opened.")
 
 
+@pytest.mark.parametrize("size", [(120, 40), (60, 20)])
+async def test_where_there_is_no_store_the_whole_sentence_asks_before_one_is_created(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    app = VestigeApp(Config(), f"sqlite:{tmp_path / 'no.db'}", embedders=embedders())
+    async with app.run_test(size=size) as pilot:
+        console = Console(app, pilot)
+        await console.until("Create a new memory store here?")
+        for way in ("--store", "vestige-tui add TEXT", "vestige-tui demo"):
+            assert console.says(way)
+        await console.press("escape")
+    assert not (tmp_path / "no.db").exists()
+
+
 async def test_a_store_that_came_to_be_is_opened_when_one_asks(corpus: Path, tmp_path: Path) -> None:
     path = tmp_path / "later.db"
     app = VestigeApp(Config(), f"sqlite:{path}", read_only=True, embedders=embedders())

@@ -172,7 +172,7 @@ def _open_closed_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
-def _join_negative_times(arguments: Sequence[str]) -> list[str]:
+def join_negative_times(arguments: Sequence[str]) -> list[str]:
     """Join ``--since -7d`` to ``--since=-7d``: argparse would parse the time as an option."""
     words: list[str] = []
     for argument in arguments:
@@ -199,7 +199,7 @@ def _decode_argument(value: Any) -> Any:
 
 def _run(arguments: Sequence[str], output: Output) -> int:
     program = parser()
-    args, extra = program.parse_known_args(_join_negative_times(arguments))
+    args, extra = program.parse_known_args(join_negative_times(arguments))
     unknown = [word for word in extra if word.startswith("--") or args.command is None or not args.dashed_words]
     if unknown:
         program.error(f"unrecognized arguments: {' '.join(unknown)}")

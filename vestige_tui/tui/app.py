@@ -255,10 +255,9 @@ class VestigeApp(App[None], inherit_bindings=False):
             place.say_error(error)
 
     async def _confirm_creation(self, error: VestigeError) -> bool:
-        notes = [self.session.shown_url]
-        return await self.push_screen_wait(
-            Confirm("Create a new memory store here?", [error.message], verb="create", notes=notes)
-        )
+        # The sentence names the other ways to go on, so it is wrapped and never cut.
+        rows, notes = [self.session.shown_url], [error.message]
+        return await self.push_screen_wait(Confirm("Create a new memory store here?", rows, verb="create", notes=notes))
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Show the failure of a worker that no place has started."""

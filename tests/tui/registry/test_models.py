@@ -504,7 +504,7 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
         await console.until("re-embed small.db → all-MiniLM-L6-v2")
         await console.until("the vectors of test-embedder-64 are kept.")
         await console.press("f6")
-        await console.until("6 of 384 dimensions")
+        await console.until("6 with 384 dimensions")
         await console.until("test-embedder-64, 64 dimensions 6 vectors kept for a rollback")
         await console.press("tab", "G")
         await console.until("│ test-embedder-64 64")

@@ -270,7 +270,7 @@ def parts(snapshot: ModelSnapshot) -> tuple[Part, ...]:
 
 def widths(census: VectorCensus, width: int) -> Content:
     """Return the number of vectors of each width."""
-    counts = [f"{grouped(count)} of {grouped(each)} dimensions" for each, count in census.by_width.items()]
+    counts = [f"{grouped(count)} with {grouped(each)} dimensions" for each, count in census.by_width.items()]
     return Content("\n").join(Content.styled(line, "$text-muted") for line in _flow(counts or ["none yet"], width))
 
 
