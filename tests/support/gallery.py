@@ -23,7 +23,7 @@ from tests.support.sample_memories import NOW, Source, hits, memory, reviews
 from vestige_tui.config.settings import Config
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.links import Edge, Lineage, Neighbor
-from vestige_tui.core.memories import Memory
+from vestige_tui.core.memories import Change, Memory
 from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.tui.app import FIRST_PLACE
 from vestige_tui.tui.browse.memory_table import MemoryTable
@@ -134,7 +134,7 @@ class GalleryBrowse(Place):
         table = self.query_one(MemoryTable)
         table.set_source(source.total, source.fetch, sort="created")
         table.focus()
-        self.say("Deleted 3 memories.", undo=41)
+        self.say("Deleted 3 memories.", Change((), undo=41))
 
 
 class GalleryReview(Place):

@@ -174,30 +174,6 @@ async def test_the_palette_gives_the_same_commands(corpus: Path) -> None:
         await console.until("Delete 2 memories?")
 
 
-async def test_undo_takes_back_what_the_line_offers_whoever_wrote_since(corpus: Path) -> None:
-    async with open_console(corpus) as console:
-        table = await open_browse(console)
-        mine = table.current
-        assert mine is not None
-        await console.press("t")
-        await console.until(lambda: isinstance(console.app.screen, Ask))
-        await console.paste("+mine")
-        await console.press("enter")
-        await console.until("Tagged ")
-        async with second_handle(corpus) as other:
-            theirs = (await other.insert(Draft("Somebody else wrote this"))).changed[0]
-        await console.until("Somebody else wrote this")
-        assert "u undo" in console.text
-        await console.press("u")
-        await console.until("Undid: tag +mine on ")
-        assert "mine" not in (await console.store.get(mine.id)).tags
-        assert await console.store.memories.get_many([theirs])
-        # Nothing is offered any more: the last change is the other person's.
-        await console.press("u")
-        await console.until(lambda: not writing(console))
-        assert not await console.store.memories.get_many([theirs])
-
-
 async def test_the_tags_of_a_large_selection_leave_room_for_the_line(corpus: Path) -> None:
     async with second_handle(corpus) as other:
         for number in range(3):

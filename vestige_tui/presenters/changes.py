@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.journal import JournalLine
     from vestige_tui.core.memories import Change, Memory, UndoneChange
 
+NOTHING_TO_REDO = "There is nothing to redo: the last change of this console is not an undo."
 TITLE_CELLS = 40
 VALUE_CELLS = 60
 _LONGEST_DAY = timedelta(hours=25)

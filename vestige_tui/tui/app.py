@@ -38,6 +38,7 @@ from vestige_tui.tui.command_screen import CommandScreen
 from vestige_tui.tui.commands.catalogue import default_keys
 from vestige_tui.tui.commands.command import bindings, key_display
 from vestige_tui.tui.commands.everywhere import Interrupt, Quit, SuspendConsole
+from vestige_tui.tui.commands.journal import ShowJournal
 from vestige_tui.tui.commands.palette import CommandPalette
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm, Dialog
@@ -123,7 +124,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         "registry": _registry,
         "store": _store,
     }
-    BINDINGS: ClassVar[list[BindingType]] = bindings(Quit, Interrupt, SuspendConsole)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Quit, Interrupt, SuspendConsole, ShowJournal)
 
     def __init__(
         self,
@@ -356,6 +357,13 @@ class VestigeApp(App[None], inherit_bindings=False):
         if isinstance(self.focused, Input | TextArea) and self.focused.selected_text:
             return True
         return bool(self.screen.get_selected_text())
+
+    def action_show_journal(self) -> None:
+        """Open the journal over the screen in front, unless it is that screen."""
+        from vestige_tui.tui.journal.page import JournalScreen
+
+        if not isinstance(self.screen, JournalScreen):
+            self.push_screen(JournalScreen(self.session.origin))
 
     def action_command_palette(self) -> None:
         """Open the palette; close help first, so that it lists the commands of the place."""

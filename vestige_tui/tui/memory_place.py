@@ -22,7 +22,14 @@ from vestige_tui.core.tag_syntax import read_tags, write_tag
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, safe, short_id
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.presenters.bulk import MARK_VALUES
-from vestige_tui.presenters.changes import change_sentence, subject, title, undo_sentence
+from vestige_tui.presenters.changes import (
+    NOTHING_TO_REDO,
+    change_sentence,
+    redo_sentence,
+    subject,
+    title,
+    undo_sentence,
+)
 from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.tui.bulk_changes import change_many, edit_fields
 from vestige_tui.tui.command_screen import NOT_OPEN
@@ -66,7 +73,6 @@ class MemoryPlace(FilteredPlace):
     def __init__(self) -> None:
         super().__init__()
         self._pending_query: _PendingQuery | None = None
-        self._undo_offer: tuple[Notice, int] | None = None
 
     def now(self) -> datetime:
         """Return the time of the store's clock; of the system's until the store is open."""
@@ -87,8 +93,7 @@ class MemoryPlace(FilteredPlace):
     def changed(self, change: Change, sentence: str) -> None:
         """Show a committed change in the status line, with its undo key, and refresh."""
         note = f"{sentence} {change.warnings[0]}" if change.warnings else sentence
-        notice = self.say(note, change.undo, "waiting" if change.warnings else "done")
-        self._undo_offer = (notice, change.undo) if change.undo is not None else None
+        self.say(note, change, "waiting" if change.warnings else "done")
         self.store_session.note_change()
 
     def _writable(self) -> Store | None:
@@ -320,11 +325,22 @@ class MemoryPlace(FilteredPlace):
         store = self._writable()
         if store is None:
             return
-        # Undo the change that the status line offers, even if another process has written since.
-        offer, self._undo_offer = self._undo_offer, None
-        entry_id = offer[1] if offer is not None and offer[0] is self._status.notice else None
-        change = await store.journal.undo(entry_id)
-        self.changed(change, undo_sentence(change))
+        change = await self.store_session.own_changes.undo(store)
+        if change is None:
+            await self.app.run_action("app.show_journal")
+        else:
+            self.changed(change, undo_sentence(change))
+
+    @work(group="write", exit_on_error=False)
+    async def action_redo(self) -> None:
+        store = self._writable()
+        if store is None:
+            return
+        change = await self.store_session.own_changes.redo(store)
+        if change is None:
+            self.say(NOTHING_TO_REDO, severity="quiet")
+        else:
+            self.changed(change, redo_sentence(change))
 
     @work(group="write", exit_on_error=False)
     async def action_grade_memory(self) -> None:

@@ -27,7 +27,7 @@ from vestige_tui.tui.command_screen import CommandScreen
 from vestige_tui.tui.commands.catalogue import action_names
 from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.everywhere import EVERYWHERE, Leave, Quit, Refresh, ShowErrorDetails
-from vestige_tui.tui.commands.memories import UndoChange
+from vestige_tui.tui.commands.memories import RedoChange, UndoChange
 from vestige_tui.tui.commands.places import PLACES, GoTo
 from vestige_tui.tui.dialogs.modals import Message
 from vestige_tui.tui.filters.saved import Configured
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from textual.widget import Widget
 
+    from vestige_tui.core.memories import Change
     from vestige_tui.core.waits import WaitReport
 
 log = logging.getLogger(__name__)
@@ -212,9 +213,13 @@ class Place(CommandScreen):
 
     # Status line ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def say(self, text: str, undo: int | None = None, severity: Severity = "done") -> Notice:
-        """Show one sentence in the status line; with ``undo`` (id of a journal entry) also the key that undoes it."""
-        hint = f"{self._key_of(UndoChange.id, UndoChange.key)} undo" if undo is not None else ""
+    def say(self, text: str, change: Change | None = None, severity: Severity = "done") -> Notice:
+        """Show one sentence in the status line; for a change also the key that undoes it, for an undo that redoes."""
+        hint = ""
+        if change is not None and change.undone is not None:
+            hint = f"{self._key_of(RedoChange.id, RedoChange.key)} redo"
+        elif change is not None and (change.undo is not None or change.redone is not None):
+            hint = f"{self._key_of(UndoChange.id, UndoChange.key)} undo"
         return self._status.say(text, hint, severity)
 
     def say_error(self, error: BaseException) -> None:

@@ -34,6 +34,7 @@ from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.presenters import store_report
 from vestige_tui.presenters.models import dimensions, short_name
 from vestige_tui.store.open import open_store
+from vestige_tui.tui.own_changes import OwnChanges
 from vestige_tui.tui.store_session_events import (
     Badge,
     Failed,
@@ -119,6 +120,8 @@ class StoreSession:
         """Longest wait for the store, while one is long enough to be shown."""
         self.origin = console_origin()
         """Origin of the changes of this console in the journal."""
+        self.own_changes = OwnChanges()
+        """Undo and redo of the changes of this console in the open store."""
         self._config = config
         self._url = url
         self._emit = emit
@@ -213,6 +216,7 @@ class StoreSession:
                 break
         self.refusal = None
         self.store = store
+        self.own_changes = OwnChanges()
         self._show_facts(
             store=store.title, backend=KINDS[store.kind], read_only=store.read_only, state=SessionState.LIVE
         )

@@ -10,6 +10,7 @@ from textual.widgets import Input
 
 from tests.support.clock import Clock
 from tests.support.corpus import embedders
+from tests.support.console import Console
 from tests.support.review_desk import BACKUPS, KEYS, NOW, THREE, Desk, draft, open_desk, schedule_due
 from tests.support.vestige_files import NOW as FILE_NOW
 from tests.support.vestige_files import make_v18
@@ -144,23 +145,46 @@ async def test_undo_at_the_end_reopens_the_sitting(tmp_path: Path) -> None:
         assert await at.state(1) == THREE[0].scheduling
 
 
-async def test_undo_reaches_what_another_console_graded(tmp_path: Path) -> None:
+async def test_undo_leaves_alone_what_another_console_graded(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.other.reviews.record(THREE[1].id or "", Rating.AGAIN)
-        await at.pilot.press("u")
-        await at.sees('Undid: grade Again on "Backups are restored', "1 of 3")
+        graded = await at.state(2)
+        # Nothing of this console is left to undo: the journal shows the grade, and undoes it there.
+        console = Console(at.app, at.pilot)
+        await console.press("u")
+        await console.until('Graded "Backups are restored')
+        assert await at.state(2) == graded
+        await console.press("u")
+        await console.until("Undid: grade Again on ")
         assert await at.state(2) == THREE[1].scheduling
-        # Nothing is left to take back, which is no error.
-        await at.press("u", sees="There is no review to undo.")
+
+
+async def test_a_redo_grades_the_card_again(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, *THREE) as at:
+        await at.press("space", sees="JWKS")
+        await at.press("3", sees="2 of 3")
+        await at.press("u", sees="1 of 3")
+        await at.press("U", sees="2 of 3")
+        assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.GOOD]
+        await at.sees("Redid: grade Good on ", "u undo")
+        await at.press("u", sees="1 of 3")
+        assert await at.state(1) == THREE[0].scheduling
+        await at.press("x", sees="2 of 3")
+        await at.press("u", sees="1 of 3")
+        redone = await at.press("U", sees="2 of 3")
+        assert "Redid: suspend on " in redone
+        # A later change clears it.
+        await at.press("u", sees="1 of 3")
+        await at.press("b", sees="2 of 3")
+        await at.press("U", sees="There is nothing to redo")
 
 
 async def test_undo_when_nothing_is_due_asks_again(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as at:
-        await at.sees("has no memories")
-        await at.other.insert(THREE[0])
-        await at.other.reviews.record(THREE[0].id or "", Rating.GOOD)
-        await at.sees("Nothing is due")
+    async with open_desk(tmp_path, THREE[0]) as at:
+        await at.press("space", sees="JWKS")
+        await at.press("3", sees="1 graded")
+        await at.press("space", sees="1 graded")
         await at.press("u", sees="1 of 1")
         assert await at.state(1) == THREE[0].scheduling
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import ModuleType
 
-from vestige_tui.tui.commands import everywhere, jobs, lists, memories, places, registry, review, search, store
+from vestige_tui.tui.commands import everywhere, jobs, journal, lists, memories, places, registry, review, search, store
 from vestige_tui.tui.commands.command import Command
 from vestige_tui.tui.commands.jobs import CancelJob, CopyJobId, FailJob, Reembed, RetryJob, StartCopy, VerifyCopy
 from vestige_tui.tui.commands.lists import OF_FILTERS, FocusFilter, PickFilters, Sort
@@ -16,6 +16,7 @@ from vestige_tui.tui.commands.memories import (
     CopyMemory,
     DeleteMemory,
     EditMemory,
+    RedoChange,
     SupersedeMemory,
     UndoChange,
 )
@@ -39,7 +40,7 @@ from vestige_tui.tui.commands.search import (
 )
 from vestige_tui.tui.commands.store import Vacuum
 
-_MODULES: tuple[ModuleType, ...] = (places, everywhere, lists, memories, search, review, jobs, registry, store)
+_MODULES: tuple[ModuleType, ...] = (places, everywhere, lists, memories, search, review, jobs, registry, store, journal)
 
 
 def catalogue() -> dict[str, type[Command]]:
@@ -102,6 +103,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         DeleteMemory,
         SupersedeMemory,
         UndoChange,
+        RedoChange,
     ),
     "jobs": (CancelJob, RetryJob, FailJob, StartCopy, VerifyCopy, Reembed, CopyJobId),
     "registry": (PreviewModel, Reembed, ReadModelCard, RollBack, DropOldVectors, FillVectors, ConfigureModel),

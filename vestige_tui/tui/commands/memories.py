@@ -83,7 +83,14 @@ class SupersedeMemory(Command):
 class UndoChange(Command):
     id, key, label, action = "memory.undo", "u", "undo", "undo"
     group, footer = "Memory", True
-    help = "Undo the last change."
+    help = "Undo the last change of this console; without one, open the journal."
+    writes = True
+
+
+class RedoChange(Command):
+    id, key, label, action = "memory.redo", "U", "redo", "redo"
+    group = "Memory"
+    help = "Redo: reverse the last undo of this console, unless it has changed something since."
     writes = True
 
 
@@ -147,6 +154,7 @@ ON_A_MEMORY: tuple[type[Command], ...] = (
     LinkMemory,
     SupersedeMemory,
     UndoChange,
+    RedoChange,
 )
 """Commands of a place with memories, on the selection or on the memory under the cursor."""
 

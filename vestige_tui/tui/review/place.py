@@ -21,9 +21,9 @@ from vestige_tui.core.errors import Conflict, NotFound, Unsure, VestigeError
 from vestige_tui.core.filter_syntax import BadChip
 from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.reviews import QueueCounts, Rating, Review
-from vestige_tui.core.scheduling import preview
+from vestige_tui.core.scheduling import from_json, preview
 from vestige_tui.core.text import ago, grouped
-from vestige_tui.presenters.changes import change_sentence, title, undo_sentence
+from vestige_tui.presenters.changes import NOTHING_TO_REDO, change_sentence, redo_sentence, title, undo_sentence
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.everywhere import Leave
@@ -45,7 +45,7 @@ from vestige_tui.tui.widgets.retention_plot import Retention, RetentionPlot
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
-    from vestige_tui.core.memories import Change
+    from vestige_tui.core.memories import Change, UndoneChange
     from vestige_tui.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -91,8 +91,8 @@ when the memory is due next; `space` again shows the exact dates.
 
 A memory graded Again is shown once more in the same session, as practice: that writes nothing.
 
-`u` undoes the last change of this session; before the first one, the last grade in the store, also one of an earlier
-session or another console.
+`u` undoes the last change of this console, also one of an earlier session; without one it opens the journal. `U`
+reverses the last undo.
 
 `f` chooses the memories to review, with counts; `/` types the filter: `tag:keys`, `domain:auth`, `owner:mira`,
 `since:-30d`, `recall:0.5`.
@@ -467,48 +467,73 @@ session or another console.
 
     @work(group="card", exit_on_error=False)
     async def action_undo(self) -> None:
-        """Undo the last write of this session, or without one the last review in the store."""
+        """Undo the last change of this console, of this session or not; without one, open the journal."""
         store = self._writable()
         if store is None:
             return
         async with self._lock:
-            session = self._session or ReviewSession((), self.now())
-            self._session = session
-            if self._entries:
-                last = self._entries[-1]
-                try:
-                    change = await store.journal.undo(last.entry)
-                except (Conflict, NotFound):
-                    # It can never be undone; the entry before it may.
-                    self._entries.remove(last)
-                    raise
-                self._entries.remove(last)
-                [memory_id, *_] = change.changed
-                revealed, back = last.revealed, session.undo(last.entry)
-                if last.grade and not back:
-                    # The grade of an earlier session is of no card of this one.
-                    session.requeue(memory_id)
-                    back = True
-            else:
-                try:
-                    change = await store.reviews.undo()
-                except NotFound as error:
-                    self.say(error.message, severity="quiet")
-                    return
-                [memory_id, *_] = change.changed
-                session.requeue(memory_id)
-                revealed, back = False, True
-            self.store_session.note_change()
-            self._just_changed.update(dict.fromkeys(change.changed))
-            if change.undone is not None and not revealed:
-                # The card is asked again: its answer stays hidden.
-                question = question_of(await store.get(memory_id))
-                change = replace(change, undone=replace(change.undone, content=question))
-            self.say(undo_sentence(change))
-            if back:
-                await self._advance(store, session, revealed=revealed)
-        if not back:
+            change = await self.store_session.own_changes.undo(store)
+            if change is not None and change.undone is not None:
+                await self._take_back(store, change, change.undone)
+        if change is None:
+            await self.app.run_action("app.show_journal")
+
+    async def _take_back(self, store: Store, change: Change, undone: UndoneChange) -> None:
+        """Show an undo: the card of its change is asked again, if the session has it or the change was a grade."""
+        entry, [memory_id, *_] = undone.entry, change.changed
+        mine = next((each for each in self._entries if each.entry == entry.id), None)
+        if mine is not None:
+            self._entries.remove(mine)
+        session = self._session
+        back = session is not None and session.undo(entry.id)
+        if entry.verb == "review" and not back:
+            # The grade of an earlier session is of no card of this one.
+            session = self._session = session or ReviewSession((), self.now())
+            session.requeue(memory_id)
+            back = True
+        self.store_session.note_change()
+        self._just_changed.update(dict.fromkeys(change.changed))
+        revealed = mine is not None and mine.revealed
+        if not revealed:
+            # The card is asked again: its answer stays hidden.
+            change = replace(change, undone=await _as_question(store, memory_id, undone))
+        self.say(undo_sentence(change), change)
+        if back and session is not None:
+            await self._advance(store, session, revealed=revealed)
+        else:
             self._recheck()
+
+    @work(group="card", exit_on_error=False)
+    async def action_redo(self) -> None:
+        """Reverse the last undo of this console; its card is graded or left out again."""
+        store = self._writable()
+        if store is None:
+            return
+        async with self._lock:
+            change = await self.store_session.own_changes.redo(store)
+            if change is not None and change.redone is not None:
+                await self._make_again(store, change, change.redone)
+        if change is None:
+            self.say(NOTHING_TO_REDO, severity="quiet")
+
+    async def _make_again(self, store: Store, change: Change, redone: UndoneChange) -> None:
+        entry, session, [memory_id, *_] = redone.entry, self._session, change.changed
+        self.store_session.note_change()
+        self._just_changed.update(dict.fromkeys(change.changed, entry.id))
+        self._entries.append(SessionEntry(entry.id, entry.verb == "review", self._revealed))
+        if not self._revealed:
+            change = replace(change, redone=await _as_question(store, memory_id, redone))
+        self.say(redo_sentence(change), change)
+        asked = session is not None and session.card is not None and session.card.memory_id == memory_id
+        if session is None or not asked or entry.verb not in ("review", "suspend", "bury", "delete"):
+            self._recheck()
+            return
+        if entry.verb == "review":
+            prior, new = (from_json(state[0]["scheduling"] or {}) for state in (entry.before, entry.after))
+            session.grade(memory_id, Rating(entry.after[0]["rating"]), prior, new, self._seconds(), entry=entry.id)
+        else:
+            session.set_aside(memory_id, entry=entry.id)
+        await self._advance(store, session)
 
     # The filter
 
@@ -605,6 +630,12 @@ session or another console.
 
     def current_memory(self) -> Memory | None:
         return self._card.memory if self._card is not None else None
+
+
+async def _as_question(store: Store, memory_id: str, change: UndoneChange) -> UndoneChange:
+    """Return a change whose sentence asks for the text of its memory instead of showing it."""
+    memories = await store.memories.get_many([memory_id]) if change.content else ()
+    return replace(change, content=question_of(memories[0])) if memories else change
 
 
 def _is_current(session: ReviewSession, card: CardFace) -> bool:

@@ -1,0 +1,1 @@
+"""The journal page: all changes of the store."""

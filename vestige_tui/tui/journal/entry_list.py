@@ -1,0 +1,133 @@
+"""List of the entries of the journal, newest first: it holds those read so far, and asks for more near its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from textual.message import Message
+
+from vestige_tui.core.journal import UNDO, JournalLine, origin_label
+from vestige_tui.core.text import ago, plain
+from vestige_tui.presenters.changes import journal_sentence
+from vestige_tui.tui import layout_widths
+from vestige_tui.tui.widgets.row_list import Piece, RowList, fit
+
+WHEN_CELLS = 9
+STATE_CELLS = 7
+WIDE_SOURCE_CELLS, MEDIUM_SOURCE_CELLS = 34, 18
+OWN = "this console"
+
+
+class EntryList(RowList):
+    """One line for each entry: its time, its sentence, the console or command, and whether it is undone."""
+
+    head_height: ClassVar[int] = 1
+
+    @dataclass
+    class EntryHighlighted(Message):
+        """Another entry came under the cursor, or the entry has changed."""
+
+    @dataclass
+    class EntryChosen(Message):
+        """An entry was opened."""
+
+        line: JournalLine
+
+    @dataclass
+    class EndWanted(Message):
+        """The user goes to the oldest entry, which may not be read yet."""
+
+    @dataclass
+    class Scrolled(Message):
+        """Other rows came into view."""
+
+    def __init__(self, origin: str, *, clock: Callable[[], datetime], id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._origin = origin
+        self._clock = clock
+        self._entries: list[JournalLine] = []
+
+    @property
+    def entries(self) -> Sequence[JournalLine]:
+        """The entries read so far, newest first, without a gap."""
+        return self._entries
+
+    @property
+    def current(self) -> JournalLine | None:
+        """Entry under the cursor, None for an empty list."""
+        return self._entries[self._cursor] if self._cursor < len(self._entries) else None
+
+    def show(self, entries: Sequence[JournalLine]) -> None:
+        """Replace the entries. The cursor keeps its entry, and the visible rows stay unless the list is at its top."""
+        current, top = self.current, self.scroll_y
+        self._entries = list(entries)
+        place = next((index for index, line in enumerate(self._entries) if current and line.id == current.id), None)
+        shift = 0 if place is None else place - self._cursor
+        self._resize_to(len(self._entries))
+        if place is not None:
+            self._cursor = place
+        if shift and top > 0:
+            self.scroll_to(y=top + shift, animate=False, force=True)
+        self._reveal()
+        self.post_message(self.EntryHighlighted())
+
+    def cursor_moved(self) -> None:
+        self.post_message(self.EntryHighlighted())
+
+    def row_chosen(self) -> None:
+        if (line := self.current) is not None:
+            self.post_message(self.EntryChosen(line))
+
+    def action_last(self) -> None:
+        super().action_last()
+        self.post_message(self.EndWanted())
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.post_message(self.Scrolled())
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self.post_message(self.Scrolled())
+
+    # Painting
+
+    def _source_cells(self) -> int:
+        """Return the cells of the column of consoles and commands; 0 in a narrow terminal."""
+        width = self.app.size.width
+        if layout_widths.is_narrow(width):
+            return 0
+        return WIDE_SOURCE_CELLS if layout_widths.is_wide(width) else MEDIUM_SOURCE_CELLS
+
+    def draw_head(self, width: int) -> Iterable[Piece]:
+        source = self._source_cells()
+        yield fit("when", WHEN_CELLS, right=True) + "  ", "head"
+        yield fit("change", self._text_cells(width, source)), "head"
+        if source:
+            yield "  " + fit("by", source), "head"
+        yield "  " + fit("", STATE_CELLS), "head"
+
+    @staticmethod
+    def _text_cells(width: int, source: int) -> int:
+        return max(4, width - WHEN_CELLS - 2 - STATE_CELLS - 2 - (source + 2 if source else 0))
+
+    def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
+        entry, source = self._entries[index], self._source_cells()
+        reversed_since = entry.undone_by is not None
+        yield fit(ago(entry.at, self._clock()), WHEN_CELLS, right=True) + "  ", "muted"
+        sentence = fit(journal_sentence(entry), self._text_cells(width, source))
+        yield sentence, "muted" if reversed_since else "text"
+        if source:
+            yield "  " + fit(self._source(entry), source), "muted"
+        state = ("redone" if entry.verb == UNDO else "undone") if reversed_since else ""
+        yield "  " + fit(state, STATE_CELLS), "muted"
+
+    def _source(self, entry: JournalLine) -> str:
+        """Return what made an entry, as a place of a list names it: ``this console``, or user and origin."""
+        if entry.origin is not None and entry.origin == self._origin:
+            return OWN
+        label = origin_label(entry.origin)
+        return plain(f"{label} ({entry.actor})" if label else entry.actor)
