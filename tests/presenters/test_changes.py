@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Change, Draft, JournalEntry, Patch, UndoneChange
 from vestige_tui.core.reviews import Rating
-from vestige_tui.presenters.changes import VERB_WORDS, change_sentence, subject, tags_value, title, undo_sentence
+from vestige_tui.presenters.changes import (
+    VERB_WORDS,
+    change_sentence,
+    journal_sentence,
+    not_undoable,
+    subject,
+    tags_value,
+    title,
+    undo_sentence,
+)
 from vestige_tui.store.undo import UNDOABLE_VERBS
 
 if TYPE_CHECKING:
@@ -153,3 +163,14 @@ def test_a_change_has_one_shape() -> None:
     assert change_sentence("suspend", quoted) == f"Suspended {quoted}"
     assert change_sentence("supersede", quoted, '"B"') == f'{quoted} is now replaced by "B"'
     assert change_sentence("add", title("Braces {subject} {0} stay")) == 'Added "Braces {subject} {0} stay"'
+
+
+def test_a_line_of_the_journal_keeps_its_value_where_the_text_is_cut() -> None:
+    before, after = ([{"id": "a", "memory": {"tags": tags}}] for tags in ([], ["keys"]))
+    line = JournalLine(7, NOW, "me", None, "tag", ("a",), None, before, after, content=SECRETS * 9)
+    assert journal_sentence(line, width=10) == 'Tagged "Secrets a…": +keys'
+    undo = JournalLine(8, NOW, "me", None, "undo", ("a",), None, [{"id": "a", "entry": 7}], [], target=line)
+    assert journal_sentence(undo, width=10) == 'Undid: tag +keys on "Secrets a…"'
+    unknown = JournalLine(9, NOW, "me", None, "odd\x1b", ("a", "b"), None, [], [])
+    assert journal_sentence(unknown) == "odd\ufffd: 2 memories"
+    assert not_undoable(unknown) == "A change of the kind 'odd\ufffd' cannot be undone."

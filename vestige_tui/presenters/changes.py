@@ -109,18 +109,21 @@ def _reversal(word: str, reversed_change: UndoneChange | None, count: int, *, wi
     return f"{word}: {named_change(entry, reversed_change.content, reversed_change.other, with_id=with_id)}"
 
 
-def named_change(entry: Journaled, content: str = "", other: str = "", *, with_id: bool = False) -> str:
+def named_change(
+    entry: Journaled, content: str = "", other: str = "", *, with_id: bool = False, width: int = TITLE_CELLS
+) -> str:
     """Return a change as its undo names it: ``tag +tag on "TEXT"``.
 
-    ``content`` is the text of its only memory, ``other`` that of the other memory of a link or a replacement.
+    ``content`` is the text of its only memory, ``other`` that of the other memory of a link or a replacement; each is
+    cut to ``width`` cells.
     """
     verb = VERB_WORDS[entry.verb].verb if entry.verb in VERB_WORDS else plain(entry.verb)
-    value = _value_with_other(entry, other)
-    return " ".join(filter(None, (verb, value, "on", _subject(entry, content, with_id=with_id))))
+    value = _value_with_other(entry, other, width)
+    return " ".join(filter(None, (verb, value, "on", _subject(entry, content, with_id=with_id, width=width))))
 
 
-def _value_with_other(entry: Journaled, other: str) -> str:
-    value, text = value_of(entry), title(other) if other.strip() else short_id(plain(_other_id(entry)))
+def _value_with_other(entry: Journaled, other: str, width: int) -> str:
+    value, text = value_of(entry), title(other, width) if other.strip() else short_id(plain(_other_id(entry)))
     match entry.verb:
         case "link" | "unlink":
             return f"{value} to {text}" if text else value
@@ -130,17 +133,21 @@ def _value_with_other(entry: Journaled, other: str) -> str:
             return value
 
 
-def journal_sentence(line: JournalLine, *, with_id: bool = False) -> str:
-    """Return the sentence on an entry of the journal: ``Tagged "TEXT": +tag``, or ``Undid: tag +tag on "TEXT"``."""
+def journal_sentence(line: JournalLine, *, with_id: bool = False, width: int = TITLE_CELLS) -> str:
+    """Return the sentence on an entry of the journal: ``Tagged "TEXT": +tag``, or ``Undid: tag +tag on "TEXT"``.
+
+    Each text is cut to ``width`` cells.
+    """
     if line.verb in REVERSALS:
         word = "Undid" if line.verb == UNDO else "Redid"
         if line.target is None:
             return f"{word}: a change of {_count(len(set(line.ids)))}"
-        return f"{word}: {named_change(line.target, line.target.content, line.target.other, with_id=with_id)}"
-    subject_text, other = _subject(line, line.content, with_id=with_id), line.other
+        target = line.target
+        return f"{word}: {named_change(target, target.content, target.other, with_id=with_id, width=width)}"
+    subject_text, other = _subject(line, line.content, with_id=with_id, width=width), line.other
     if line.verb not in VERB_WORDS:
         return f"{plain(line.verb)}: {subject_text}"
-    other_text = title(other) if other.strip() else short_id(plain(_other_id(line)))
+    other_text = title(other, width) if other.strip() else short_id(plain(_other_id(line)))
     if line.verb in ("link", "unlink"):
         return change_sentence(line.verb, f"{subject_text} to {other_text}", value_of(line))
     value = other_text if line.verb == "supersede" else value_of(line)
@@ -160,11 +167,11 @@ def not_undoable(line: JournalLine) -> str:
     return ""
 
 
-def _subject(entry: Journaled, content: str, *, with_id: bool) -> str:
+def _subject(entry: Journaled, content: str, *, with_id: bool, width: int = TITLE_CELLS) -> str:
     ids = list(dict.fromkeys(entry.ids))
     if len(ids) != 1:
         return _count(len(ids))
-    parts = [title(content)] if content.strip() else []
+    parts = [title(content, width)] if content.strip() else []
     return " ".join([short_id(plain(ids[0])), *parts] if with_id or not parts else parts)
 
 

@@ -9,8 +9,8 @@ import pytest
 from textual.widgets import Input
 
 from tests.support.clock import Clock
-from tests.support.corpus import embedders
 from tests.support.console import Console
+from tests.support.corpus import embedders
 from tests.support.review_desk import BACKUPS, KEYS, NOW, THREE, Desk, draft, open_desk, schedule_due
 from tests.support.vestige_files import NOW as FILE_NOW
 from tests.support.vestige_files import make_v18

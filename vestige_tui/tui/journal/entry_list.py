@@ -10,19 +10,22 @@ from typing import ClassVar
 from textual.message import Message
 
 from vestige_tui.core.journal import UNDO, JournalLine, origin_label
-from vestige_tui.core.text import ago, plain
+from vestige_tui.core.text import ago, cells, plain
 from vestige_tui.presenters.changes import journal_sentence
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.widgets.row_list import Piece, RowList, fit
 
+NUMBER_CELLS = 7
 WHEN_CELLS = 9
 STATE_CELLS = 7
 WIDE_SOURCE_CELLS, MEDIUM_SOURCE_CELLS = 34, 18
+TITLE_WIDTHS = (40, 32, 24, 16, 10)
+"""Cells of the texts in a sentence, the first that fits: the value behind a text must not be cut off."""
 OWN = "this console"
 
 
 class EntryList(RowList):
-    """One line for each entry: its time, its sentence, the console or command, and whether it is undone."""
+    """One line for each entry: its number, its time, its sentence, the console or command, and whether it is undone."""
 
     head_height: ClassVar[int] = 1
 
@@ -104,6 +107,8 @@ class EntryList(RowList):
 
     def draw_head(self, width: int) -> Iterable[Piece]:
         source = self._source_cells()
+        if source:
+            yield fit("entry", NUMBER_CELLS, right=True) + "  ", "head"
         yield fit("when", WHEN_CELLS, right=True) + "  ", "head"
         yield fit("change", self._text_cells(width, source)), "head"
         if source:
@@ -112,14 +117,16 @@ class EntryList(RowList):
 
     @staticmethod
     def _text_cells(width: int, source: int) -> int:
-        return max(4, width - WHEN_CELLS - 2 - STATE_CELLS - 2 - (source + 2 if source else 0))
+        return max(4, width - WHEN_CELLS - 2 - STATE_CELLS - 2 - (NUMBER_CELLS + 2 + source + 2 if source else 0))
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
         entry, source = self._entries[index], self._source_cells()
         reversed_since = entry.undone_by is not None
+        if source:
+            yield fit(str(entry.id), NUMBER_CELLS, right=True) + "  ", "muted"
         yield fit(ago(entry.at, self._clock()), WHEN_CELLS, right=True) + "  ", "muted"
-        sentence = fit(journal_sentence(entry), self._text_cells(width, source))
-        yield sentence, "muted" if reversed_since else "text"
+        room = self._text_cells(width, source)
+        yield fit(_fitting_sentence(entry, room), room), "muted" if reversed_since else "text"
         if source:
             yield "  " + fit(self._source(entry), source), "muted"
         state = ("redone" if entry.verb == UNDO else "undone") if reversed_since else ""
@@ -131,3 +138,8 @@ class EntryList(RowList):
             return OWN
         label = origin_label(entry.origin)
         return plain(f"{label} ({entry.actor})" if label else entry.actor)
+
+
+def _fitting_sentence(entry: JournalLine, room: int) -> str:
+    sentences = (journal_sentence(entry, width=width) for width in TITLE_WIDTHS)
+    return next((each for each in sentences if cells(each) <= room), journal_sentence(entry, width=TITLE_WIDTHS[-1]))
