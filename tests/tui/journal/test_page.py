@@ -18,8 +18,8 @@ from vestige_tui.core.journal import command_origin
 from vestige_tui.core.memories import Draft
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
+from vestige_tui.tui.dialogs.memory_sheet import MemorySheet
 from vestige_tui.tui.dialogs.modals import Pick
-from vestige_tui.tui.jobs.finding import MemorySheet
 from vestige_tui.tui.journal.entry_list import EntryList
 from vestige_tui.tui.journal.page import PAGE_ENTRIES, JournalScreen
 

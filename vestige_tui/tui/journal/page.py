@@ -23,8 +23,8 @@ from vestige_tui.tui.command_screen import NOT_OPEN, CommandScreen
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.journal import OF_THE_JOURNAL
 from vestige_tui.tui.commands.memories import RedoChange
+from vestige_tui.tui.dialogs.memory_sheet import memory_sheet
 from vestige_tui.tui.dialogs.modals import Choice, Pick
-from vestige_tui.tui.jobs.finding import memory_sheet
 from vestige_tui.tui.journal.entry_list import EntryList
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.key_line import KeyLine
