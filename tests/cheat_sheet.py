@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from tests.support.source_tree import ROOT
-from vestige_tui.cli.completion import completed_commands
+from vestige_tui.cli.completed_commands import completed_commands
 from vestige_tui.cli.examples import COMMENT, EXAMPLES
 from vestige_tui.cli.program import parser
 from vestige_tui.config.keymap import spelling

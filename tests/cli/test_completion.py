@@ -12,7 +12,7 @@ import pytest
 from tests.fuzz.command_tree import leaf_commands
 from tests.support.command_line import Command
 from tests.support.terminal import Terminal
-from vestige_tui.cli.completion import completed_commands
+from vestige_tui.cli.completed_commands import completed_commands
 from vestige_tui.cli.program import parser
 
 LINES = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import Command, copy_store
-from vestige_tui.cli.completion import completed_commands
+from vestige_tui.cli.completed_commands import completed_commands
 from vestige_tui.cli.examples import COMMENT, EXAMPLES, SAMPLE_IDS, aligned, examples_text
 from vestige_tui.cli.program import join_negative_times, parser
 

@@ -5,47 +5,15 @@ A script holds all names, taken from the parser: completing starts no program.
 
 from __future__ import annotations
 
-import argparse
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
+from vestige_tui.cli.completed_commands import completed_commands
 from vestige_tui.cli.completion_scripts import bash_script, fish_script, zsh_script
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, Parser
 
 SCRIPTS = {"bash": bash_script, "zsh": zsh_script, "fish": fish_script}
-FILE_METAVARS = frozenset({"FILE", "PATH", "DIR", "URL"})
-"""Names of values that are files, or often are."""
-_WORDS_BY_METAVAR = {
-    "ID|undo|suspend|bury|resume": ("undo", "suspend", "bury", "resume"),
-    "GRADE|ID": ("again", "hard", "good", "easy"),
-}
-"""Fixed words among the values of an argument that also takes others."""
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedArgument:
-    """An option, or a positional argument: its flags, help and values."""
-
-    flags: tuple[str, ...]
-    help: str
-    takes_value: bool
-    words: tuple[str, ...] = ()
-    """Values to offer."""
-    is_file: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedCommand:
-    """A command, or a group of commands: what may follow its words."""
-
-    words: str
-    """The words of the command, separated by spaces; empty for the program itself."""
-    commands: tuple[tuple[str, str], ...]
-    """Names and help of the commands below it."""
-    options: tuple[CompletedArgument, ...]
-    positionals: tuple[CompletedArgument, ...]
 
 
 def add_commands(commands: Commands, build_parser: Callable[[], Parser]) -> None:
@@ -61,32 +29,3 @@ def add_commands(commands: Commands, build_parser: Callable[[], Parser]) -> None
         return 0
 
     completion.set_defaults(run=run)
-
-
-def completed_commands(parser: argparse.ArgumentParser, words: str = "") -> Iterator[CompletedCommand]:
-    """Yield a parser and all parsers below it, the outermost first."""
-    groups: list[argparse._SubParsersAction[Parser]] = []
-    options: list[CompletedArgument] = []
-    positionals: list[CompletedArgument] = []
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            groups.append(action)
-        elif action.help != argparse.SUPPRESS:
-            (options if action.option_strings else positionals).append(_argument(action))
-    yield CompletedCommand(
-        words,
-        tuple((choice.dest, choice.help or "") for group in groups for choice in group._choices_actions),
-        tuple(options),
-        tuple(positionals),
-    )
-    for group in groups:
-        for name, below in group.choices.items():
-            yield from completed_commands(below, f"{words} {name}".strip())
-
-
-def _argument(action: argparse.Action) -> CompletedArgument:
-    metavar = action.metavar if isinstance(action.metavar, str) else ""
-    words = tuple(map(str, action.choices or ())) or _WORDS_BY_METAVAR.get(metavar, ())
-    return CompletedArgument(
-        tuple(action.option_strings), action.help or "", action.nargs != 0, words, metavar in FILE_METAVARS
-    )

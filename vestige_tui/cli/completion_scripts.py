@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vestige_tui.cli.completion import CompletedArgument, CompletedCommand
+    from vestige_tui.cli.completed_commands import CompletedArgument, CompletedCommand
 
 FILES = "@files"
 """In the tables of values: the names of files."""
