@@ -41,6 +41,7 @@ async def _show(args: Namespace, output: Output) -> int:
         "day_starts_at": f"{config.day_starts_at:%H:%M}",
         "keys": dict(config.keys),
         "theme": config.theme,
+        "history": config.history,
     }
     if output.as_json:
         output.document(values)

@@ -75,6 +75,7 @@ def read_config(source: str, file: Path, env: Mapping[str, str]) -> Config:
         filters=filters,
         outdated_filters=outdated_filters,
         theme=settings.text("ui.theme") or DEFAULT_THEME,
+        history=settings.flag("ui.history", True),
         path=file,
     )
 

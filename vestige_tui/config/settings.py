@@ -42,6 +42,8 @@ class Config:
     outdated_filters: tuple[str, ...] = ()
     """Names of the saved filters that the file has in the form of an earlier version."""
     theme: str = DEFAULT_THEME
+    history: bool = True
+    """Whether queries are kept for the search line."""
     path: Path | None = None
     warnings: tuple[str, ...] = ()
 

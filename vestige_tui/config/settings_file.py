@@ -27,7 +27,7 @@ KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "storage.postgres": ("url", "direct_url", "read_url", "max_connections", "acquire_timeout_secs"),
     "embeddings": ("provider", "model"),
     "review": ("desired_retention", "weights", "new_per_day", "day_starts_at"),
-    "ui": ("theme",),
+    "ui": ("theme", "history"),
 }
 """Names in each table of the file that this program reads; other tables belong to the memory server."""
 
@@ -166,6 +166,14 @@ class SettingsFile:
             kind = "whole number" if whole else "number"
             self.fail(key, f"{key} must be a {kind} from {low:,} to {high:,}")
         return float(value)
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.at(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            self.fail(key, f"{key} must be true or false")
+        return value
 
     def clock_time(self, key: str, default: time) -> time:
         """Return a time of day to the minute, written as text (``"04:00"``) or as TOML's own local time."""

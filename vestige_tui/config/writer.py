@@ -59,6 +59,7 @@ weights = [                         # of FSRS-6
 
 [ui]
 theme = "vestige-dark"              # `vestige-tui themes list`
+history = true                      # keep the last 200 queries of the search line
 """
 
 

@@ -27,6 +27,7 @@ from textual.worker import Worker, WorkerError, WorkerState
 from vestige_tui.config.keymap import check_keys
 from vestige_tui.config.reader import check_theme
 from vestige_tui.config.saved_filters import rewrite_outdated
+from vestige_tui.config.search_history import search_history
 from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import set_value
 from vestige_tui.core.encodings import encodable, encoding_of
@@ -159,6 +160,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         """Ends the hint that a second ctrl+c quits; None while there is none."""
         self._lent = False
         """True while the terminal is an editor's."""
+        self.search_history = search_history(config)
         self.card_hidden = False
         """True after the user has hidden the card beside the lists, until the console quits."""
         self.last_words: list[str] = []

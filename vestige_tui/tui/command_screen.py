@@ -17,6 +17,7 @@ from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
+    from vestige_tui.config.search_history import SearchHistory
     from vestige_tui.store.store import Store
     from vestige_tui.tui.store_session import StoreSession
 
@@ -40,6 +41,8 @@ class Console(Protocol):
     """Published with the error of an outage when the store answers again."""
     card_hidden: bool
     """True after the user has hidden the card beside the lists."""
+    search_history: SearchHistory | None
+    """Queries of the search line; None if the settings turn it off."""
     last_words: list[str]
     """Sentences for stderr after the console has ended."""
 

@@ -156,6 +156,21 @@ class MemoryPlace(FilteredPlace):
         if memory := self.current_memory():
             self.say(await self.console.copy(safe(memory.id), f"the id {plain(memory.id)}"), severity="quiet")
 
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_open_web_link(self) -> None:
+        memory, store = self.current_memory(), self.store
+        if memory is None or store is None:
+            return
+        from vestige_tui.tui.dialogs.open_link import open_link_of
+
+        current = await self.await_visibly(
+            store.get(memory.id),
+            slow="Reading the memory…",
+            gone_on="Nothing was opened: you left this screen first.",
+        )
+        if current is not None:
+            await open_link_of(self, current)
+
     # Write
 
     @work(group="write", exit_on_error=False)

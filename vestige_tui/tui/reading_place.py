@@ -36,6 +36,7 @@ from vestige_tui.tui.commands.memories import (
     GradeMemory,
     LinkMemory,
     MarkMemory,
+    OpenWebLink,
     SupersedeMemory,
     TagMemory,
     ToggleCard,
@@ -60,7 +61,7 @@ T = TypeVar("T")
 
 READ_AFTER_SECONDS = 0.04
 """Debounce: a row is read when the cursor has stood on it for this time."""
-ON_THE_CURRENT = {command.action for command in (EditMemory, CopyMemory, CopyId, LinkMemory, GradeMemory)}
+ON_THE_CURRENT = {command.action for command in (EditMemory, CopyMemory, CopyId, OpenWebLink, LinkMemory, GradeMemory)}
 ON_THE_CHOSEN = {command.action for command in (TagMemory, EditFields, MarkMemory, SupersedeMemory, DeleteMemory)}
 ON_A_SELECTION = (TagMemory, EditFields, DeleteMemory)
 """Commands that the line of the selection names."""

@@ -23,7 +23,7 @@ _ASCII_WORD = re.compile(r"[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class _TextWord:
     """Word of a text as the text index has it, before stemming, and its place in the text."""
 
     word: str
@@ -106,16 +106,16 @@ def _phrase_matches(terms: MatchTerms, text: str) -> Iterator[Match]:
                 yield Match(token.start, following[-1].end, number)
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+def _tokens(text: str) -> Iterator[_TextWord]:
     for chunk in _CHUNK.finditer(text):
         if chunk[0].isascii():
             for word in _ASCII_WORD.finditer(chunk[0]):
-                yield _Token(word[0].lower(), chunk.start() + word.start(), chunk.start() + word.end())
+                yield _TextWord(word[0].lower(), chunk.start() + word.start(), chunk.start() + word.end())
         else:
             yield from _folded_tokens(chunk[0], chunk.start())
 
 
-def _folded_tokens(chunk: str, offset: int) -> Iterator[_Token]:
+def _folded_tokens(chunk: str, offset: int) -> Iterator[_TextWord]:
     """Yield the words of a chunk whose characters fold to any number of letters each."""
     word, start, end = "", 0, 0
     for at, character in enumerate(chunk):
@@ -130,7 +130,7 @@ def _folded_tokens(chunk: str, offset: int) -> Iterator[_Token]:
             word, start, end = word + first, start if word else at, at + 1
         for part in rest:
             if word:
-                yield _Token(word, offset + start, offset + end)
+                yield _TextWord(word, offset + start, offset + end)
             word, start, end = part, at, at + 1
     if word:
-        yield _Token(word, offset + start, offset + end)
+        yield _TextWord(word, offset + start, offset + end)

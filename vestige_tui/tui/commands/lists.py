@@ -113,6 +113,12 @@ class LeaveLine(Command):
     help = "Go from the input line to the list, where letters are keys."
 
 
+class EarlierQuery(Command):
+    id, key, label, action = "line.history", "up", "earlier query", "earlier_query"
+    group = "Lists"
+    help = "Take an earlier query into the search line; down goes back to later ones."
+
+
 class Sort(Command):
     id, key, label, action = "list.sort", "s", "sort", "sort"
     group, footer = "Lists", True

@@ -17,6 +17,12 @@ class CopyId(Command):
     help = "Copy the memory's full id to the clipboard."
 
 
+class OpenWebLink(Command):
+    id, key, label, action = "memory.open_web_link", "O", "open web link", "open_web_link"
+    group = "Memory"
+    help = "Open a link to a web page, after its whole address was shown; over ssh the link is copied."
+
+
 class AddMemory(Command):
     id, key, label, action = "memory.add", "a", "add", "add_memory"
     group = "Memory"
@@ -149,6 +155,7 @@ ON_A_MEMORY: tuple[type[Command], ...] = (
     MarkMemory,
     CopyMemory,
     CopyId,
+    OpenWebLink,
     DeleteMemory,
     GradeMemory,
     LinkMemory,

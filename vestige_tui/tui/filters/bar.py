@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,11 +19,17 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
-from vestige_tui.core.filter_syntax import Chip, normalized, split_chips
+from vestige_tui.config.search_history import HistoryWalk, SearchHistory
+from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.filter_syntax import Chip, normalized, split_chips, write_chips
+from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import cells, cut, plain
 from vestige_tui.presenters.filters import chip_words
 from vestige_tui.tui.commands.command import bindings
-from vestige_tui.tui.commands.lists import LeaveLine
+from vestige_tui.tui.commands.lists import EarlierQuery, LeaveLine
+from vestige_tui.tui.workers import work
+
+log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.15
 CHIP_CELLS = 24
@@ -61,7 +69,7 @@ class ChipView(Widget):
 class AskInput(Input):
     """Input of the filter line: backspace at its start removes the last chip, ``down`` goes to the list."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveLine)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveLine, EarlierQuery)
 
     async def on_key(self, event: events.Key) -> None:
         if event.key == "backspace" and self.cursor_position == 0 and self.selection.is_empty:
@@ -74,7 +82,11 @@ class AskInput(Input):
         return key in ("slash", "plus", "minus") or super().check_consume_key(key, character)
 
     def action_leave_line(self) -> None:
-        self.post_message(FilterBar.Left())
+        if not self.query_ancestor(FilterBar).take_later():
+            self.post_message(FilterBar.Left())
+
+    def action_earlier_query(self) -> None:
+        self.query_ancestor(FilterBar).take_earlier()
 
 
 class FilterBar(Vertical):
@@ -112,9 +124,15 @@ class FilterBar(Vertical):
     class Left(Message):
         """The focus goes from the line to the list."""
 
-    def __init__(self, placeholder: str = "", *, id: str | None = None) -> None:
+    def __init__(self, placeholder: str = "", *, history: SearchHistory | None = None, id: str | None = None) -> None:
         super().__init__(id=id)
         self._placeholder = placeholder
+        self._history = history
+        self._walk: HistoryWalk | None = None
+        self._draft: tuple[str, tuple[Chip, ...]] = ("", ())
+        """Words and filters before the walk through the history."""
+        self._recalled = ""
+        """Words that the walk has put into the line."""
         self._chips: tuple[Chip, ...] = ()
         self._timer: Timer | None = None
         self._last_query: tuple[str, tuple[Chip, ...]] = ("", ())
@@ -195,8 +213,56 @@ class FilterBar(Vertical):
         """Ask without waiting for a pause in the typing."""
         self._ask()
 
+    # History
+
+    def remember(self) -> None:
+        """Add the query of the line to the history, unless it has no words."""
+        if self._history is not None and self.text.strip():
+            self._add_to_history(self._history, " ".join(filter(None, (self.text.strip(), write_chips(self._chips)))))
+
+    @work(group="history", exit_on_error=False)
+    async def _add_to_history(self, history: SearchHistory, line: str) -> None:
+        with suppressed(log, "write the search history", VestigeError, OSError):
+            await asyncio.to_thread(history.add, line)
+
+    @work(group="history", exit_on_error=False)
+    async def take_earlier(self) -> None:
+        """Take the next older query of the history into the line."""
+        if self._history is None:
+            return
+        if self._walk is None:
+            lines = await asyncio.to_thread(self._history.read)
+            # Another press may have been as far meanwhile.
+            if self._walk is None:
+                self._draft = (self.text, self._chips)
+                self._walk = HistoryWalk(lines, " ".join(filter(None, (self.text, write_chips(self._chips)))))
+        if (earlier := self._walk.older()).position >= 0:
+            self._recall(earlier)
+        else:
+            self._walk = None
+
+    def take_later(self) -> bool:
+        """Take the next newer query into the line, at last the draft; return whether there was a walk."""
+        later = self._walk.newer() if self._walk is not None else None
+        if later is None:
+            self._walk = None
+            return False
+        self._recall(later)
+        return True
+
+    def _recall(self, walk: HistoryWalk) -> None:
+        words, chips = self._draft if walk.position < 0 else split_chips(walk.line, ended=True)
+        self._walk = walk if walk.position >= 0 else None
+        self._recalled = words.strip() if walk.position >= 0 else words
+        line = self.query_one(AskInput)
+        line.value = self._recalled
+        line.cursor_position = len(line.value)
+        self.set_chips(chips)
+
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
+        if event.value != self._recalled:
+            self._walk = None
         words, chips = split_chips(event.value)
         if chips:
             self.query_one(AskInput).value = words
@@ -212,11 +278,13 @@ class FilterBar(Vertical):
         if chips:
             self.query_one(AskInput).value = words
             self.set_chips([*self._chips, *chips])
+        self._walk = None
         self._ask()
         self.post_message(self.Left())
 
     def on_filter_bar_chip_removed(self, event: ChipRemoved) -> None:
         event.stop()
+        self._walk = None
         if self._chips:
             removed = event.chip if event.chip is not None else self._chips[-1]
             self.set_chips([chip for chip in self._chips if chip != removed])

@@ -86,7 +86,7 @@ memory is not in the results.
         self._question: tuple[str, tuple[Chip, ...]] = ("", ())
 
     def compose_body(self) -> ComposeResult:
-        yield FilterBar("Ask what your agents remember", id="ask")
+        yield FilterBar("Ask what your agents remember", history=self.console.search_history, id="ask")
         yield StatusLine(id="notes")
         yield from self.compose_found(HitList(clock=self.now, id="list"))
 
@@ -314,6 +314,7 @@ memory is not in the results.
 
     @on(FilterBar.Left)
     def _to_the_list(self) -> None:
+        self.query_one(FilterBar).remember()
         # Without hits no widget has the focus, so that the keys of the place work.
         self.set_focus(self.query_one(HitList) if self.query_one(HitList).hits else None)
 
@@ -329,6 +330,7 @@ memory is not in the results.
 
     @on(HitList.HitChosen)
     def _chosen(self, event: HitList.HitChosen) -> None:
+        self.query_one(FilterBar).remember()
         self.open_card()
 
     @on(HitList.SelectionChanged)
