@@ -287,8 +287,8 @@ WHERE m.id IN (SELECT m.id FROM knowledge_nodes m LEFT JOIN scheduling s ON s.me
 SELECT count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
 
 -- count_scheduled --
--- Number of memories that pass a filter which may concern the schedule.
-SELECT count(*) AS n FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE true /*filters*/
+-- Number of memories that pass a filter which may concern the schedule, and stand after a cursor.
+SELECT count(*) AS n FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE true /*filters*/ /*after*/
 
 -- filter_domains --
 -- Filter: in any of the domains.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.console import open_browse, open_console
+from tests.support.console import open_browse, open_console, pick
 from tests.support.editor_scripts import drafts_left, sets, types
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.memory_template import TEXT_LINE
 from vestige_tui.tui.dialogs.editor import EditAgain
 from vestige_tui.tui.filters.bar import FilterBar
+from vestige_tui.tui.search.hit_list import HitList
 
 Editor = Callable[[str], None]
 
@@ -79,3 +80,62 @@ async def test_a_file_that_cannot_be_read_is_edited_again_or_kept(corpus: Path, 
         await console.until('Edited "typed"')
         assert (await console.store.get(memory.id)).content == "typed"
         assert len(drafts_left(tmp_path)) == kept
+
+
+async def test_what_was_added_is_shown_where_the_filters_hide_it(corpus: Path, editor: Editor) -> None:
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
+        console.app.screen.query_one(FilterBar).set_chips([Chip("type", "decision")])
+        await console.still()
+        rows = table.count
+        await console.press("G")
+        editor(f"{sets('type', 'note')}; echo 'A new note' >> \"$1\"")
+        await console.press("a")
+        await console.until('Added "A new note" (outside the filters; shown as the first row)')
+        await console.until(lambda: table.current is not None and table.current.content == "A new note")
+        assert (table.cursor, table.count) == (0, rows + 1)
+        # Every row of the filter is still there, in its order.
+        await console.press("G")
+        await console.until(lambda: table.current is not None)
+        assert table.current is not None
+        expected = (await console.store.page(Filter(node_types=("decision",)), limit=500)).items
+        assert table.current.id == expected[-1].id
+        await console.press("u")
+        await console.until(lambda: table.count == rows)
+        editor("echo 'A decision' >> \"$1\"")
+        await console.press("a")
+        await console.until('Added "A decision"')
+        await console.until(lambda: table.current is not None and table.current.content == "A decision")
+        assert (table.count, "outside" in console.text) == (rows + 1, False)
+
+
+async def test_what_was_added_is_shown_above_the_hits_of_a_question(corpus: Path, editor: Editor) -> None:
+    async with open_console(corpus) as console:
+        await console.paste("webhook retry ")
+        await console.until("best 20")
+        await console.still()
+        await console.press("down")
+        editor("echo 'Nothing about that' >> \"$1\"")
+        await console.press("a")
+        await console.until('Added "Nothing about that"')
+        hits = console.app.screen.query_one(HitList)
+        await console.until(lambda: hits.current is not None and hits.current.memory.content == "Nothing about that")
+        assert "best 20" in console.text
+
+
+async def test_the_cursor_follows_an_edited_memory_wherever_the_order_moves_it(corpus: Path, editor: Editor) -> None:
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
+        await console.press("s")
+        await pick(console, "updated")
+        await console.press("G")
+        await console.until(lambda: table.current is not None)
+        memory = table.current
+        assert memory is not None
+        assert table.cursor > 200
+        editor(types("edited at the end of the list"))
+        await console.press("e")
+        await console.until('Edited "')
+        await console.until(lambda: table.cursor < 5 and table.current is not None)
+        assert table.current is not None
+        assert table.current.id == memory.id

@@ -32,7 +32,7 @@ from vestige_tui.store.journal_snapshots import (
     vector_params,
 )
 from vestige_tui.store.memory_writes import insert_writes, patched, snapshots
-from vestige_tui.store.pages import count_last, read_page
+from vestige_tui.store.pages import count_last, find_position, read_page
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -129,6 +129,12 @@ class MemoryService:
     async def count_last(self, filter: Filter | None = None, *, sort: Sort) -> int:
         """Count the memories that stand last in this order, because they have no due date or no recall."""
         return await count_last(self._context, filter or Filter(), sort)
+
+    async def position(
+        self, memory_id: str, filter: Filter | None = None, *, sort: Sort = "created", moment: datetime | None = None
+    ) -> int | None:
+        """Return the index of a memory in a list as ``page`` sorts it, from 0; None if the list lacks it."""
+        return await find_position(self._context, filter or Filter(), sort, memory_id, moment)
 
     async def facets(self, name: FacetName, filter: Filter | None = None, limit: int = 200) -> tuple[Facet, ...]:
         """Return the values of one facet with their counts, most frequent first."""

@@ -112,9 +112,44 @@ async def count_last(context: StoreContext, filter: Filter, sort: Sort) -> int:
     return await _count(context, filters, params | {"moment": context.now()}, segments[1])
 
 
-async def _count(context: StoreContext, filters: list[str], params: dict[str, Any], segment: _Segment) -> int:
-    [row] = await context.backend.fetch("count_scheduled", params, {"filters": [*filters, *segment.only]})
+async def find_position(
+    context: StoreContext, filter: Filter, sort: Sort, memory_id: str, moment: datetime | None
+) -> int | None:
+    """Return the index of a memory in a sorted list, from 0; None if the list lacks it."""
+    if not context.backend.is_id(memory_id):
+        return None
+    segments, moment = _SEGMENTS[sort], moment or context.now()
+    filters, params = context.filters(filter)
+    params |= {"moment": moment}
+    before = 0
+    for index, segment in enumerate(segments):
+        only = {**params, "head": 1, "only": memory_id, "limit": 1, "offset": 0}
+        records = await _fetch(context, segment, [*filters, "filter_id"], only, None)
+        count = await _count(context, filters, params, segment)
+        if records:
+            cursor = _read_cursor(_write_cursor(sort, segments, index, records[0], moment), sort)
+            return before + count - await _count(context, filters, params, segment, cursor) - 1
+        before += count
+    return None
+
+
+async def _count(
+    context: StoreContext,
+    filters: list[str],
+    params: dict[str, Any],
+    segment: _Segment,
+    after: _Cursor | None = None,
+) -> int:
+    slots = {"filters": [*filters, *segment.only]}
+    if after is not None:
+        slots["after"] = [segment.after]
+        params = params | _after_params(after)
+    [row] = await context.backend.fetch("count_scheduled", params, slots)
     return int(row["n"])
+
+
+def _after_params(cursor: _Cursor) -> dict[str, Any]:
+    return {"after_key": cursor.keys[0], "after_second": cursor.keys[-1], "after_id": cursor.memory_id}
 
 
 async def _fetch(
@@ -123,7 +158,7 @@ async def _fetch(
     slots = {"filters": [*filters, *segment.only], "order": [segment.order], "sort_key": [segment.sort_keys]}
     if cursor is not None:
         slots["after"] = [segment.after]
-        params |= {"after_key": cursor.keys[0], "after_second": cursor.keys[-1], "after_id": cursor.memory_id}
+        params |= _after_params(cursor)
     name = "page_memories_at" if segment.by_id or params["offset"] else "page_memories"
     try:
         return await context.backend.fetch(name, params, slots)

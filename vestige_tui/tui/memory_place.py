@@ -183,7 +183,12 @@ class MemoryPlace(FilteredPlace):
             self.say("Nothing was added.", severity="quiet")
             return
         form, change = edited
-        self.changed(change, change_sentence("add", title(form.content)))
+        outside = await self.show_added(store, change.changed[0])
+        self.changed(change, change_sentence("add", title(form.content)) + outside)
+
+    async def show_added(self, store: Store, memory_id: str) -> str:
+        """Hook: let the next reading of the list show a new memory; return the reason if it would hide it, else ""."""
+        return ""
 
     def new_memory(self) -> MemoryForm:
         """Return the fields that a new memory begins with: those that the filters ask for."""

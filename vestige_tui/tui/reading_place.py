@@ -65,6 +65,7 @@ ON_THE_CURRENT = {command.action for command in (EditMemory, CopyMemory, CopyId,
 ON_THE_CHOSEN = {command.action for command in (TagMemory, EditFields, MarkMemory, SupersedeMemory, DeleteMemory)}
 ON_A_SELECTION = (TagMemory, EditFields, DeleteMemory)
 """Commands that the line of the selection names."""
+OUTSIDE = " (outside the filters; shown as the first row)"
 STILL_LOADED = "This row is still loading."
 STILL_SELECTING = "Still selecting…"
 

@@ -33,6 +33,10 @@ Fetch: TypeAlias = Callable[[int, int, str | None], Awaitable[Page[Memory]]]
 begin, if known, so that only jumps need the offset. ``Page.next`` is the cursor behind the last row, if any."""
 
 
+Locate: TypeAlias = Callable[[str], Awaitable[int | None]]
+"""``locate(memory_id)``: index of the row of a memory, None if the list lacks it."""
+
+
 class MemoryTable(MemoryRows):
     """Table of memories, one a line; ``set_source`` replaces its rows, ``reload`` reads them again after a change."""
 
@@ -72,6 +76,7 @@ class MemoryTable(MemoryRows):
     ) -> None:
         super().__init__(clock=clock, id=id, classes=classes)
         self._fetch: Fetch | None = None
+        self._locate: Locate | None = None
         self._sort: Sort | None = None
         self._pages: OrderedDict[int, tuple[Memory, ...]] = OrderedDict()
         self._page_cursors: dict[int, str] = {}
@@ -83,9 +88,9 @@ class MemoryTable(MemoryRows):
 
     # Source ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def set_source(self, count: int, fetch: Fetch, *, sort: Sort | None = None) -> None:
+    def set_source(self, count: int, fetch: Fetch, *, sort: Sort | None = None, locate: Locate | None = None) -> None:
         """Show ``count`` memories that ``fetch`` gives page by page, the cursor on the first, nothing selected."""
-        self._fetch, self._sort = fetch, sort
+        self._fetch, self._sort, self._locate = fetch, sort, locate
         self._stop_loading()
         self._stop_selecting()
         self._forget()
@@ -103,10 +108,14 @@ class MemoryTable(MemoryRows):
             self.post_message(self.MemoryHighlighted(None))
         self._load_visible()
 
-    def reload(self, count: int) -> None:
-        """Read again after a change of the store to ``count`` rows; the cursor keeps its memory and line."""
+    def reload(self, count: int, *, go_to: str | None = None) -> None:
+        """Read again after a change of the store to ``count`` rows.
+
+        The cursor follows its memory, wherever the order moves it, and keeps its line; with ``go_to`` it goes to that
+        memory.
+        """
         self._stop_loading()
-        self._loader = self._reload(count)
+        self._loader = self._reload(count, go_to)
 
     def _forget(self) -> None:
         self._pages.clear()
@@ -164,12 +173,12 @@ class MemoryTable(MemoryRows):
             self._post_highlighted()
 
     @work(group="rows", exclusive=True, exit_on_error=False)
-    async def _reload(self, count: int) -> None:
+    async def _reload(self, count: int, go_to: str | None) -> None:
         self._page_cursors.clear()
         fresh: dict[int, tuple[Memory, ...]] = {}
         while True:
             old_cursor = self._cursor
-            cursor = await self._find_current(count, fresh)
+            cursor = await self._find_row(count, fresh, go_to)
             # The old rows stay in use until the new ones are read, so the cursor may have moved meanwhile.
             if old_cursor == self._cursor:
                 break
@@ -191,19 +200,28 @@ class MemoryTable(MemoryRows):
         await self._read_missing()
         self._post_highlighted()
 
-    async def _find_current(self, count: int, fresh: dict[int, tuple[Memory, ...]]) -> int:
-        """Return the row of the current memory among ``count`` new rows; pages read on the way go to ``fresh``."""
-        memory, old = self.current, self._cursor
-        if memory is not None and self._fetch is not None:
-            guesses = [old + count - self._count, old]
-            pages = [guess // PAGE_ROWS + near for near in (0, -1, 1) for guess in guesses]
-            for page in dict.fromkeys(page for page in pages if 0 <= page * PAGE_ROWS < count):
-                if page not in fresh:
-                    fresh[page] = await self._read(page, self._page_cursors)
-                ids = [row.id for row in fresh[page]]
-                if memory.id in ids:
-                    return page * PAGE_ROWS + ids.index(memory.id)
+    async def _find_row(self, count: int, fresh: dict[int, tuple[Memory, ...]], go_to: str | None) -> int:
+        """Return the row of the current memory, or of ``go_to``; pages read on the way go to ``fresh``."""
+        memory_id, old = go_to or (self.current.id if self.current is not None else None), self._cursor
+        if memory_id is None or self._fetch is None:
+            return max(0, min(old, count - 1))
+        guesses = [old + count - self._count, old]
+        pages = [guess // PAGE_ROWS + near for near in (0, -1, 1) for guess in guesses] if go_to is None else []
+        for page in dict.fromkeys(page for page in pages if 0 <= page * PAGE_ROWS < count):
+            if (row := await self._row_on(page, memory_id, fresh)) is not None:
+                return row
+        position = await self._locate(memory_id) if self._locate is not None else None
+        if position is not None:
+            row = await self._row_on(position // PAGE_ROWS, memory_id, fresh)
+            return position if row is None else row
         return max(0, min(old, count - 1))
+
+    async def _row_on(self, page: int, memory_id: str, fresh: dict[int, tuple[Memory, ...]]) -> int | None:
+        """Return the row of a memory if it is on this page."""
+        if page not in fresh:
+            fresh[page] = await self._read(page, self._page_cursors)
+        ids = [row.id for row in fresh[page]]
+        return page * PAGE_ROWS + ids.index(memory_id) if memory_id in ids else None
 
     # Rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

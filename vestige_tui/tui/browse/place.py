@@ -14,7 +14,7 @@ from vestige_tui.core.filter_syntax import Chip, misspelled_field
 from vestige_tui.core.memories import Filter, Memory, Page, Sort
 from vestige_tui.core.text import grouped
 from vestige_tui.presenters.sorting import SORTS, sort_sentence
-from vestige_tui.tui.browse.memory_table import Fetch, MemoryTable
+from vestige_tui.tui.browse.memory_table import Fetch, Locate, MemoryTable
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.everywhere import Leave
@@ -24,7 +24,7 @@ from vestige_tui.tui.commands.places import GoToBrowse, GoToSearch
 from vestige_tui.tui.commands.search import ToggleSuperseded
 from vestige_tui.tui.dialogs.modals import Choice, Pick
 from vestige_tui.tui.filters.bar import FilterBar
-from vestige_tui.tui.reading_place import STILL_SELECTING, ReadingPlace
+from vestige_tui.tui.reading_place import OUTSIDE, STILL_SELECTING, ReadingPlace
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.workers import work
 
@@ -61,7 +61,11 @@ They first show every memory that they change; `u` undoes the whole change.
         self._filter = Filter()
         self._moment: datetime | None = None
         """Time of the recalls by which the rows are sorted, the same for all pages of one reading."""
-        self._source_key: tuple[tuple[Chip, ...], Sort] | None = None
+        self._source_key: tuple[tuple[Chip, ...], Sort, str | None] | None = None
+        self._go_to: str | None = None
+        """Memory that the cursor goes to when the rows have been read."""
+        self._guest: str | None = None
+        """New memory that the filters hide and the first row shows, until filters or order change."""
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar("Filter: type:decision  domain:auth  since:-30d", id="ask")
@@ -97,7 +101,8 @@ They first show every memory that they change; `u` undoes the whole change.
         result = await self.answer_or_none(self._count(store))
         if result is None:
             return
-        chosen, count, last = result
+        chosen, count, last, guest = result
+        count += guest is not None
         bar.note(f"{sort_sentence(self._sort, last)}   {grouped(count)} {'memory' if count == 1 else 'memories'}")
         if not count and self.query_one(MemoryTable).has_focus:
             # Otherwise the line would take the focus from the hidden table, and letters would be text.
@@ -110,26 +115,68 @@ They first show every memory that they change; `u` undoes the whole change.
             self._say_nothing(bool(bar.chips))
         self._moment = store.now()
         # Compare chips, not the times that they stand for: -3h is another time at each call.
-        table, source_key, self._filter = self.query_one(MemoryTable), (bar.chips, self._sort), chosen
+        table, source_key, self._filter = self.query_one(MemoryTable), (bar.chips, self._sort, self._guest), chosen
+        go_to, self._go_to = self._go_to, None
         if source_key == self._source_key:
-            table.reload(count)
+            table.reload(count, go_to=go_to)
         else:
             self._source_key = source_key
-            table.set_source(count, self._fetcher(store, self._sort), sort=self._sort)
+            fetch, locate = self._fetcher(store, self._sort, guest), self._locator(store, self._sort, guest)
+            table.set_source(count, fetch, sort=self._sort, locate=locate)
         self.tell_keys()
 
-    async def _count(self, store: Store) -> tuple[Filter, int, int]:
-        """Return the filter, the number of its memories, and of those without the key of the order."""
-        chosen, sort = await self.current_filter(store), self._sort
-        return chosen, await store.memories.count(chosen), await store.memories.count_last(chosen, sort=sort)
+    async def show_added(self, store: Store, memory_id: str) -> str:
+        self._go_to, self._guest = memory_id, None
+        chosen = await self.answer_or_none(self.current_filter(store))
+        if chosen is None or await store.memories.position(memory_id, chosen, sort=self._sort) is not None:
+            return ""
+        self._guest = memory_id
+        return OUTSIDE
 
-    def _fetcher(self, store: Store, sort: Sort) -> Fetch:
+    async def _guest_row(self, store: Store, chosen: Filter) -> Memory | None:
+        """Return the memory of the first row that the filters hide; None without one, and once they have changed."""
+        if self._guest is None:
+            return None
+        shown = self._source_key[:2] if self._source_key is not None else None
+        hidden = shown == (self.query_one(FilterBar).chips, self._sort) and (
+            await store.memories.position(self._guest, chosen, sort=self._sort) is None
+        )
+        existing = await store.memories.get_many([self._guest]) if hidden else ()
+        if not existing:
+            self._guest = None
+        return existing[0] if existing else None
+
+    async def _count(self, store: Store) -> tuple[Filter, int, int, Memory | None]:
+        """Return the filter, the numbers of its memories and of those without the key of the order, and the guest."""
+        chosen, sort = await self.current_filter(store), self._sort
+        count, last = await store.memories.count(chosen), await store.memories.count_last(chosen, sort=sort)
+        return chosen, count, last, await self._guest_row(store, chosen)
+
+    def _fetcher(self, store: Store, sort: Sort, guest: Memory | None) -> Fetch:
         async def fetch(offset: int, limit: int, after: str | None) -> Page[Memory]:
-            return await store.page(
-                self._filter, sort=sort, limit=limit, after=after, offset=offset, head=HEAD_CHARS, moment=self._moment
+            above = [guest] if guest is not None and offset == 0 else []
+            offset -= guest is not None and offset > 0
+            page = await store.page(
+                self._filter,
+                sort=sort,
+                limit=limit - len(above),
+                after=after,
+                offset=offset,
+                head=HEAD_CHARS,
+                moment=self._moment,
             )
+            return Page((*above, *page.items), page.next)
 
         return fetch
+
+    def _locator(self, store: Store, sort: Sort, guest: Memory | None) -> Locate:
+        async def locate(memory_id: str) -> int | None:
+            if guest is not None and memory_id == guest.id:
+                return 0
+            position = await store.memories.position(memory_id, self._filter, sort=sort, moment=self._moment)
+            return None if position is None else position + (guest is not None)
+
+        return locate
 
     @on(MemoryTable.Failed)
     def _failed(self, event: MemoryTable.Failed) -> None:

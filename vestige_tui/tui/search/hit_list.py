@@ -109,7 +109,9 @@ class HitList(MemoryRows):
         memory, state = hit.memory, state_of(hit.memory, self._clock())
         room = max(4, width - INDENT_CELLS)
         yield ("■" if self.is_selected(index) else " "), "accent"
-        yield fit(str(index + 1) if _is_ranked(hit) else "", 2, right=True) + " ", "muted"
+        # A first row without a rank is no hit.
+        number = index + _is_ranked(self._hits[0])
+        yield fit(str(number) if _is_ranked(hit) else "", 2, right=True) + " ", "muted"
         yield state.glyph + " ", state.ink
         ink = "muted" if memory.superseded_by is not None else "text"
         for text, matched in passage_parts(memory.content, self._terms, room):

@@ -28,7 +28,7 @@ from vestige_tui.tui.commands.places import GoToRegistry, GoToSearch
 from vestige_tui.tui.commands.search import CycleMode, SearchLiteral, SearchWithout, ToggleSuperseded
 from vestige_tui.tui.filtered_place import REPLACED
 from vestige_tui.tui.filters.bar import FilterBar
-from vestige_tui.tui.reading_place import ReadingPlace
+from vestige_tui.tui.reading_place import OUTSIDE, ReadingPlace
 from vestige_tui.tui.search.hit_list import HitList
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.status_line import StatusLine
@@ -84,6 +84,10 @@ memory is not in the results.
         self._patience: Timer | None = None
         self._note = ""
         self._question: tuple[str, tuple[Chip, ...]] = ("", ())
+        self._go_to: str | None = None
+        """Memory that the cursor goes to when the hits have been read."""
+        self._guest: str | None = None
+        """New memory that is no hit and the first row shows, until the question changes."""
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar("Ask what your agents remember", history=self.console.search_history, id="ask")
@@ -107,6 +111,7 @@ memory is not in the results.
         if question != self._question:
             self._limit = FIRST_HITS_LIMIT
             self._reset_cursor = True
+            self._guest = None
         self._question = question
         if hint := misspelled_field(event.text):
             self.say(f"{hint}.", severity="quiet")
@@ -126,9 +131,22 @@ memory is not in the results.
             if self._patience is patience:
                 self._patience = None
         if answer is not None:
-            self._show(*answer)
+            self._show(*answer, await self._guest_hit(store, answer[1]))
         else:
             self._clear_notice()
+
+    async def show_added(self, store: Store, memory_id: str) -> str:
+        self._go_to = self._guest = memory_id
+        chosen = await self.answer_or_none(self.current_filter(store))
+        hidden = chosen is not None and await store.memories.position(memory_id, chosen) is None
+        return OUTSIDE if hidden else ""
+
+    async def _guest_hit(self, store: Store, hits: Sequence[Hit]) -> Hit | None:
+        """Return the new memory as a row if it is no hit."""
+        if self._guest is None or any(hit.memory.id == self._guest for hit in hits):
+            return None
+        existing = await self.answer_or_none(store.memories.get_many([self._guest]))
+        return Hit(existing[0], 0.0) if existing else None
 
     def _clear_notice(self) -> None:
         """Clear the notice of a slow search."""
@@ -165,11 +183,12 @@ memory is not in the results.
         self._code_word = literal_offer(query, answer)
         return answer, answer.hits
 
-    def _show(self, answer: Answer | None, hits: Sequence[Hit]) -> None:
+    def _show(self, answer: Answer | None, hits: Sequence[Hit], guest: Hit | None) -> None:
         bar, nothing = self.query_one(FilterBar), self.query_one("#nothing", Empty)
         self._answered = True
         self._warnings = answer.warnings if answer else ()
         self._announced, self._note = False, self._summary(answer, len(hits))
+        hits = [guest, *hits] if guest is not None else hits
         bar.note(self._note)
         self.set_class(not hits, "-nothing")
         if not hits:
@@ -179,6 +198,10 @@ memory is not in the results.
         self._reset_cursor = False
         self._show_notes()
         self.refresh_bindings()
+        ids = [hit.memory.id for hit in hits]
+        if self._go_to in ids:
+            self.query_one(HitList).move_to(ids.index(self._go_to))
+        self._go_to = None
         if hits and self.focused is None:
             self.query_one(HitList).focus()
         elif not hits and self.query_one(HitList).has_focus:
