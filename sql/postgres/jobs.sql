@@ -108,6 +108,11 @@ UPDATE job_runs SET progress = CASE WHEN %(wait)s::jsonb IS NULL THEN progress -
     ELSE progress || jsonb_build_object('wait', %(wait)s::jsonb) END
 WHERE delegation_id = %(id)s AND finished_at IS NULL
 
+-- save_live --
+-- Save the progress of the statement that an attempt runs now, beside its other progress.
+UPDATE job_runs SET progress = progress || jsonb_build_object('live', %(live)s::jsonb)
+WHERE delegation_id = %(id)s AND finished_at IS NULL
+
 -- save_dropped --
 -- Record dropped indexes, so that this attempt or a later one rebuilds them.
 UPDATE job_runs SET dropped_indexes = %(dropped)s::text[] WHERE delegation_id = %(id)s AND finished_at IS NULL

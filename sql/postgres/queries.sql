@@ -648,6 +648,20 @@ SELECT u.id::text AS value, CASE WHEN u.id::text = lower(%(owner)s::text) THEN 0
     WHEN lower(u.handle) = lower(%(owner)s::text) THEN 2 ELSE 3 END AS place
 FROM users u WHERE u.id::text = lower(%(owner)s::text) OR lower(u.handle) = lower(%(owner)s::text) OR lower(u.display_name) = lower(%(owner)s::text)
 
+-- server_progress --
+-- Statement of a kind that runs now on a table of this schema, the largest first; NULL is not visible.
+SELECT c.relname::text AS relation, p.phase, p.tuples_done, p.tuples_total, p.blocks_done, p.blocks_total FROM (
+    SELECT 'index' AS kind, i.datid, i.relid, i.phase, i.tuples_done, i.tuples_total, i.blocks_done, i.blocks_total
+    FROM pg_stat_progress_create_index i
+    UNION ALL SELECT 'vacuum', v.datid, v.relid, v.phase, NULL, NULL, v.heap_blks_scanned, v.heap_blks_total
+    FROM pg_stat_progress_vacuum v
+    UNION ALL SELECT 'vacuum', a.datid, a.relid, 'analyzing: ' || a.phase, NULL, NULL, a.sample_blks_scanned, a.sample_blks_total
+    FROM pg_stat_progress_analyze a) p
+JOIN pg_class c ON c.oid = p.relid AND c.relnamespace = quote_ident(current_schema())::regnamespace
+WHERE p.datid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+    AND p.kind = %(kind)s
+ORDER BY p.blocks_total DESC NULLS LAST
+
 -- owner_names --
 -- Handles of users and groups by their ids.
 SELECT u.id::text AS value, u.handle AS name FROM users u WHERE u.id::text = ANY (%(ids)s::text[])

@@ -104,6 +104,11 @@ UPDATE job_runs SET progress = CASE WHEN :wait IS NULL THEN json_remove(progress
     ELSE json_set(progress, '$.wait', json(:wait)) END
 WHERE delegation_id = :id AND finished_at IS NULL
 
+-- save_live --
+-- Save the progress of the statement that an attempt runs now, beside its other progress.
+UPDATE job_runs SET progress = json_set(progress, '$.live', json(:live))
+WHERE delegation_id = :id AND finished_at IS NULL
+
 -- save_dropped --
 -- Record dropped indexes, so that this attempt or a later one rebuilds them.
 UPDATE job_runs SET dropped_indexes = :dropped WHERE delegation_id = :id AND finished_at IS NULL

@@ -618,6 +618,11 @@ SELECT u.id AS value, CASE WHEN u.id = :owner THEN 0 WHEN u.handle = :owner THEN
 FROM users u WHERE u.id = :owner OR lower(u.handle) = lower(:owner) OR lower(u.display_name) = lower(:owner)
 UNION SELECT :owner, 0 WHERE EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.owner_user_id = :owner)
 
+-- server_progress --
+-- SQLite reports no progress of a statement.
+SELECT '' AS relation, '' AS phase, 0 AS tuples_done, 0 AS tuples_total, 0 AS blocks_done, 0 AS blocks_total
+WHERE :kind = ''
+
 -- owner_names --
 -- Handles of users and groups by their ids.
 SELECT u.id AS value, u.handle AS name FROM users u WHERE u.id IN (SELECT value FROM json_each(:ids))

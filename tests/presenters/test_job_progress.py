@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.job_values import COPY, DELEGATED, of_kind, with_rows
-from vestige_tui.core.jobs import JobProgress, TableProgress
+from vestige_tui.core.jobs import JobProgress, StepProgress, TableProgress
 from vestige_tui.presenters.job_progress import (
     count_name,
     current_step,
@@ -16,6 +16,7 @@ from vestige_tui.presenters.job_progress import (
     findings_in_words,
     fraction,
     percent,
+    phase_in_words,
     quantity,
     rate_in_words,
     sum_in_words,
@@ -78,3 +79,20 @@ def test_names_of_counts() -> None:
     ]
     assert sum_in_words(1_200, "present") == "1,200 already there"
     assert (quantity(1, "row"), quantity(1_200, "row"), quantity(0, "row")) == ("1 row", "1,200 rows", "0 rows")
+
+
+def test_the_share_of_a_running_job_includes_what_follows_its_rows() -> None:
+    step = StepProgress("loading tuples", 412_000, 1_000_000, "tuples", 720.0)
+    progress = JobProgress(
+        "building the vector index", {"a": TableProgress(3, total=3)}, share=0.42, step=step, eta=800.0
+    )
+    job = replace(COPY, status="in_progress", progress=progress)
+    assert fraction(job) == 0.42
+    assert current_step(job) == "42 %"
+    assert phase_in_words(job) == (
+        "building the vector index: loading tuples, 412,000 of 1,000,000 tuples, 12 min left"
+    )
+    assert fraction(replace(job, status="completed")) == 1.0
+    without = replace(job, progress=replace(progress, step=StepProgress("waiting for writers")))
+    assert phase_in_words(without) == "building the vector index: waiting for writers"
+    assert phase_in_words(COPY) == COPY.progress.phase

@@ -8,7 +8,7 @@ import pytest
 
 from vestige_tui.embedding.encoder_pool import Encoded
 from vestige_tui.reembed import encoding
-from vestige_tui.reembed.encoding import EncodingPart, Prefetch, StoredText
+from vestige_tui.reembed.encoding import EncodingPart, Prefetch, StoredText, next_batch
 
 MARK = bytes(8)
 
@@ -45,3 +45,14 @@ async def test_a_text_beyond_the_limit_enters_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(encoding, "AHEAD_BYTES", 10)
     async with asyncio.timeout(30):
         await Prefetch(max_texts=1).enter([StoredText("one", "\u6e2f" * 100, MARK)])
+
+
+def test_batches_are_small_at_first_and_grow_while_they_are_quick() -> None:
+    batch, batches = encoding.FIRST_BATCH, []
+    for _ in range(6):
+        batches.append(batch)
+        batch = next_batch(batch, 0.1, 128)
+    assert batches == [8, 16, 32, 64, 128, 128]
+    assert next_batch(64, 1.0, 128) == 64
+    assert next_batch(64, 10.0, 128) == 32
+    assert next_batch(1, 10.0, 128) == 1

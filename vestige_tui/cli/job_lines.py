@@ -18,6 +18,7 @@ from vestige_tui.presenters.job_progress import (
     findings_in_words,
     fraction,
     percent,
+    phase_in_words,
     quantity,
     rate_in_words,
     rows_read,
@@ -82,7 +83,7 @@ def _progress(job: Job, now: datetime) -> list[str]:
     if job.status != "completed" or differences(job):
         parts += findings_in_words(job, PROBLEMS)
     if job.in_flight:
-        parts.append(job.progress.phase)
+        parts.append(phase_in_words(job))
         if not job.is_ours:
             parts += [heartbeat_in_words(job, now) if job.status != "stuck" else "", deadline_in_words(job, now)]
     return parts
@@ -92,7 +93,7 @@ def rows(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
     """Yield label and value of each fact of a job, its whole id first."""
     yield "id", job.id
     yield "job", title(job)
-    phase = job.progress.phase if job.in_flight else ""
+    phase = phase_in_words(job) if job.in_flight else ""
     yield "state", ", ".join(filter(None, (state(job, now), phase)))
     yield from ((fact.label, fact.text) for fact in run_times(job, now))
     if job.is_ours and job.in_flight:

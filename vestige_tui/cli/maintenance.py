@@ -263,7 +263,10 @@ async def _vacuum(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         progress = output.progress("vacuum")
         try:
-            result = await store.maintenance.vacuum(lambda step: progress.show(f"vacuum: {step}", 0))
+            result = await store.maintenance.vacuum(
+                lambda label: progress.show(f"vacuum: {store_report.vacuum_step(label)}", 0),
+                lambda label, step: progress.show(f"vacuum: {store_report.vacuum_step(label, step)}", 0),
+            )
         finally:
             progress.end()
     if output.as_json:

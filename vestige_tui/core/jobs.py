@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -35,8 +35,35 @@ class TableProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class StepProgress:
+    """Progress of one long statement on a server: its phase, ``done`` of ``total`` in ``unit``, ``eta`` in seconds.
+
+    ``total`` is 0 where the server does not say it.
+    """
+
+    name: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    eta: float | None = None
+
+    @property
+    def fraction(self) -> float | None:
+        """Share that is done, 0..1; None if unknown."""
+        return min(1.0, self.done / self.total) if self.total else None
+
+    def timed(self, eta: float | None) -> StepProgress:
+        """Return it with the estimated seconds to its end."""
+        return replace(self, eta=eta)
+
+
+@dataclass(frozen=True, slots=True)
 class JobProgress:
-    """Progress of a job. ``rate`` in rows a second, ``eta`` in seconds, ``rates`` the recent rates, oldest first."""
+    """Progress of a job. ``rate`` in rows a second, ``eta`` in seconds, ``rates`` the recent rates, oldest first.
+
+    ``share`` is the part of the whole job that is done, 0..1, its indexes and its comparison included (None: unknown,
+    as in jobs of earlier versions); it never falls. ``step`` is the long statement that it runs on the server now.
+    """
 
     phase: str = ""
     tables: Mapping[str, TableProgress] = field(default_factory=dict)
@@ -44,6 +71,8 @@ class JobProgress:
     eta: float | None = None
     rates: tuple[float, ...] = ()
     zero_vectors: int = 0
+    share: float | None = None
+    step: StepProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,21 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vestige_tui.core.errors import Busy, Cancelled, Unavailable, VestigeError
-from vestige_tui.core.jobs import JobProgress, JobWait, TableProgress
+from vestige_tui.core.jobs import JobProgress, JobWait, StepProgress, TableProgress
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.text import redact
 from vestige_tui.jobs.checkpoints import step_number
 from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.stages import Stage, Stages
 from vestige_tui.jobs.transitions import CANCELLED
+from vestige_tui.store.server_progress import watched
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.checkpoints import Checkpoint
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+ROWS, INDEXES, VECTOR_INDEX, ENCODING, COMPARING = "rows", "indexes", "vector index", "encoding", "comparing"
+"""Names of stages; the fraction of ROWS follows from the counts of the tables."""
 SAMPLE_SECONDS = 0.5
 RATE_HISTORY_LENGTH = 30
 RATE_WINDOW_LENGTH = 10
@@ -43,6 +47,10 @@ class Meter:
         self.phase = "counting"
         self.tables: dict[str, TableProgress] = dict(progress.tables) if progress else {}
         self.zero_vectors = progress.zero_vectors if progress else 0
+        self.stages: Stages | None = None
+        """Stages of the job, once they are planned."""
+        self._compared = 0
+        self._floor = progress.share or 0.0 if progress else 0.0
         self._samples: deque[tuple[float, int]] = deque(maxlen=RATE_WINDOW_LENGTH)
         self._rates: deque[float] = deque(progress.rates if progress else (), maxlen=RATE_HISTORY_LENGTH)
 
@@ -55,6 +63,26 @@ class Meter:
         before = self.tables[name]
         after = replace(before, **{count: getattr(before, count) + value for count, value in counts.items()})
         self.tables[name] = replace(after, total=max(after.total, after.read)) if after.total is not None else after
+
+    def plan(self, stages: Sequence[Stage]) -> None:
+        """Set the stages of the job; the share that an earlier attempt or plan has reached is kept."""
+        self.stages = Stages(stages, floor=max(self._floor, self.stages.share if self.stages else 0.0))
+
+    def begin(self, stage: str) -> None:
+        """Go on to a stage of the plan."""
+        if self.stages is not None:
+            self.stages.begin(stage)
+
+    def reach(self, stage: str, fraction: float) -> None:
+        """Set the fraction of a stage that is done, 0..1."""
+        if self.stages is not None:
+            self.stages.reach(stage, fraction)
+
+    def note_compared(self, rows: int) -> None:
+        """Count compared rows in the stage COMPARING."""
+        self._compared += rows
+        total = sum(table.total or 0 for table in self.tables.values())
+        self.reach(COMPARING, self._compared / total if total else 1.0)
 
     def forget_comparison(self) -> None:
         """Reset the counts of differences, for a comparison that starts over."""
@@ -80,14 +108,31 @@ class Meter:
         start, read_before = self._samples[0]
         rate = round((read - read_before) / (now - start), 1) if now > start else None
         remaining = sum(max(0, (table.total or 0) - table.read) for table in self.tables.values())
+        eta = remaining / rate if remaining and rate else None
+        if self.stages is not None:
+            if self.stages.name == ROWS:
+                total = sum(table.total or 0 for table in self.tables.values())
+                self.stages.reach(ROWS, 1 - remaining / total if total else 1.0)
+            eta = self.stages.seconds_left(eta if self.stages.name == ROWS else None)
         return JobProgress(
             phase=self.phase,
             tables=dict(self.tables),
             rate=rate,
-            eta=round(remaining / rate, 1) if remaining and rate else None,
+            eta=round(eta, 1) if eta is not None else None,
             rates=tuple(self._rates),
             zero_vectors=self.zero_vectors,
+            share=round(self.stages.share, 4) if self.stages is not None else None,
         )
+
+    def live(self, stage: str, step: StepProgress, *, begun: float = 0.0, part: float = 1.0) -> JobProgress:
+        """Return the progress while a stage is a statement of the server: the ``part`` of it from ``begun`` on."""
+        self.begin(stage)
+        if step.fraction is not None:
+            self.reach(stage, begun + part * step.fraction)
+        left = step.eta if part == 1.0 else None
+        eta = self.stages.seconds_left(left) if self.stages is not None else step.eta
+        share = round(self.stages.share, 4) if self.stages is not None else None
+        return JobProgress(phase=self.phase, share=share, step=step, eta=None if eta is None else round(eta, 1))
 
 
 class Backoff:
@@ -218,6 +263,21 @@ class JobContext:
             return (await self.ledger.job(self.job_id)).status == "completed"
 
         await self._retry(once, is_committed)
+
+    @asynccontextmanager
+    async def watching(
+        self, stage: str, *, expected: int = 0, begun: float = 0.0, part: float = 1.0
+    ) -> AsyncIterator[None]:
+        """Store the progress of the index build that the block waits for, once a second.
+
+        ``expected`` tuples are in its table; the build is the ``part`` of the stage from ``begun`` on.
+        """
+
+        async def show(step: StepProgress) -> None:
+            await self.ledger.note_live(self.job_id, self.meter.live(stage, step, begun=begun, part=part))
+
+        async with watched(self.store.backend, "index", show, expected=expected):
+            yield
 
     async def with_retries(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work``; retry with exponential backoff for at most PATIENCE_SECONDS while the database does not answer.

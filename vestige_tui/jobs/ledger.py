@@ -24,6 +24,7 @@ from vestige_tui.jobs.ledger_rows import (
     ClaimedRun,
     Run,
     job_of_row,
+    live_json,
     preview,
     progress_json,
     read_progress,
@@ -199,6 +200,12 @@ class Ledger:
         async with self._store.backend.write() as transaction:
             value = None if wait is None else Json(wait_json(wait))
             await transaction.execute("save_wait", {"id": job_id, "wait": value})
+
+    async def note_live(self, job_id: str, progress: JobProgress) -> None:
+        """Record a heartbeat with the progress of the statement that runs now, beside the counts of the checkpoint."""
+        async with self._store.backend.write() as transaction:
+            if await self.note(transaction, job_id):
+                await transaction.execute("save_live", {"id": job_id, "live": Json(live_json(progress))})
 
     # Runs
 

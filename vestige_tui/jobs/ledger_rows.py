@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.core.jobs import DELEGATION, Job, JobProgress, JobWait, TableProgress
+from vestige_tui.core.jobs import DELEGATION, Job, JobProgress, JobWait, StepProgress, TableProgress
 from vestige_tui.core.storable import clean
 from vestige_tui.core.times import format_time
 from vestige_tui.store.schema.rows import as_json, as_list, as_map, as_time
@@ -126,6 +126,7 @@ def progress_json(progress: JobProgress) -> dict[str, Any]:
         "eta": progress.eta,
         "rates": list(progress.rates),
         "zero_vectors": progress.zero_vectors,
+        "share": progress.share,
     }
 
 
@@ -141,14 +142,42 @@ def read_progress(stored: object) -> JobProgress:
         if isinstance(each, dict) and "name" in each
     }
     rates = as_json(data.get("rates"))
+    live = as_map(data.get(LIVE))
+    step = _read_step(as_map(live.get("step"))) if live else None
+    shares = [share for share in (number(data.get("share")), number(live.get("share"))) if share is not None]
     return JobProgress(
         phase=str(data.get("phase") or ""),
         tables=tables,
-        rate=number(data.get("rate")),
-        eta=number(data.get("eta")),
+        # During a statement of the server no rows are read.
+        rate=number(data.get("rate")) if step is None else None,
+        eta=number((live or data).get("eta")),
         rates=tuple(float(rate) for rate in rates if isinstance(rate, int | float)) if isinstance(rates, list) else (),
         zero_vectors=int(number(data.get("zero_vectors")) or 0),
+        share=min(1.0, max(0.0, *shares)) if shares else None,
+        step=step,
     )
+
+
+LIVE = "live"
+"""Field of the stored progress for a long statement that runs now; the next checkpoint is stored without it.
+
+It is stored beside the counts, which belong to the last checkpoint and change with the next one only.
+"""
+
+
+def live_json(progress: JobProgress) -> dict[str, Any]:
+    """Return the step, the share and the time left of a progress as the ledger stores them between checkpoints."""
+    step = progress.step
+    shown = {"name": clean(step.name), "done": step.done, "total": step.total, "unit": step.unit} if step else {}
+    return {"share": progress.share, "eta": progress.eta, "step": {**shown, "eta": step.eta if step else None}}
+
+
+def _read_step(data: Mapping[str, Any]) -> StepProgress | None:
+    name = data.get("name")
+    if not isinstance(name, str):
+        return None
+    done, total = (max(0, int(number(data.get(key)) or 0)) for key in ("done", "total"))
+    return StepProgress(name, done, total, str(data.get("unit") or ""), number(data.get("eta")))
 
 
 WAIT = "wait"

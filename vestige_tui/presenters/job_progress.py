@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from vestige_tui.core.jobs import Job, TableProgress
+from vestige_tui.core.jobs import Job, StepProgress, TableProgress
 from vestige_tui.core.text import duration, grouped, plain
 
 NONE = "─"
@@ -87,9 +87,31 @@ def sum_in_words(count: int, name: str) -> str:
 
 
 def fraction(job: Job) -> float | None:
-    """Return the share of its rows that a job has read, 0..1; None until they are counted."""
+    """Return the share of a job that is done, 0..1, None until it is known.
+
+    Of a running job that records it, indexes and comparison are included, so that it is below 1; of any other job it is
+    the share of its rows.
+    """
+    if job.in_flight and job.progress.share is not None:
+        return job.progress.share
     read, total = counted_rows(job)
     return min(1.0, read / total) if total else None
+
+
+def phase_in_words(job: Job) -> str:
+    """Return the phase of a running job, with the progress of the statement that the server runs for it."""
+    phase, step = plain(job.progress.phase), job.progress.step
+    return ": ".join(filter(None, (phase, step_in_words(step)))) if step is not None else phase
+
+
+def step_in_words(step: StepProgress) -> str:
+    """Return the progress of a long statement: ``loading tuples, 412,000 of 1,000,000 tuples, 12 min left``."""
+    parts = [plain(step.name)]
+    if step.total:
+        parts.append(f"{grouped(step.done)} of {grouped(step.total)} {plain(step.unit)}")
+    if step.eta is not None:
+        parts.append(time_left(step.eta))
+    return ", ".join(filter(None, parts))
 
 
 def counted_rows(job: Job) -> tuple[int, int]:
@@ -104,11 +126,9 @@ def percent(share: float | None) -> str:
 
 
 def current_step(job: Job) -> str:
-    """Return the progress of a running job: its share of rows read, or after all rows its phase."""
+    """Return the progress of a running job: its share, or its phase where that says no more."""
     share = fraction(job)
-    if share is not None and share < 1:
-        return percent(share)
-    return plain(job.progress.phase)
+    return percent(share) if share is not None and share < 1 else plain(job.progress.phase)
 
 
 def rate_in_words(rate: float | None, unit: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from vestige_tui.core.embeddings import ModelSignature, VectorCensus
 from vestige_tui.core.health import Health, MigrationInfo, PostgresServer, SqliteFile, Stats, StoreReport
-from vestige_tui.core.jobs import Job, JobFinding, JobWait, TableProgress
+from vestige_tui.core.jobs import Job, JobFinding, JobWait, StepProgress, TableProgress
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge, Neighbor, SupersessionEvent
 from vestige_tui.core.memories import Change, Memory
@@ -25,6 +25,7 @@ from vestige_tui.core.text import redact
 from vestige_tui.core.times import format_time
 from vestige_tui.presenters.empty_answers import empty_document
 from vestige_tui.presenters.passages import passage_document
+from vestige_tui.presenters import job_progress
 
 Document: TypeAlias = dict[str, Any]
 
@@ -439,6 +440,8 @@ def job(job: Job, now: datetime, findings: Sequence[JobFinding] = ()) -> Documen
         "result": job.result,
         "rate": number(job.progress.rate),
         "eta": number(job.progress.eta),
+        "share": number(job_progress.fraction(job)),
+        "step": step(job.progress.step) if job.in_flight and job.progress.step is not None else None,
         "zero_vectors": job.progress.zero_vectors,
         "store": job.store,
         "source": job.source,
@@ -457,6 +460,17 @@ def job(job: Job, now: datetime, findings: Sequence[JobFinding] = ()) -> Documen
         "finished_at": time(job.finished_at),
         "cancel_requested": job.cancel_requested,
         "waiting": wait(job.wait) if job.in_flight and job.wait is not None else None,
+    }
+
+
+def step(progress: StepProgress) -> Document:
+    """Return the progress of a long statement on the server; ``eta`` in seconds."""
+    return {
+        "phase": progress.name,
+        "done": progress.done,
+        "total": progress.total,
+        "unit": progress.unit,
+        "eta": number(progress.eta),
     }
 
 

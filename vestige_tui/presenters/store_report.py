@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from vestige_tui.core.health import PostgresServer
 from vestige_tui.core.text import ago, below_home, bytes_size, duration, grouped, plain
+from vestige_tui.presenters.job_progress import step_in_words
 
 if TYPE_CHECKING:
     from vestige_tui.core.health import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         Vacuumed,
         VectorsHeld,
     )
+    from vestige_tui.core.jobs import StepProgress
     from vestige_tui.store.store import Store
 
 Pair: TypeAlias = tuple[str, str]
@@ -200,6 +202,11 @@ def _age(moment: datetime | None, now: datetime) -> str:
 def vacuum_effects(kind: str) -> tuple[str, ...]:
     """Describe the effects of a vacuum and its locks, before it starts."""
     return _VACUUM_EFFECTS[kind]
+
+
+def vacuum_step(label: str, step: StepProgress | None = None) -> str:
+    """Return the table that is vacuumed, and how far the server is with it."""
+    return ": ".join(filter(None, (plain(label), step_in_words(step) if step is not None else "")))
 
 
 def vacuum_result(sizes: Vacuumed) -> str:

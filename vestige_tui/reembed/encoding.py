@@ -16,6 +16,8 @@ from vestige_tui.core.errors import EmbedderUnavailable
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.embedding.encoder_pool import Encoded, Encoders, shortened
+from vestige_tui.jobs.context import ROWS, VECTOR_INDEX
+from vestige_tui.jobs.stages import Stage
 from vestige_tui.reembed.attempt import SPARE, TABLE, Attempt, VectorTable
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.schema.named_sql import compose
@@ -28,15 +30,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH = 128
+FIRST_BATCH = 8
+"""Texts of the first write; later ones grow while a write follows the one before in less than QUICK_SECONDS."""
+QUICK_SECONDS = 0.5
 MAX_BATCH = 4_096
-ENCODER_BATCH = 16
-"""Texts in one call of an encoder."""
+FIRST_ENCODER_BATCHES, ENCODER_BATCH = (2, 2, 4, 8), 16
+"""Texts in the first calls of an encoder, and in each later one."""
 AHEAD_TEXTS, AHEAD_BYTES = 2_048, 16_000_000
 """Limits of the prefetch: texts that are read, and may be encoded, before the first of them is written."""
 LISTED_ROWS, READ_BYTES = 1_024, 4_000_000
-WRITE_SECONDS = 5.0
+WRITE_SECONDS = 1.0
 """Longest time between two writes of encoded vectors, however slow the model is."""
 PAUSE_SECONDS = 0.5
+ENCODING_WEIGHT = 6.0
+"""Time to encode a text, as a multiple of the time of a vector in the index build."""
 MAX_CATCHUP_PASSES = 12
 """Limit of the catch-up passes; later edits are encoded after the swap."""
 _ZERO = "Its vector is zero; vector search cannot find it."
@@ -101,6 +108,9 @@ class VectorEncoder:
         self._backend = attempt.backend
         self._batch = max(1, min(int(options.get("batch") or BATCH), MAX_BATCH))
         self._max_group = self._batch if options.get("batch") else AHEAD_TEXTS
+        self._next_batch = min(FIRST_BATCH, self._batch)
+        """Texts of the next write: few at first, so that the progress moves at once."""
+        self._encoder_batches = list(FIRST_ENCODER_BATCHES)
         self._encoders: Encoders | None = None
         self._failed = attempt.failed
 
@@ -123,7 +133,11 @@ class VectorEncoder:
         context.meter.phase = phase
         [missing] = await self._attempt.ask(table.count)
         progress = self._attempt.progress
-        context.meter.expect(TABLE, progress.read + max(0, int(missing["n"]) - len(self._failed)))
+        total = progress.read + max(0, int(missing["n"]) - len(self._failed))
+        context.meter.expect(TABLE, total)
+        if context.meter.stages is None:
+            has_index = self._backend.capabilities.typed_vectors
+            context.meter.plan([Stage(ROWS, ENCODING_WEIGHT * total), Stage(VECTOR_INDEX, total if has_index else 0.0)])
         await self._attempt.save()
         count, written = await self._pass(table, self._attempt.checkpoint.after if cursor else None, cursor)
         for _ in range(MAX_CATCHUP_PASSES):
@@ -158,8 +172,10 @@ class VectorEncoder:
                 has_more = (
                     len(group) < self._max_group and unread and unread[0] is not None and unread[0].encoding.done()
                 )
-                if (len(group) >= self._batch and not has_more) or time.monotonic() - last_write > WRITE_SECONDS:
+                seconds = time.monotonic() - last_write
+                if (len(group) >= self._next_batch and not has_more) or seconds > WRITE_SECONDS:
                     written += await self._write(table, group, cursor)
+                    self._next_batch = next_batch(self._next_batch, seconds, self._batch)
                     group, last_write = [], time.monotonic()
                 unread = unread or [await parts.get()]
             if group:
@@ -187,8 +203,9 @@ class VectorEncoder:
                     fresh = [
                         text for text in stored if text.id not in self._failed or self._failed[text.id] != text.mark
                     ]
-                    for start in range(0, len(fresh), ENCODER_BATCH):
-                        texts = fresh[start : start + ENCODER_BATCH]
+                    while fresh:
+                        size = self._encoder_batches.pop(0) if self._encoder_batches else ENCODER_BATCH
+                        texts, fresh = fresh[:size], fresh[size:]
                         await ahead.enter(texts)
                         encoding = self._encoder().encode([each.text for each in texts])
                         parts.put_nowait(EncodingPart(texts, asyncio.create_task(encoding)))
@@ -260,6 +277,13 @@ class VectorEncoder:
         if self._attempt.half:
             return struct.pack(">HH", len(vector), 0) + vector.astype(">f2").tobytes()
         return pgbinary_encode.vector(vector)
+
+
+def next_batch(batch: int, seconds: float, most: int) -> int:
+    """Return the texts of the next write, after one of ``batch`` texts that took ``seconds`` since the one before."""
+    if seconds < QUICK_SECONDS:
+        return min(2 * batch, most)
+    return max(1, batch // 2) if seconds > 2 * WRITE_SECONDS else batch
 
 
 def as_text(content: object) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import OutOfResources, VestigeError
 from vestige_tui.core.log import log_suppressed, suppressed
+from vestige_tui.jobs.context import VECTOR_INDEX
 from vestige_tui.reembed.index_queries import OWN_INDEX, SPARE_INDEX, IndexQueries
 from vestige_tui.store.schema import migrations
 
@@ -49,7 +51,8 @@ class IndexBuilder:
             context.meter.phase = "building the vector index"
             await self._attempt.save()
             start = time.monotonic()
-            await self._attempt.step(partial(self._build_at_once, OWN_INDEX))
+            async with self._watching():
+                await self._attempt.step(partial(self._build_at_once, OWN_INDEX))
             await self._note_built(start)
 
         async def settle(transaction: Transaction) -> None:
@@ -72,11 +75,17 @@ class IndexBuilder:
         second = self._backend.second_backend()
         await self._context.phase(phase if second else f"{phase} in one transaction (writers wait)")
         start = time.monotonic()
-        if second is None:
-            await self._attempt.step(partial(self._build_at_once, index))
-        else:
-            await self._context.with_retries(lambda: self._build_concurrently(index))
+        async with self._watching():
+            if second is None:
+                await self._attempt.step(partial(self._build_at_once, index))
+            else:
+                await self._context.with_retries(lambda: self._build_concurrently(index))
         await self._note_built(start)
+
+    def _watching(self) -> AbstractAsyncContextManager[None]:
+        progress = self._attempt.progress
+        self._context.meter.begin(VECTOR_INDEX)
+        return self._context.watching(VECTOR_INDEX, expected=progress.read - progress.failed)
 
     async def _note_built(self, start: float) -> None:
         log.info("Built the vector index in %.1f s", time.monotonic() - start)

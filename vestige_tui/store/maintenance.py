@@ -8,7 +8,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vestige_tui.core.errors import Busy, ReadOnly, SchemaPending, VestigeError
 from vestige_tui.core.health import (
@@ -21,10 +22,12 @@ from vestige_tui.core.health import (
     TableSize,
     Vacuumed,
 )
+from vestige_tui.core.jobs import StepProgress
 from vestige_tui.core.log import suppressed
 from vestige_tui.embedding.models import same_model
 from vestige_tui.store import health_checks
 from vestige_tui.store.schema import migrations, rows
+from vestige_tui.store.server_progress import watched
 
 if TYPE_CHECKING:
     from vestige_tui.embedding.embedder_source import EmbedderSource
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from vestige_tui.store.models import ModelService
 
 log = logging.getLogger(__name__)
+
+LiveListener: TypeAlias = Callable[[str, StepProgress], None]
+"""Receiver of the progress of a vacuum: the label of its step, and how far the server is with it."""
 
 CONTENT_SECONDS, THOROUGH_SECONDS = 1.0, 60.0
 """Longest look at the pages, at the vectors and at the other rows; in the console, and for a command."""
@@ -218,16 +224,22 @@ class MaintenanceService:
             health, stats, server, status.connections, sessions, sizes, status.vectors, backend.timings.slowest()
         )
 
-    async def vacuum(self, progress: Callable[[str], None] | None = None) -> Vacuumed:
+    async def vacuum(self, progress: Callable[[str], None] | None = None, live: LiveListener | None = None) -> Vacuumed:
         """Vacuum the store and refresh the planner's statistics; cancelling it loses nothing.
 
-        ``progress`` receives the label of each step before it starts.
+        ``progress`` receives the label of each step before it starts, ``live`` once a second how far the server is.
         """
         self._context.refuse_read_only()
         [size_before] = await self._backend.fetch("read_size")
         for step in await self._backend.vacuum_steps():
             if progress is not None:
                 progress(step.label)
-            await self._backend.maintain(step.statement, step.table)
+            async with watched(self._backend, "vacuum", partial(_tell, live, step.label)):
+                await self._backend.maintain(step.statement, step.table)
         [size_after] = await self._backend.fetch("read_size")
         return Vacuumed(int(size_before["n"]), int(size_after["n"]))
+
+
+async def _tell(live: LiveListener | None, label: str, step: StepProgress) -> None:
+    if live is not None:
+        live(label, step)

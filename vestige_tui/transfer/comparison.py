@@ -208,6 +208,8 @@ class Comparison:
         if self._counting:
             counts |= {"read": batch.read, "failed": len(comparison.failed)}
             listed = [*listable(name, before.failed, comparison.failed), *listed]
+        if not self._counting:
+            self._reporter.meter.note_compared(batch.read)
         await self._reporter.note(name, counts, listed)
 
     async def _why_absent(self, table: Table, row: TransferRow) -> str | None:

@@ -20,6 +20,7 @@ from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Cancelled, ModelMismatch, OutOfResources, VestigeError
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.core.log import suppressed
+from vestige_tui.jobs.context import COMPARING, INDEXES, VECTOR_INDEX
 from vestige_tui.transfer.comparison import Comparison
 from vestige_tui.transfer.comparison_reporters import NewDifferenceReporter
 from vestige_tui.transfer.convert import TransferContext
@@ -27,6 +28,7 @@ from vestige_tui.transfer.copy_checkpoint import CopyCheckpoint, CopyPhase
 from vestige_tui.transfer.copy_context import compatible
 from vestige_tui.transfer.copy_plan import check, dry_run
 from vestige_tui.transfer.copy_rows import RowCopier
+from vestige_tui.transfer.copy_stages import stages
 from vestige_tui.transfer.differences import verdict
 from vestige_tui.transfer.dropped_indexes import DroppedIndexes
 from vestige_tui.transfer.embed_missing import MissingEmbedder
@@ -186,6 +188,14 @@ class Copy:
         if self._model is not None:
             await self._context.with_retries(partial(self._store.models.register, self._model, finalize=False))
         self._transfer_context = await self._ask_source(partial(self._make_transfer_context, self._model))
+        self._meter.plan(
+            stages(
+                self._meter.tables,
+                is_server=self._server is not None,
+                encodes=self._encoding_model is not None,
+                verifies=self._verifies,
+            )
+        )
 
     def _make_transfer_context(self, model: ModelSignature | None) -> TransferContext:
         return TransferContext(
@@ -212,10 +222,12 @@ class Copy:
         await self._context.phase("checking replacements")
         await self._context.step(self._target.settle)
         if self._dropped_indexes:
+            self._meter.begin(INDEXES)
             await self._context.phase("building the indexes")
             await self._dropped_indexes.build()
         await self._catch_up()
         if await self._store.models.registered() is not None:
+            self._meter.begin(VECTOR_INDEX)
             await self._context.phase("building the vector index")
             await self._build_vectors()
         await self._context.step(self._target.analyze)
@@ -234,7 +246,8 @@ class Copy:
             await self._context.with_retries(self._store.maintenance.finalize_schema)
             return
         dimension = self._model.dimension if self._model else 0
-        needed_bytes = self._meter.tables.get("vectors", TableProgress()).inserted * (4 * dimension + GRAPH_NODE_BYTES)
+        vectors = self._meter.tables.get("vectors", TableProgress())
+        needed_bytes = vectors.inserted * (4 * dimension + GRAPH_NODE_BYTES)
         settings = {"maintenance_work_mem": f"{max(MIN_BUILD_BYTES, min(MAX_BUILD_BYTES, needed_bytes)) // 1024}kB"}
 
         async def build() -> None:
@@ -246,7 +259,8 @@ class Copy:
                 settings["max_parallel_maintenance_workers"] = "0"
                 await self._store.maintenance.finalize_schema(settings)
 
-        await self._context.with_retries(build)
+        async with self._context.watching(VECTOR_INDEX, expected=vectors.read - vectors.failed):
+            await self._context.with_retries(build)
 
     # Catch-up
 
@@ -320,6 +334,7 @@ class Copy:
 
     async def _verify(self) -> None:
         """Compare every row; rows with an earlier finding are only counted."""
+        self._meter.begin(COMPARING)
         await self._context.phase("comparing")
         indexes = {table.name: await self._sync_state.index_of(table.name) for table in TABLES}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.log import suppressed
+from vestige_tui.jobs.context import INDEXES
 from vestige_tui.transfer.second_transaction import SecondTransaction
 
 if TYPE_CHECKING:
@@ -51,8 +52,11 @@ class DroppedIndexes:
         async def build(transaction: Transaction) -> None:
             await self._server.hold_indexes(transaction)
             other = await second_transaction.begin()
+            # The GIN indexes are built meanwhile; these take longer together.
             for outcome in await asyncio.gather(
-                self._build(transaction, other_indexes), self._build(other, gin_indexes), return_exceptions=True
+                self._build(transaction, other_indexes, watched=True),
+                self._build(other, gin_indexes),
+                return_exceptions=True,
             ):
                 if outcome is not None:
                     raise outcome
@@ -67,10 +71,15 @@ class DroppedIndexes:
             raise
         self._statements = ()
 
-    async def _build(self, transaction: Transaction, statements: Sequence[str]) -> None:
-        for statement in statements:
+    async def _build(self, transaction: Transaction, statements: Sequence[str], *, watched: bool = False) -> None:
+        part = 1 / max(1, len(statements))
+        for number, statement in enumerate(statements):
             start = time.monotonic()
-            await self._server.build_index(transaction, statement)
+            if watched:
+                async with self._context.watching(INDEXES, begun=number * part, part=part):
+                    await self._server.build_index(transaction, statement)
+            else:
+                await self._server.build_index(transaction, statement)
             log.info("Built an index in %.1f s", time.monotonic() - start)
 
     async def restore(self) -> None:

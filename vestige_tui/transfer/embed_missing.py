@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.core.memories import Filter
 from vestige_tui.embedding.encoder_pool import Encoders, shortened
+from vestige_tui.jobs.context import ENCODING
 from vestige_tui.transfer.copy_checkpoint import CopyCheckpoint
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sync_state import hashed
@@ -123,6 +124,7 @@ class MissingEmbedder:
         missing_count = await context.with_retries(partial(context.store.memories.count, missing)) or 0
         before = context.meter.tables.get(TABLE, TableProgress())
         context.meter.tables[TABLE] = replace(before, total=before.read + max(0, missing_count - failed))
+        context.meter.begin(ENCODING)
         await context.phase("creating vectors")
         return Encoders(self._model, texts=missing_count, any_build=True)
 
@@ -160,6 +162,8 @@ class MissingEmbedder:
             present=len(rows) - inserted,
             failed=len(findings),
         )
+        table = self._context.meter.tables[TABLE]
+        self._context.meter.reach(ENCODING, table.read / table.total if table.total else 1.0)
         return inserted
 
     async def _withdraw(self, transaction: Transaction, ids: Collection[str]) -> None:

@@ -122,6 +122,7 @@ class PostgresBackend:
         computes_vectors=True,
         binary_copy=True,
         revised_stems=False,
+        reports_progress=True,
         no_answer_remedy="Check that the server is running and that this machine can connect to it.",
     )
     lowest_id = "00000000-0000-0000-0000-000000000000"

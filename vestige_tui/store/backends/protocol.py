@@ -136,6 +136,8 @@ class Capabilities:
     """Rows are loaded in bulk in binary form, and compared by digests that the database computes."""
     revised_stems: bool
     """The text index stems by Porter's later rules."""
+    reports_progress: bool
+    """The database reports how far a long statement is, such as the build of an index."""
     no_answer_remedy: str
     """Sentence for a store that does not answer."""
 

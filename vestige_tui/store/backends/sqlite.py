@@ -92,6 +92,7 @@ class SqliteBackend:
         computes_vectors=False,
         binary_copy=False,
         revised_stems=True,
+        reports_progress=False,
         no_answer_remedy="Check that the file exists and that no other program has it locked.",
     )
     lowest_id = ""

@@ -12,7 +12,7 @@ from vestige_tui.core.jobs import Job
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, short_id
 from vestige_tui.presenters.job_actions import next_actions
 from vestige_tui.presenters.job_outcome import end_sentence, status_sentence
-from vestige_tui.presenters.job_progress import count_name, quantity, rows_read, unit
+from vestige_tui.presenters.job_progress import count_name, fraction, phase_in_words, quantity, rows_read, unit
 from vestige_tui.presenters.jobs import facts, heartbeat_age, run_times, state_label, title
 from vestige_tui.presenters.style import Fact
 from vestige_tui.tui.jobs.job_progress import COMPARED, COPIED, ENCODED, JobProgressView, RowCounts, TableBar
@@ -172,7 +172,8 @@ def progress_of(job: Job, now: datetime) -> JobProgressView | None:
     )
     return JobProgressView(
         title="",
-        phase=job.progress.phase if job.in_flight else "",
+        phase=phase_in_words(job) if job.in_flight else "",
+        share=fraction(job),
         tables=tuple(bars),
         rate=job.progress.rate,
         rates=job.progress.rates,

@@ -107,6 +107,8 @@ class JobProgressView:
     heartbeat_age: float | None = None
     note: str = ""
     running: bool = True
+    share: float | None = None
+    """Share of the whole job that is done, 0..1; None: that of its rows."""
     columns: tuple[str, ...] = COPIED
     """Columns of the tables, by their names in ``COLUMNS``."""
     checkpoint: int | None = None
@@ -121,7 +123,9 @@ class JobProgressView:
 
     @property
     def fraction(self) -> float | None:
-        """Share of all rows that was read, 0..1; None while they are not counted."""
+        """Share of the job that is done, 0..1, of all rows if it is not known; None while they are not counted."""
+        if self.share is not None:
+            return self.share
         counted = [bar for bar in self.tables if bar.total is not None]
         total = sum(bar.total or 0 for bar in counted)
         return min(1.0, sum(bar.done for bar in counted) / total) if total else None

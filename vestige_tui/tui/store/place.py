@@ -17,6 +17,7 @@ from textual.worker import Worker
 
 from vestige_tui.core.errors import ReadOnly, Usage
 from vestige_tui.core.health import Health, MigrationInfo, QueryTiming, Stats, StoreReport
+from vestige_tui.core.jobs import StepProgress
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.text import ago, bytes_size, cells, cut, grouped, plain, short_id
 from vestige_tui.presenters import store_report
@@ -174,14 +175,14 @@ Query times are measured in this console since it opened the store. `ctrl+r` ref
         if await self.app.push_screen_wait(Confirm(f"Vacuum {store.title}?", effects, verb="vacuum")):
             self._vacuuming = self._vacuum(store)
 
-    def _say_vacuuming(self, stop: str, subject: str) -> None:
-        self.say(f"Vacuuming {plain(subject)}; {stop}.", severity="quiet")
+    def _say_vacuuming(self, stop: str, subject: str, step: StepProgress | None = None) -> None:
+        self.say(f"Vacuuming {store_report.vacuum_step(subject, step)}; {stop}.", severity="quiet")
 
     @work(group="vacuum", exclusive=True, exit_on_error=False)
     async def _vacuum(self, store: Store) -> None:
         stop = f"{self._key_of(Leave.id, 'esc')} stops it"
         try:
-            result = await store.maintenance.vacuum(partial(self._say_vacuuming, stop))
+            result = await store.maintenance.vacuum(*[partial(self._say_vacuuming, stop)] * 2)
         except asyncio.CancelledError:
             if self.is_mounted:
                 self.say("Vacuum stopped; nothing was lost.", severity="quiet")
