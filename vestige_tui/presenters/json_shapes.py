@@ -23,9 +23,9 @@ from vestige_tui.core.search import Answer, Explanation, Hit, WhyNot
 from vestige_tui.core.storable import EXACT_FLOAT, rebuilt
 from vestige_tui.core.text import redact
 from vestige_tui.core.times import format_time
+from vestige_tui.presenters import job_progress
 from vestige_tui.presenters.empty_answers import empty_document
 from vestige_tui.presenters.passages import passage_document
-from vestige_tui.presenters import job_progress
 
 Document: TypeAlias = dict[str, Any]
 
