@@ -81,6 +81,10 @@ SELECT (SELECT count(*) FROM delegations) AS jobs, (SELECT count(*) FROM job_fin
 SELECT (SELECT count(*) FROM journal) AS journal_entries,
     (SELECT count(*) FROM review_marks WHERE suspended OR buried_until IS NOT NULL) AS marks
 
+-- count_precious_pinned --
+-- Pinned memories that a rollback would forget; run only if their migration is applied.
+SELECT count(*) AS pins FROM review_marks WHERE pinned
+
 -- count_precious_jobs --
 -- Vectors of a second model, model changes and findings that a rollback would delete; run only if their migration is applied.
 SELECT (SELECT count(*) FROM spare_embeddings) AS kept_vectors, (SELECT count(*) FROM model_changes) AS changes_of_model,
@@ -100,14 +104,16 @@ SELECT delegation_id FROM job_runs WHERE kind = 'copy' AND finished_at IS NULL L
 m.id::text AS id, m.content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata, m.created_at, m.updated_at,
 m.owner_user_id::text AS owner_user_id, m.visibility, m.shared_with_groups::text[] AS shared_with_groups, m.superseded_by::text AS superseded_by,
 s.memory_id::text AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
-coalesce((SELECT true FROM node_embeddings e WHERE e.node_id = m.id), false) AS has_embedding
+coalesce((SELECT true FROM node_embeddings e WHERE e.node_id = m.id), false) AS has_embedding,
+(SELECT jsonb_build_array(k.suspended, k.buried_until, k.pinned, k.cleared_lapses) FROM review_marks k WHERE k.memory_id = m.id) AS marks
 
 -- memory_head_columns --
 -- The same columns for lists, with only the head of the content.
 m.id::text AS id, left(m.content, %(head)s) AS content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata,
 m.created_at, m.updated_at, m.owner_user_id::text AS owner_user_id, m.visibility, m.shared_with_groups::text[] AS shared_with_groups, m.superseded_by::text AS superseded_by,
 s.memory_id::text AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
-coalesce((SELECT true FROM node_embeddings e WHERE e.node_id = m.id), false) AS has_embedding
+coalesce((SELECT true FROM node_embeddings e WHERE e.node_id = m.id), false) AS has_embedding,
+(SELECT jsonb_build_array(k.suspended, k.buried_until, k.pinned, k.cleared_lapses) FROM review_marks k WHERE k.memory_id = m.id) AS marks
 
 -- get_memory --
 -- Memory by id.
@@ -404,13 +410,26 @@ AND EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND k.buried_u
 -- Filter: not buried now.
 AND NOT EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND k.buried_until > %(now)s)
 
+-- is_leech --
+-- Condition: forgotten often enough to be a leech, since that mark was last cleared.
+EXISTS (SELECT 1 FROM scheduling h LEFT JOIN review_marks k ON k.memory_id = h.memory_id WHERE h.memory_id = m.id
+    AND h.lapses >= %(leech_lapses)s AND h.lapses - coalesce(k.cleared_lapses, 0) >= %(leech_lapses)s)
+
 -- filter_leech --
 -- Filter: forgotten often enough to be a leech.
-AND EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.lapses >= %(leech_lapses)s)
+AND /*= is_leech */
 
 -- filter_not_leech --
 -- Filter: not a leech.
-AND NOT EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.lapses >= %(leech_lapses)s)
+AND NOT /*= is_leech */
+
+-- filter_pinned --
+-- Filter: pinned.
+AND EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND k.pinned)
+
+-- filter_not_pinned --
+-- Filter: not pinned.
+AND NOT EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND k.pinned)
 
 -- filter_without_embedding --
 -- Filter: without a vector.
@@ -774,27 +793,29 @@ AND /*= not_undone */
 ORDER BY v.id DESC LIMIT 1
 
 -- get_marks --
--- Suspended and buried state of a memory.
-SELECT k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id = %(id)s::uuid
+-- Marks of a memory.
+SELECT k.suspended, k.buried_until, k.pinned, k.cleared_lapses FROM review_marks k WHERE k.memory_id = %(id)s::uuid
 
 -- list_marks_of --
 -- Suspended and buried state of the memories that have one.
-SELECT k.memory_id::text AS memory_id, k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id = ANY (%(ids)s::uuid[])
+SELECT k.memory_id::text AS memory_id, k.suspended, k.buried_until, k.pinned, k.cleared_lapses FROM review_marks k WHERE k.memory_id = ANY (%(ids)s::uuid[])
 
 -- put_marks --
--- Upsert the suspended and buried state.
-INSERT INTO review_marks (memory_id, suspended, buried_until) VALUES (%(id)s::uuid, %(suspended)s, %(buried_until)s)
-ON CONFLICT (memory_id) DO UPDATE SET suspended = excluded.suspended, buried_until = excluded.buried_until
+-- Upsert the marks of a memory.
+INSERT INTO review_marks (memory_id, suspended, buried_until, pinned, cleared_lapses)
+VALUES (%(id)s::uuid, %(suspended)s, %(buried_until)s, %(pinned)s, %(cleared_lapses)s)
+ON CONFLICT (memory_id) DO UPDATE SET suspended = excluded.suspended, buried_until = excluded.buried_until,
+    pinned = excluded.pinned, cleared_lapses = excluded.cleared_lapses
 
 -- list_marks --
--- Suspended and buried memories.
-SELECT k.memory_id::text AS memory_id, k.suspended, k.buried_until FROM review_marks k
-WHERE k.suspended OR k.buried_until IS NOT NULL ORDER BY k.memory_id
+-- Memories with marks.
+SELECT k.memory_id::text AS memory_id, k.suspended, k.buried_until, k.pinned, k.cleared_lapses FROM review_marks k
+WHERE k.suspended OR k.buried_until IS NOT NULL OR k.pinned OR k.cleared_lapses > 0 ORDER BY k.memory_id
 
 -- insert_marks_if_absent --
 -- Insert imported marks unless the memory has marks.
-INSERT INTO review_marks (memory_id, suspended, buried_until)
-VALUES (%(id)s::uuid, %(suspended)s, %(buried_until)s) ON CONFLICT (memory_id) DO NOTHING
+INSERT INTO review_marks (memory_id, suspended, buried_until, pinned, cleared_lapses)
+VALUES (%(id)s::uuid, %(suspended)s, %(buried_until)s, %(pinned)s, %(cleared_lapses)s) ON CONFLICT (memory_id) DO NOTHING
 
 -- get_model --
 -- Registered embedding model.

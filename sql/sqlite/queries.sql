@@ -74,6 +74,10 @@ SELECT (SELECT count(*) FROM delegations) AS jobs, (SELECT count(*) FROM job_fin
 SELECT (SELECT count(*) FROM journal) AS journal_entries,
     (SELECT count(*) FROM review_marks WHERE suspended OR buried_until IS NOT NULL) AS marks
 
+-- count_precious_pinned --
+-- Pinned memories that a rollback would forget; run only if their migration is applied.
+SELECT count(*) AS pins FROM review_marks WHERE pinned
+
 -- count_precious_jobs --
 -- Vectors of a second model, model changes and findings that a rollback would delete; run only if their migration is applied.
 SELECT (SELECT count(*) FROM spare_embeddings) AS kept_vectors, (SELECT count(*) FROM model_changes) AS changes_of_model,
@@ -92,14 +96,16 @@ SELECT delegation_id FROM job_runs WHERE kind = 'copy' AND finished_at IS NULL L
 m.id, m.content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata, m.created_at, m.updated_at,
 m.owner_user_id, m.visibility, m.shared_with_groups, m.superseded_by,
 s.memory_id AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
-coalesce((SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id), 0) AS has_embedding
+coalesce((SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id), 0) AS has_embedding,
+(SELECT json_array(k.suspended, k.buried_until, k.pinned, k.cleared_lapses) FROM review_marks k WHERE k.memory_id = m.id) AS marks
 
 -- memory_head_columns --
 -- The same columns for lists, with only the head of the content.
 m.id, substr(m.content, 1, :head) AS content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata,
 m.created_at, m.updated_at, m.owner_user_id, m.visibility, m.shared_with_groups, m.superseded_by,
 s.memory_id AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
-coalesce((SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id), 0) AS has_embedding
+coalesce((SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id), 0) AS has_embedding,
+(SELECT json_array(k.suspended, k.buried_until, k.pinned, k.cleared_lapses) FROM review_marks k WHERE k.memory_id = m.id) AS marks
 
 -- get_memory --
 -- Memory by id.
@@ -370,7 +376,8 @@ m.id IN (SELECT h.memory_id FROM scheduling h WHERE h.reps > 0 AND h.next_review
 
 -- filter_due --
 -- Filter: due by the end of today, neither suspended nor buried.
-AND /*= is_due */ /*= not_resting */
+AND /*= is_due */
+    AND m.id NOT IN (SELECT k.memory_id FROM review_marks k WHERE k.suspended OR k.buried_until > :now)
 
 -- filter_not_due --
 -- Filter: not due by the end of today, or suspended, or buried.
@@ -401,13 +408,26 @@ AND m.id IN (SELECT k.memory_id FROM review_marks k WHERE k.buried_until > :now)
 -- Filter: not buried now.
 AND m.id NOT IN (SELECT k.memory_id FROM review_marks k WHERE k.buried_until > :now)
 
+-- is_leech --
+-- Condition: forgotten often enough to be a leech, since that mark was last cleared.
+m.id IN (SELECT h.memory_id FROM scheduling h LEFT JOIN review_marks k ON k.memory_id = h.memory_id
+    WHERE h.lapses >= :leech_lapses AND h.lapses - coalesce(k.cleared_lapses, 0) >= :leech_lapses)
+
 -- filter_leech --
 -- Filter: forgotten often enough to be a leech.
-AND m.id IN (SELECT h.memory_id FROM scheduling h WHERE h.lapses >= :leech_lapses)
+AND /*= is_leech */
 
 -- filter_not_leech --
 -- Filter: not a leech.
-AND m.id NOT IN (SELECT h.memory_id FROM scheduling h WHERE h.lapses >= :leech_lapses)
+AND NOT /*= is_leech */
+
+-- filter_pinned --
+-- Filter: pinned.
+AND m.id IN (SELECT k.memory_id FROM review_marks k WHERE k.pinned)
+
+-- filter_not_pinned --
+-- Filter: not pinned.
+AND m.id NOT IN (SELECT k.memory_id FROM review_marks k WHERE k.pinned)
 
 -- filter_without_embedding --
 -- Filter: without a vector.
@@ -735,27 +755,29 @@ AND /*= not_undone */
 ORDER BY v.id DESC LIMIT 1
 
 -- get_marks --
--- Suspended and buried state of a memory.
-SELECT k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id = :id
+-- Marks of a memory.
+SELECT k.suspended, k.buried_until, k.pinned, k.cleared_lapses FROM review_marks k WHERE k.memory_id = :id
 
 -- list_marks_of --
 -- Suspended and buried state of the memories that have one.
-SELECT k.memory_id, k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id IN (SELECT value FROM json_each(:ids))
+SELECT k.memory_id, k.suspended, k.buried_until, k.pinned, k.cleared_lapses FROM review_marks k WHERE k.memory_id IN (SELECT value FROM json_each(:ids))
 
 -- put_marks --
--- Upsert the suspended and buried state.
-INSERT INTO review_marks (memory_id, suspended, buried_until) VALUES (:id, :suspended, :buried_until)
-ON CONFLICT (memory_id) DO UPDATE SET suspended = excluded.suspended, buried_until = excluded.buried_until
+-- Upsert the marks of a memory.
+INSERT INTO review_marks (memory_id, suspended, buried_until, pinned, cleared_lapses)
+VALUES (:id, :suspended, :buried_until, :pinned, :cleared_lapses)
+ON CONFLICT (memory_id) DO UPDATE SET suspended = excluded.suspended, buried_until = excluded.buried_until,
+    pinned = excluded.pinned, cleared_lapses = excluded.cleared_lapses
 
 -- list_marks --
--- Suspended and buried memories.
-SELECT k.memory_id, k.suspended, k.buried_until FROM review_marks k
-WHERE k.suspended OR k.buried_until IS NOT NULL ORDER BY k.memory_id
+-- Memories with marks.
+SELECT k.memory_id, k.suspended, k.buried_until, k.pinned, k.cleared_lapses FROM review_marks k
+WHERE k.suspended OR k.buried_until IS NOT NULL OR k.pinned OR k.cleared_lapses > 0 ORDER BY k.memory_id
 
 -- insert_marks_if_absent --
 -- Insert imported marks unless the memory has marks.
-INSERT INTO review_marks (memory_id, suspended, buried_until)
-VALUES (:id, :suspended, :buried_until) ON CONFLICT (memory_id) DO NOTHING
+INSERT INTO review_marks (memory_id, suspended, buried_until, pinned, cleared_lapses)
+VALUES (:id, :suspended, :buried_until, :pinned, :cleared_lapses) ON CONFLICT (memory_id) DO NOTHING
 
 -- get_model --
 -- Registered embedding model.

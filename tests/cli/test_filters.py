@@ -82,7 +82,7 @@ def test_a_wrong_saved_filter_is_said_with_its_line(run: Command, sample: str, s
     saved.write_text('[filters]\nbad = "colour:red"\n')
     ran = run("list", "--store", sample, "--filter", "bad")
     assert ran.status == 1
-    assert ran.err.startswith(f"{saved}, line 2: filters.bad: 'colour': is not a filter field")
+    assert ran.err.startswith(f"{saved}, line 2, column 7: filters.bad: 'colour': is not a filter field")
 
 
 def test_what_lacks_a_vector(run: Command, sample: str) -> None:
@@ -146,3 +146,28 @@ def test_a_rewritten_filter_is_told_once(run: Command, sample: str) -> None:
     assert "rewritten as with:replaced in the saved filters about keys." in ran.err
     again = run("--json", "list", "--store", sample, "--filter", "about keys")
     assert (ids(again.json), again.err) == (expected, "")
+
+
+def test_pins_and_marks_of_the_shell(run: Command, sample: str) -> None:
+    def pinned() -> set[object]:
+        return ids(run("--json", "list", "--store", sample, "--is", "pinned").json)
+
+    ran = run("pin", sample_id(1), sample_id(2), "--store", sample)
+    assert ran.out.startswith("Pinned 2 memories")
+    assert pinned() == {sample_id(1), sample_id(2)}
+    shown = run("--json", "show", sample_id(1), "--store", sample).json["memory"]["marks"]
+    assert shown == {"suspended": False, "buried_until": None, "leech": False, "pinned": True}
+    assert "marks" in run("list", "--store", sample).out.splitlines()[0]
+    assert "pinned" in run("show", sample_id(1), "--store", sample).out
+    assert run("pin", sample_id(1), "--store", sample, "--json").json == {"changed": [], "undo": None}
+    ran = run("delete", sample_id(1), sample_id(3), "--yes", "--store", sample)
+    assert "because it is pinned" in ran.err or "left out" in ran.out
+    assert pinned() == {sample_id(1), sample_id(2)}
+    run("delete", sample_id(1), sample_id(2), "--yes", "--store", sample)
+    assert pinned() == {sample_id(1), sample_id(2)}
+    assert run("unpin", sample_id(2), "--store", sample).out.startswith("Unpinned ")
+    assert run("review", "suspend", sample_id(1), "--store", sample).status == 0
+    assert run("review", "clear", sample_id(1), "--store", sample).out.startswith("Cleared the marks of ")
+    assert pinned() == set()
+    assert run("undo", "--store", sample).out.startswith("Undid: clear suspended, pinned on ")
+    assert pinned() == {sample_id(1)}

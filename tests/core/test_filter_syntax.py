@@ -73,7 +73,7 @@ def test_while_one_types_a_value_waits_for_its_end() -> None:
         ("tag:", "tag: has no valid value"),
         ("since:2026-13-40", "is not valid"),
         ("recall:2", "from 0 to 1"),
-        ("is:lost", "is: takes replaced, due, new, suspended, buried, leech or without-vector, not 'lost'"),
+        ("is:lost", "is: takes replaced, due, new, suspended, buried, leech, pinned or without-vector, not 'lost'"),
         ("\x1b]0;x\x07:y", "is not a filter field"),
     ],
 )

@@ -93,6 +93,21 @@ async def _resume(store: Store, one: str, two: str) -> Change:
     return await store.reviews.resume(one)
 
 
+async def _pin(store: Store, one: str, two: str) -> Change:
+    return await store.reviews.pin([one])
+
+
+async def _unpin(store: Store, one: str, two: str) -> Change:
+    await store.reviews.pin([one, two])
+    return await store.reviews.unpin([one])
+
+
+async def _clear_marks(store: Store, one: str, two: str) -> Change:
+    await store.reviews.pin([one])
+    await store.reviews.suspend(one)
+    return await store.reviews.clear_marks([one, two])
+
+
 CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
     "add": (_add, 'Undid: add on "A third one"'),
     "import": (_import, "Undid: import on 2 memories"),
@@ -107,6 +122,9 @@ CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
     "suspend": (_suspend, 'Undid: suspend on "Secrets are in git"'),
     "bury": (_bury, 'Undid: bury until tomorrow on "Secrets are in git"'),
     "resume": (_resume, 'Undid: resume on "Secrets are in git"'),
+    "pin": (_pin, 'Undid: pin on "Secrets are in git"'),
+    "unpin": (_unpin, 'Undid: unpin on "Secrets are in git"'),
+    "clear_marks": (_clear_marks, 'Undid: clear suspended, pinned on "Secrets are in git"'),
 }
 
 

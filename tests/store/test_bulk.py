@@ -37,12 +37,17 @@ async def some(store: Store, count: int) -> list[str]:
 
 async def test_a_write_for_many_is_whole_or_nothing(store: Store, clock: Clock) -> None:
     ids = await some(store, 3)
-    marks = [{"id": each, "suspended": True, "buried_until": None} for each in ids]
+    marks = [
+        {"id": each, "suspended": True, "buried_until": None, "pinned": False, "cleared_lapses": 0} for each in ids
+    ]
     async with store.backend.write() as transaction:
         assert await transaction.execute_many("put_marks", marks) == 3
         assert await transaction.execute_many("put_marks", []) == 0
     assert await store.reviews.new() == ()
-    marks = [{"id": each, "suspended": False, "buried_until": None} for each in [*ids, key(99)]]
+    marks = [
+        {"id": each, "suspended": False, "buried_until": None, "pinned": False, "cleared_lapses": 0}
+        for each in [*ids, key(99)]
+    ]
     with pytest.raises(NotFound):
         async with store.backend.write() as transaction:
             await transaction.execute_many("put_marks", marks)
@@ -56,7 +61,7 @@ async def test_several_writes_in_one_trip_are_whole_or_nothing(store: Store, clo
     with pytest.raises(Conflict):
         await store.backend.write_all([Write("put_edge", edge), Write("insert_review", line)])
     assert await store.links.edges(one) == ()
-    rest = {"id": two, "suspended": True, "buried_until": None}
+    rest = {"id": two, "suspended": True, "buried_until": None, "pinned": False, "cleared_lapses": 0}
     results = await store.backend.write_all(
         [Write("put_edge", edge), Write("put_marks", many=[rest, {**rest, "id": one}]), Write("put_marks", many=[])]
     )
@@ -81,7 +86,9 @@ async def test_a_write_that_waits_can_be_given_up(store: Store) -> None:
     [one] = await some(store, 1)
     async with store.backend.write() as transaction:
         await transaction.fetch("lock_memory", {"id": one})
-        rest = Write("put_marks", {"id": one, "suspended": True, "buried_until": None})
+        rest = Write(
+            "put_marks", {"id": one, "suspended": True, "buried_until": None, "pinned": False, "cleared_lapses": 0}
+        )
         waiting = asyncio.create_task(store.backend.write_all([rest]))
         await asyncio.sleep(0.05)
         if store.kind == "sqlite":

@@ -80,6 +80,18 @@ async def _resume(store: Store, one: Memory, two: Memory, chance: random.Random)
     return await store.reviews.resume(one.id)
 
 
+async def _pin(store: Store, one: Memory, two: Memory, chance: random.Random) -> Change:
+    return await store.reviews.pin([one.id, two.id])
+
+
+async def _unpin(store: Store, one: Memory, two: Memory, chance: random.Random) -> Change:
+    return await store.reviews.unpin([one.id, two.id])
+
+
+async def _clear_marks(store: Store, one: Memory, two: Memory, chance: random.Random) -> Change:
+    return await store.reviews.clear_marks([one.id, two.id])
+
+
 ACTS: dict[str, Act] = {
     "add": _add,
     "import": _import,
@@ -94,8 +106,17 @@ ACTS: dict[str, Act] = {
     "suspend": _suspend,
     "bury": _bury,
     "resume": _resume,
+    "pin": _pin,
+    "unpin": _unpin,
+    "clear_marks": _clear_marks,
 }
-FIRST: dict[str, str] = {"unsupersede": "supersede", "unlink": "link", "resume": "suspend"}
+FIRST: dict[str, str] = {
+    "unsupersede": "supersede",
+    "unlink": "link",
+    "resume": "suspend",
+    "unpin": "pin",
+    "clear_marks": "bury",
+}
 """Acts that another one needs before it."""
 
 

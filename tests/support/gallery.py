@@ -270,10 +270,6 @@ class Gallery(App[None]):
     async def on_mount(self) -> None:
         await self.switch_mode(FIRST_PLACE)
 
-    async def copy(self, text: str, subject: str, *, instead: str = "") -> str:
-        """Say what a copy would do: no page of the gallery has a clipboard."""
-        return f"Copied {subject}."
-
     def _show_event(self, event: SessionEvent) -> None:
         """Do nothing: no page of the gallery opens a store."""
 

@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "suspend": ((sample_id(0),), REFUSED),
     "bury": ((sample_id(0),), REFUSED),
     "resume": ((sample_id(0),), REFUSED),
+    "pin": ((sample_id(0),), REFUSED),
+    "unpin": ((sample_id(0),), REFUSED),
     "forecast": ((), READ),
     "supersede": ((sample_id(2), "--by", sample_id(3)), REFUSED),
     "unsupersede": ((sample_id(5),), REFUSED),

@@ -30,6 +30,8 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "list --type decision --domain auth --since 6mo",
         "list --sort due --limit 10",
         "list --tag keys --tag security --json",
+        "list --all-tag keys --all-tag security --not type:event",
+        "list --is suspended --is leech",
     ),
     "show": ("show 890fd2", "show 890fd2 --json"),
     "add": (
@@ -58,10 +60,13 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "review undo",
         "review suspend 890fd2  # not due until `review resume 890fd2`",
         "review bury 890fd2  # not due before tomorrow",
+        "review clear 890fd2  # takes off suspended, buried, leech and pinned",
     ),
     "suspend": ("suspend 890fd2 54eb8b", "suspend --type note --dry-run", "undo  # of all of them"),
     "bury": ("bury 890fd2", "bury --domain auth"),
     "resume": ("resume 890fd2 54eb8b", "resume --domain auth"),
+    "pin": ("pin 890fd2 54eb8b  # left out of every delete of several", "pin --type decision --dry-run"),
+    "unpin": ("unpin 890fd2", "unpin --is pinned --dry-run"),
     "forecast": ("forecast", "forecast --days 7 --domain auth"),
     "supersede": (
         "supersede e1da54 --by 890fd2",

@@ -26,6 +26,7 @@ IsId: TypeAlias = Callable[[str], bool]
 EVENTS = ("supersede", "unsupersede", "winner_deleted", "imported")
 _VISIBILITIES = ("private", "group", "public")
 MAX_PLAIN_CONTAINERS = 100
+MAX_LAPSES = 2**31 - 1
 """Most containers of a line that cannot be nested too deeply for any of the limits."""
 _WRAPPING_DEPTH = 2
 """Containers around unknown keys: the metadata, and one for those of an earlier import."""
@@ -290,11 +291,15 @@ def _supersession(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId)
 
 
 def _mark(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
-    suspended = data.get("suspended", False)
-    if not isinstance(suspended, bool):
-        raise BadLine("has a suspended that is not true or false")
-    marked = MarkedMemory(_required_id(data, "memory_id", is_id), Marks(suspended, _time(data, "buried_until")))
-    return _parsed(marked, data, sanitizer, "memory_id", "suspended", "buried_until")
+    for name in ("suspended", "pinned"):
+        if not isinstance(data.get(name, False), bool):
+            raise BadLine(f"has a {name} that is not true or false")
+    lapses = _integer(data, "cleared_lapses") or 0
+    if not 0 <= lapses <= MAX_LAPSES:
+        raise BadLine("has cleared_lapses that are no number of lapses")
+    marks = Marks(data.get("suspended", False), _time(data, "buried_until"), data.get("pinned", False), lapses)
+    marked = MarkedMemory(_required_id(data, "memory_id", is_id), marks)
+    return _parsed(marked, data, sanitizer, "memory_id", "suspended", "buried_until", "pinned", "cleared_lapses")
 
 
 def _parsed(entry: Line, data: Mapping[str, Any], sanitizer: RowSanitizer, *known_keys: str) -> ParsedLine:

@@ -24,6 +24,7 @@ from vestige_tui.core.text import ago, grouped, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
 from vestige_tui.presenters.empty_answers import empty_sentence, literal_offer, literal_sentence
 from vestige_tui.presenters.job_progress import quantity
+from vestige_tui.presenters.marks import mark_words
 from vestige_tui.presenters.passages import passage_parts
 from vestige_tui.presenters.sorting import SORTS, sort_sentence
 
@@ -99,6 +100,7 @@ def _hit_facts(hit: Hit, now: datetime) -> str:
         since(memory.created_at, now),
         plain(memory.node_type),
         *map(plain, memory.domains),
+        *mark_words(memory, now),
     ]
     return "  ".join(part for part in parts if part)
 
@@ -138,14 +140,17 @@ def print_memories(output: Output, memories: Sequence[Memory], now: datetime, *,
             ", ".join(memory.tags[:3]),
             since(memory.scheduling.next_review if due and memory.scheduling else memory.created_at, now),
             recall(memory.scheduling, now),
+            ", ".join(mark_words(memory, now)),
         )
         for memory in memories
     ]
     if rows:
+        header = ("id", "memory", "type", "tags", "due" if due else "created", "recall", "marks")
+        marked = any(row[-1] for row in rows)
         output.table(
-            rows,
+            rows if marked else [row[:-1] for row in rows],
             flexible=1,
-            header=("id", "memory", "type", "tags", "due" if due else "created", "recall"),
+            header=header if marked else header[:-1],
             right=(4, 5),
         )
     else:
@@ -190,6 +195,7 @@ async def _show_text(
         ("codebase", memory.codebase or ""),
         ("created", since(memory.created_at, now)),
         ("updated", since(memory.updated_at, now) if memory.updated_at != memory.created_at else ""),
+        ("marks", ", ".join(mark_words(memory, now, dated=True))),
         ("visibility", "" if memory.visibility == "private" else memory.visibility),
         ("recall", _schedule(memory.scheduling, now)),
         ("vector", "" if memory.has_embedding else "none"),

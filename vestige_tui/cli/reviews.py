@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Literal
 
 from vestige_tui.cli.bulk import add_target, change_many, chosen_target
 from vestige_tui.cli.change_lines import print_change, print_undo
@@ -16,6 +15,7 @@ from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import ID_HELP, Commands, days, whole
 from vestige_tui.core.bulk import MarkEdit
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.marks import MarkVerb
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.scheduling import forecast
 from vestige_tui.core.text import ago, grouped
@@ -26,12 +26,15 @@ _MARK_ACTIONS = {
     "suspend": ("Suspended", ""),
     "bury": ("Buried", " until tomorrow"),
     "resume": ("Resumed", ""),
+    "clear": ("Cleared the marks of", ""),
 }
 """Actions of ``review`` that mark a memory, with the words before and after it."""
-_MARK_HELP: Mapping[Literal["suspend", "bury", "resume"], str] = {
+_MARK_HELP: Mapping[MarkVerb, str] = {
     "suspend": "exclude memories from reviews until they are resumed",
     "bury": "exclude memories from reviews until tomorrow",
     "resume": "include suspended and buried memories in reviews again",
+    "pin": "pin memories: a delete of several leaves them out",
+    "unpin": "unpin memories",
 }
 _UNLIMITED_ROWS = 1_000_000
 _MAX_BAR_COLUMNS = 40
@@ -43,8 +46,10 @@ def add_commands(commands: Commands) -> None:
     due.add_argument("--limit", metavar="N", type=whole, default=100, help="maximum number (default 100)")
     due.add_argument("--count", action="store_true", help="print only the number")
     add_filters(due)
-    review = commands.add("review", _review, "grade a memory (again, hard, good, easy), or undo, suspend, bury, resume")
-    review.add_argument("what", metavar="ID|undo|suspend|bury|resume", help="memory to grade, or the action")
+    review = commands.add(
+        "review", _review, "grade a memory (again, hard, good, easy), or undo, suspend, bury, resume, clear"
+    )
+    review.add_argument("what", metavar="ID|undo|suspend|bury|resume|clear", help="memory to grade, or the action")
     review.add_argument(
         "grade", metavar="GRADE|ID", nargs="?", help="again, hard, good or easy; after an action the id"
     )
@@ -107,8 +112,11 @@ async def _mark(args: Namespace, output: Output) -> int:
         else:
             assert memory_id is not None
             reviews = store.reviews
-            action = {"suspend": reviews.suspend, "bury": reviews.bury, "resume": reviews.resume}[args.what]
-            change = await action(memory_id)
+            if args.what == "clear":
+                change = await reviews.clear_marks([memory_id])
+            else:
+                action = {"suspend": reviews.suspend, "bury": reviews.bury, "resume": reviews.resume}[args.what]
+                change = await action(memory_id)
             state = await store.reviews.scheduling(memory_id)
         scheduling = None if state is None else json_shapes.scheduling(state, now, weights)
         if args.what == "undo":

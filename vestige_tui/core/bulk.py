@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, TypeAlias
 
+from vestige_tui.core.marks import MarkVerb
 from vestige_tui.core.memories import Filter, Memory, Patch
 
 
@@ -52,9 +53,9 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class MarkEdit:
-    """Suspend the memories, bury them ``until`` a time (None: the next local day), or resume them."""
+    """Change the marks of the memories; a burial is ``until`` a time (None: the next local day)."""
 
-    verb: Literal["suspend", "bury", "resume"]
+    verb: MarkVerb
     until: datetime | None = None
 
 

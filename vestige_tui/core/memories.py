@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from vestige_tui.core.reviews import Scheduling
+from vestige_tui.core.reviews import NO_MARKS, Marks, Scheduling
 
 LOCAL_USER = "00000000-0000-0000-0000-000000000001"
 
 Sort: TypeAlias = Literal["created", "updated", "due", "recall", "type", "oldest"]
-MemoryState: TypeAlias = Literal["replaced", "due", "new", "suspended", "buried", "leech", "without-vector"]
+MemoryState: TypeAlias = Literal["replaced", "due", "new", "suspended", "buried", "leech", "pinned", "without-vector"]
 """States of a memory that a filter takes; ``due`` is due by the end of today and neither suspended nor buried."""
 Visibility: TypeAlias = Literal["private", "group", "public"]
 
@@ -42,6 +42,7 @@ class Memory:
     superseded_by: str | None = None
     scheduling: Scheduling | None = None
     has_embedding: bool = False
+    marks: Marks = NO_MARKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +165,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class DeletePreview:
-    """Consequences of a delete: edges and reviews lost, memories that become active again (their winner goes)."""
+    """Consequences of a delete: edges and reviews lost, memories that become active again (their winner goes).
+
+    ``pinned`` are the memories that a delete of several leaves out; ``memories`` are the others.
+    """
 
     memories: tuple[Memory, ...]
     edges: int
     reviews: int
     resurrected: tuple[Memory, ...]
+    pinned: tuple[Memory, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

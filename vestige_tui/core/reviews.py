@@ -35,10 +35,23 @@ class Scheduling:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Marks of the console on a memory's reviews: suspended, or buried until a moment."""
+    """Marks of the console on a memory: suspended or buried until a moment, and pinned.
+
+    ``cleared_lapses`` is the number of lapses at which the mark of a leech was cleared; only later ones count.
+    """
 
     suspended: bool = False
     buried_until: datetime | None = None
+    pinned: bool = False
+    cleared_lapses: int = 0
+
+
+NO_MARKS = Marks()
+
+
+def left_out_sentence(pinned: int) -> str:
+    """Return the sentence on the pinned memories that a delete of several leaves out."""
+    return f"{pinned:,} pinned {'memory is' if pinned == 1 else 'memories are'} left out."
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,9 +187,12 @@ def true_retention(reviews: Iterable[Review]) -> float | None:
     return sum(r.rating != Rating.AGAIN for r in entries) / len(entries) if entries else None
 
 
-def is_leech(state: Scheduling) -> bool:
-    """Check whether a memory lapsed so often that it should be rewritten rather than graded again."""
-    return state.lapses >= LEECH_LAPSES
+def is_leech(state: Scheduling | None, cleared_lapses: int = 0) -> bool:
+    """Check whether a memory lapsed so often that it should be rewritten rather than graded again.
+
+    ``cleared_lapses`` are those before the mark was last cleared.
+    """
+    return state is not None and state.lapses - cleared_lapses >= LEECH_LAPSES
 
 
 def to_json(state: Scheduling) -> dict[str, Any]:

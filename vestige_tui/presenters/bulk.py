@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.memories import Patch
 
 MAX_TYPES = 6
-MARK_VALUES = {"suspend": "until resumed", "bury": "until tomorrow", "resume": ""}
+MARK_VALUES = {"suspend": "until resumed", "bury": "until tomorrow"}
 
 
 def many(count: int) -> str:
@@ -37,6 +37,8 @@ def preview_title(preview: BulkPreview) -> str:
         case Replacement():
             winner = title(preview.winner.content) if preview.winner else "another memory"
             return f"Replace {subject} by {winner}?"
+        case MarkEdit(verb="clear_marks"):
+            return f"Clear the marks of {subject}?"
         case MarkEdit(verb=verb):
             return f"{verb.capitalize()} {subject} {value}".rstrip() + "?"
         case TagEdit() | FieldEdit():
@@ -46,7 +48,8 @@ def preview_title(preview: BulkPreview) -> str:
 
 def action_verb(preview: BulkPreview) -> str:
     """Return the verb of the key that agrees."""
-    return "replace" if isinstance(preview.operation, Replacement) else preview.operation.verb
+    verb = preview.operation.verb
+    return {"supersede": "replace", "clear_marks": "clear"}.get(verb, verb)
 
 
 def preview_notes(preview: BulkPreview) -> list[str]:
@@ -114,7 +117,7 @@ def operation_value(operation: Operation) -> str:
         case FieldEdit(patch=patch):
             return cut(", ".join(_fields(patch)), VALUE_CELLS)
         case MarkEdit(verb=verb, until=until):
-            return f"until {until.astimezone():%Y-%m-%d}" if until else MARK_VALUES[verb]
+            return f"until {until.astimezone():%Y-%m-%d}" if until else MARK_VALUES.get(verb, "")
         case Deletion() | Replacement():
             return ""
 

@@ -67,6 +67,9 @@ VERB_WORDS: Mapping[str, VerbWords] = {
     "suspend": VerbWords("Suspended {subject} {value}", "suspend"),
     "bury": VerbWords("Buried {subject} {value}", "bury"),
     "resume": VerbWords("Resumed {subject}", "resume"),
+    "pin": VerbWords("Pinned {subject}", "pin"),
+    "unpin": VerbWords("Unpinned {subject}", "unpin"),
+    "clear_marks": VerbWords("Cleared the marks of {subject}: {value}", "clear"),
 }
 """Words of each verb that undo accepts."""
 
@@ -195,6 +198,8 @@ def value_of(entry: Journaled) -> str:
             return cut(plain(str(state["edge"]["edge_type"])), VALUE_CELLS)
         case "bury":
             return _until(entry, state)
+        case "clear_marks":
+            return ", ".join(_cleared_marks(entry))
         case _:
             return ""
 
@@ -204,6 +209,17 @@ def _until(entry: Journaled, state: Mapping[str, Any]) -> str:
     if until is None:
         return ""
     return "until tomorrow" if until - entry.at <= _LONGEST_DAY else f"until {until.astimezone():%Y-%m-%d}"
+
+
+def _cleared_marks(entry: Journaled) -> tuple[str, ...]:
+    """Return the marks that an entry took off its memories, each once."""
+    marks: dict[str, None] = {}
+    for before, after in zip(entry.before, entry.after, strict=True):
+        old, new = before["marks"], after["marks"]
+        names = {"suspended": old.get("suspended"), "buried": old.get("buried_until"), "pinned": old.get("pinned")}
+        names["leech"] = old.get("cleared_lapses") != new.get("cleared_lapses")
+        marks |= dict.fromkeys(name for name, was_set in names.items() if was_set)
+    return tuple(marks)
 
 
 def _new_tags(entry: Journaled) -> Iterator[str]:

@@ -18,7 +18,7 @@ from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge, Neighbor, SupersessionEvent
 from vestige_tui.core.memories import Change, Memory
 from vestige_tui.core.reviews import MarkedMemory, QueueCounts, Review, Scheduling
-from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, retrievability, to_json
+from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, is_leech, retrievability, to_json
 from vestige_tui.core.search import Answer, Explanation, Hit, WhyNot
 from vestige_tui.core.storable import EXACT_FLOAT, rebuilt
 from vestige_tui.core.text import redact
@@ -59,6 +59,12 @@ def memory(memory: Memory, now: datetime, weights: Sequence[float] = DEFAULT_WEI
         "visibility": memory.visibility,
         "superseded_by": memory.superseded_by,
         "scheduling": scheduling(memory.scheduling, now, weights) if memory.scheduling else None,
+        "marks": {
+            "suspended": memory.marks.suspended,
+            "buried_until": time(memory.marks.buried_until),
+            "leech": is_leech(memory.scheduling, memory.marks.cleared_lapses),
+            "pinned": memory.marks.pinned,
+        },
     }
 
 
@@ -519,6 +525,8 @@ def mark_line(marked: MarkedMemory) -> Document:
         "memory_id": marked.memory_id,
         "suspended": marked.marks.suspended,
         "buried_until": time(marked.marks.buried_until),
+        "pinned": marked.marks.pinned,
+        "cleared_lapses": marked.marks.cleared_lapses,
     }
 
 

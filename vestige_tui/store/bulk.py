@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vestige_tui.core.bulk import BulkPreview, Deletion, LeftOut, MarkEdit, Operation, Replacement, Target
+from vestige_tui.core.bulk import BulkPreview, Deletion, LeftOut, Operation, Replacement, Target
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.memories import Change, Memory
-from vestige_tui.core.reviews import Marks
 from vestige_tui.core.text import grouped
 from vestige_tui.store.bulk_writes import BulkWrites
 from vestige_tui.store.journal_parts import JournalParts
@@ -69,15 +68,15 @@ class BulkService:
 
         Raises Usage for a value that no memory can have, NotFound if the memory that replaces others is gone.
         """
-        writes = BulkWrites(self._context, operation)
+        several = target.filter is not None or len(set(target.ids)) > 1
+        writes = BulkWrites(self._context, operation, keeps_pinned=several)
         winner = await self._memories.get(operation.winner_id) if isinstance(operation, Replacement) else None
         chain = await self._chain(winner) if winner else {}
         tally, missing = _Tally(), 0
         async for asked, memories in self._batches(target):
             missing += asked - len(memories)
-            marks = await self._marks([memory.id for memory in memories]) if isinstance(operation, MarkEdit) else {}
             for memory in memories:
-                tally.add(memory, chain.get(memory.id, "") or writes.why_left_out(memory, marks.get(memory.id)))
+                tally.add(memory, chain.get(memory.id, "") or writes.why_left_out(memory))
         losses = await self._losses(tally.ids) if isinstance(operation, Deletion) else _Losses()
         return BulkPreview(
             operation,
@@ -136,10 +135,6 @@ class BulkService:
             if after is None:
                 return
 
-    async def _marks(self, ids: Sequence[str]) -> dict[str, Marks]:
-        records = await self._backend.fetch("list_marks_of", {"ids": list(ids)})
-        return {str(row["memory_id"]): rows.marks([row]) for row in records}
-
     async def _chain(self, winner: Memory) -> dict[str, str]:
         """Return the winner and the memories that replace it by id, with the reason for which they stay."""
         reasons = {winner.id: "it is the memory that replaces the others"}
@@ -194,7 +189,7 @@ def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 def _version(memory: Memory) -> int:
     """Return a hash of what a bulk change reads, valid in this process."""
     fields = (memory.node_type, memory.tags, memory.domains, memory.codebase, memory.visibility, memory.superseded_by)
-    return hash((memory.updated_at, *fields))
+    return hash((memory.updated_at, memory.marks, *fields))
 
 
 def _changed(count: int, total: int) -> Conflict:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.core.bulk import Deletion, FieldEdit, MarkEdit, Operation, Replacement, TagEdit
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.marks import marks_after
 from vestige_tui.core.memories import Memory, Patch
 from vestige_tui.core.reviews import Marks
 from vestige_tui.core.storable import check_labels, clean
 from vestige_tui.store.backends.protocol import Json
-from vestige_tui.store.journal_snapshots import EDITABLE, marks_fields, memory_fields, time_text
+from vestige_tui.store.journal_snapshots import EDITABLE, marks_fields, marks_params, memory_fields, time_text
 from vestige_tui.store.memory_writes import patched, snapshots
 from vestige_tui.store.schema import rows
 
@@ -29,8 +31,10 @@ MOVES_UPDATED_AT = ("node_type", "tags", "metadata", "codebase")
 class BulkWrites:
     """Writes of one operation. Raises Usage for values that no memory can have."""
 
-    def __init__(self, context: StoreContext, operation: Operation) -> None:
+    def __init__(self, context: StoreContext, operation: Operation, *, keeps_pinned: bool = False) -> None:
+        """``keeps_pinned``: a deletion leaves out pinned memories, as that of several does."""
         self._operation = operation
+        self._keeps_pinned = keeps_pinned
         self._now = context.now()
         self._until: datetime | None = None
         self._add: tuple[str, ...] = ()
@@ -44,16 +48,17 @@ class BulkWrites:
         elif isinstance(operation, FieldEdit) and operation.patch.content is not None:
             raise Usage("The text of several memories cannot be edited at once.")
 
-    def why_left_out(self, memory: Memory, marks: Marks | None = None) -> str:
+    def why_left_out(self, memory: Memory) -> str:
         """Return why the operation leaves a memory as it is, as a clause; empty if it changes it."""
         match self._operation:
             case Replacement(winner_id=winner_id):
                 return "it is already replaced by that memory" if memory.superseded_by == winner_id else ""
             case MarkEdit():
-                return "it is already so" if self._same_marks(marks or Marks()) else ""
+                return "it is already so" if self._is_same(memory) else ""
+            case Deletion():
+                return "it is pinned" if self._keeps_pinned and memory.marks.pinned else ""
             case TagEdit() | FieldEdit():
                 return "" if _changed_fields(memory, self._edited(memory)) else "it is already so"
-        return ""
 
     async def write(self, transaction: Transaction, memories: Sequence[Memory]) -> Snapshots:
         """Write one batch; return its snapshots. A deletion only reads them: links lead into other batches."""
@@ -114,24 +119,22 @@ class BulkWrites:
         )
 
     async def _mark(self, transaction: Transaction, memories: Sequence[Memory]) -> Snapshots:
-        records = await transaction.fetch("list_marks_of", {"ids": [memory.id for memory in memories]})
-        old = {str(row["memory_id"]): rows.marks([row]) for row in records}
-        new = self._new_marks()
-        ids = [memory.id for memory in memories if not self._same_marks(old.get(memory.id, Marks()))]
-        params = [{"id": each, "suspended": new.suspended, "buried_until": new.buried_until} for each in ids]
-        await transaction.execute_many("put_marks", params)
+        changed = [(memory, self._new_marks(memory)) for memory in memories if not self._is_same(memory)]
+        await transaction.execute_many("put_marks", [marks_params(memory.id, marks) for memory, marks in changed])
         return (
-            [{"id": each, "marks": marks_fields(old.get(each, Marks()))} for each in ids],
-            [{"id": each, "marks": marks_fields(new)} for each in ids],
+            [{"id": memory.id, "marks": marks_fields(memory.marks)} for memory, _ in changed],
+            [{"id": memory.id, "marks": marks_fields(marks)} for memory, marks in changed],
         )
 
-    def _new_marks(self) -> Marks:
-        verb = self._operation.verb
-        return Marks(suspended=verb == "suspend", buried_until=self._until)
+    def _new_marks(self, memory: Memory) -> Marks:
+        assert isinstance(self._operation, MarkEdit)
+        return marks_after(self._operation.verb, memory, self._until)
 
-    def _same_marks(self, marks: Marks) -> bool:
-        current_until = marks.buried_until if marks.buried_until and marks.buried_until > self._now else None
-        return (marks.suspended, current_until) == (self._new_marks().suspended, self._new_marks().buried_until)
+    def _is_same(self, memory: Memory) -> bool:
+        """Check whether the memory has the new marks already; a burial that is over counts as none."""
+        until = memory.marks.buried_until
+        current = memory.marks if until is None or until > self._now else replace(memory.marks, buried_until=None)
+        return current == self._new_marks(memory)
 
 
 def _changed_fields(memory: Memory, edited: Memory) -> Sequence[str]:

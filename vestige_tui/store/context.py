@@ -61,6 +61,7 @@ _STATE_FRAGMENTS: Mapping[MemoryState, tuple[str, str]] = {
     "suspended": ("filter_suspended", "filter_not_suspended"),
     "buried": ("filter_buried", "filter_not_buried"),
     "leech": ("filter_leech", "filter_not_leech"),
+    "pinned": ("filter_pinned", "filter_not_pinned"),
     "without-vector": ("filter_without_embedding", "filter_with_embedding"),
 }
 """SQL fragments of each state, and of its opposite."""

@@ -56,11 +56,32 @@ def schedule_value(data: Mapping[str, Any] | None) -> Scheduling | None:
 
 
 def marks_fields(marks: Marks) -> dict[str, Any]:
-    return {"suspended": marks.suspended, "buried_until": time_text(marks.buried_until)}
+    return {
+        "suspended": marks.suspended,
+        "buried_until": time_text(marks.buried_until),
+        "pinned": marks.pinned,
+        "cleared_lapses": marks.cleared_lapses,
+    }
 
 
 def marks_value(data: Mapping[str, Any]) -> Marks:
-    return Marks(bool(data.get("suspended")), as_time(data.get("buried_until")))
+    """Return the marks of a snapshot; entries of earlier versions have no pin and no cleared lapses."""
+    return Marks(
+        bool(data.get("suspended")),
+        as_time(data.get("buried_until")),
+        bool(data.get("pinned")),
+        int(data.get("cleared_lapses") or 0),
+    )
+
+
+def marks_params(memory_id: str, marks: Marks) -> dict[str, Any]:
+    return {
+        "id": memory_id,
+        "suspended": marks.suspended,
+        "buried_until": marks.buried_until,
+        "pinned": marks.pinned,
+        "cleared_lapses": marks.cleared_lapses,
+    }
 
 
 def vector_fields(records: Sequence[Row]) -> dict[str, Any]:

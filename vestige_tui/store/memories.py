@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from vestige_tui.core.errors import Conflict, NotFound, Usage
+from vestige_tui.core.errors import Conflict, NotFound, Refused, Usage
 from vestige_tui.core.memories import (
     Change,
     DeletePreview,
@@ -20,6 +20,7 @@ from vestige_tui.core.memories import (
     Patch,
     Sort,
 )
+from vestige_tui.core.reviews import left_out_sentence
 from vestige_tui.core.scheduling import horizon
 from vestige_tui.core.storable import as_uuid, check_draft, clean, replacement_warning
 from vestige_tui.core.text import quoted
@@ -371,20 +372,37 @@ class MemoryService:
             existing = {memory.id for memory in memories}
             missing = next(memory_id for memory_id in ids if memory_id not in existing)
             raise NotFound(f"No memory has the id {quoted(missing)}.")
+        memories, pinned = _split_pinned(memories)
+        ids = [memory.id for memory in memories]
         edges = await self._backend.fetch("list_edges", {"ids": ids})
         [reviews] = await self._backend.fetch("count_reviews_of", {"ids": ids})
         losers = [rows.memory(row) for row in await self._backend.fetch("list_losers", {"ids": ids})]
         deleted_ids = set(ids)
         reactivated = tuple(loser for loser in losers if loser.id not in deleted_ids)
-        return DeletePreview(memories, len(edges), int(reviews["n"]), reactivated)
+        return DeletePreview(memories, len(edges), int(reviews["n"]), reactivated, pinned)
 
     async def delete(self, memory_ids: Sequence[str]) -> Change:
-        """Delete memories, all or none; the journal keeps a snapshot of each."""
+        """Delete memories, all or none; the journal keeps a snapshot of each.
+
+        A delete of several leaves out pinned ones, with a warning. Raises Refused if all of several are pinned.
+        """
         self._context.refuse_read_only()
         ids = list(dict.fromkeys(memory_ids))
         async with self._backend.write() as transaction:
             memories = [await self._context.lock_memory(transaction, memory_id) for memory_id in ids]
-            before = await snapshots(transaction, memories)
+            deleted, pinned = _split_pinned(memories)
+            if pinned and not deleted:
+                raise Refused(f"All {len(pinned):,} memories are pinned; unpin them to delete them.")
+            before = await snapshots(transaction, deleted)
             entry = await self._context.journal(transaction, "delete", before, [])
-            await transaction.execute("delete_memories", {"ids": ids})
-        return Change(tuple(ids), entry)
+            await transaction.execute("delete_memories", {"ids": [memory.id for memory in deleted]})
+        warnings = (left_out_sentence(len(pinned)),) if pinned else ()
+        return Change(tuple(memory.id for memory in deleted), entry, warnings=warnings)
+
+
+def _split_pinned(memories: Sequence[Memory]) -> tuple[tuple[Memory, ...], tuple[Memory, ...]]:
+    """Return the memories that a delete of these takes, and the pinned ones that it leaves out, if it is of several."""
+    if len(memories) == 1:
+        return tuple(memories), ()
+    pinned = tuple(memory for memory in memories if memory.marks.pinned)
+    return tuple(memory for memory in memories if not memory.marks.pinned), pinned

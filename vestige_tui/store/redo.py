@@ -124,6 +124,9 @@ _REPEATS: Mapping[str, _Repeat] = {
     "suspend": restore_marks,
     "bury": restore_marks,
     "resume": restore_marks,
+    "pin": restore_marks,
+    "unpin": restore_marks,
+    "clear_marks": restore_marks,
 }
 REDOABLE_VERBS = frozenset(_REPEATS)
 """Verbs of the undone changes that can be redone."""

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from vestige_tui.core.errors import Conflict, NotFound
+from vestige_tui.core.marks import MarkVerb, marks_after
 from vestige_tui.core.memories import Change, Filter, Memory
 from vestige_tui.core.reviews import MarkedMemory, Marks, QueueCounts, Rating, Review, Scheduling
 from vestige_tui.core.scheduling import review as fsrs_review
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json
-from vestige_tui.store.journal_snapshots import marks_fields, schedule_fields, schedule_params
+from vestige_tui.store.journal_snapshots import marks_fields, marks_params, schedule_fields, schedule_params
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from vestige_tui.store.memories import MemoryService
 
 PARSE_CHUNK_ROWS = 10_000
+_ALWAYS_JOURNALED = ("suspend", "bury", "resume")
+"""Verbs that are journaled even if the marks were so already: a session of reviews undoes its own steps."""
 
 
 class ReviewService:
@@ -182,11 +185,11 @@ class ReviewService:
         return tuple(rows.review(row) for row in await self._backend.fetch("list_reviews_since", {"since": since}))
 
     async def marks(self, memory_id: str) -> Marks:
-        """Return the marks of a memory: suspended, buried until."""
+        """Return the marks of a memory."""
         return rows.marks(await self._backend.fetch("get_marks", {"id": memory_id}))
 
     async def marked(self) -> tuple[MarkedMemory, ...]:
-        """Return all suspended and buried memories with their marks, by id; burials of the past, too."""
+        """Return all memories that have marks, by id; burials of the past, too."""
         return tuple(
             MarkedMemory(str(row["memory_id"]), rows.marks([row])) for row in await self._backend.fetch("list_marks")
         )
@@ -194,42 +197,54 @@ class ReviewService:
     async def restore_marks(self, marked: Sequence[MarkedMemory]) -> tuple[int, int]:
         """Mark the memories that have no marks; return (inserted, present). Raises NotFound if one is missing."""
         self._context.refuse_read_only()
-        params = [
-            {"id": each.memory_id, "suspended": each.marks.suspended, "buried_until": each.marks.buried_until}
-            for each in marked
-        ]
+        params = [marks_params(each.memory_id, each.marks) for each in marked]
         async with self._backend.write() as transaction:
             inserted_count = await transaction.execute_many("insert_marks_if_absent", params)
         return inserted_count, len(marked) - inserted_count
 
     async def suspend(self, memory_id: str) -> Change:
         """Exclude a memory from reviews until it is resumed."""
-        return await self._mark("suspend", memory_id, Marks(suspended=True))
+        return await self._mark("suspend", [memory_id])
 
     async def bury(self, memory_id: str, until: datetime | None = None) -> Change:
         """Exclude a memory from reviews until a time, by default the start of the next local day."""
-        until = until or self._days.bound(self._context.now(), 1)
-        return await self._mark("bury", memory_id, Marks(buried_until=until))
+        return await self._mark("bury", [memory_id], until or self._days.bound(self._context.now(), 1))
 
     async def resume(self, memory_id: str) -> Change:
         """Include a suspended or buried memory in reviews again."""
-        return await self._mark("resume", memory_id, Marks())
+        return await self._mark("resume", [memory_id])
 
-    async def _mark(self, verb: str, memory_id: str, marks: Marks) -> Change:
+    async def pin(self, memory_ids: Sequence[str]) -> Change:
+        """Pin memories, all or none: a delete of several leaves them out. Those already pinned stay as they are."""
+        return await self._mark("pin", memory_ids)
+
+    async def unpin(self, memory_ids: Sequence[str]) -> Change:
+        """Unpin memories, all or none."""
+        return await self._mark("unpin", memory_ids)
+
+    async def clear_marks(self, memory_ids: Sequence[str]) -> Change:
+        """Take all marks off memories, all or none: suspended, buried, leech (until further lapses) and pinned."""
+        return await self._mark("clear_marks", memory_ids)
+
+    async def _mark(self, verb: MarkVerb, memory_ids: Sequence[str], until: datetime | None = None) -> Change:
         self._context.refuse_read_only()
+        changed: list[tuple[Memory, Marks]] = []
         async with self._backend.write() as transaction:
-            await self._context.lock_memory(transaction, memory_id)
-            old = rows.marks(await transaction.fetch("get_marks", {"id": memory_id}))
-            await transaction.execute(
-                "put_marks", {"id": memory_id, "suspended": marks.suspended, "buried_until": marks.buried_until}
-            )
+            for memory_id in dict.fromkeys(memory_ids):
+                memory = await self._context.lock_memory(transaction, memory_id)
+                marks = marks_after(verb, memory, until)
+                if marks != memory.marks or verb in _ALWAYS_JOURNALED:
+                    changed.append((memory, marks))
+            if not changed:
+                return Change(())
+            await transaction.execute_many("put_marks", [marks_params(memory.id, marks) for memory, marks in changed])
             entry = await self._context.journal(
                 transaction,
                 verb,
-                [{"id": memory_id, "marks": marks_fields(old)}],
-                [{"id": memory_id, "marks": marks_fields(marks)}],
+                [{"id": memory.id, "marks": marks_fields(memory.marks)} for memory, _ in changed],
+                [{"id": memory.id, "marks": marks_fields(marks)} for memory, marks in changed],
             )
-        return Change((memory_id,), entry)
+        return Change(tuple(memory.id for memory, _ in changed), entry)
 
     async def restore(self, reviews: Sequence[Review]) -> tuple[int, int]:
         """Append missing reviews unchanged, without touching schedules; return (inserted, present)."""

@@ -17,6 +17,7 @@ from vestige_tui.store.backends.protocol import Json
 from vestige_tui.store.journal_snapshots import (
     EDITABLE,
     insert_params,
+    marks_params,
     marks_value,
     memory_fields,
     schedule_fields,
@@ -171,10 +172,7 @@ async def restore_memories(transaction: Transaction, before: Snapshots, after: S
         if state := schedule_value(snapshot["scheduling"]):
             await transaction.execute("put_scheduling", schedule_params(memory_id, state))
         if snapshot.get("marks"):
-            marks = marks_value(snapshot["marks"])
-            await transaction.execute(
-                "put_marks", {"id": memory_id, "suspended": marks.suspended, "buried_until": marks.buried_until}
-            )
+            await transaction.execute("put_marks", marks_params(memory_id, marks_value(snapshot["marks"])))
         await _restore_logs(transaction, memory_id, snapshot)
     await _restore_links(transaction, before, now)
     return {memory_id: {"digest": await current_digest(transaction, memory_id)} for memory_id in before}
@@ -324,17 +322,10 @@ async def _restore_schedule(transaction: Transaction, before: Snapshots, after: 
 
 async def restore_marks(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> None:
     for memory_id, snapshot in before.items():
-        await lock_memory(transaction, memory_id)
-        records = await transaction.fetch("get_marks", {"id": memory_id})
-        current = marks_value(dict(records[0], buried_until=None)) if records else marks_value({})
-        buried_until = rows.as_time(records[0]["buried_until"]) if records else None
-        expected = marks_value(after[memory_id]["marks"])
-        if (current.suspended, buried_until) != (expected.suspended, expected.buried_until):
+        memory = await lock_memory(transaction, memory_id)
+        if memory.marks != marks_value(after[memory_id]["marks"]):
             raise changed_since(memory_id)
-        marks = marks_value(snapshot["marks"])
-        await transaction.execute(
-            "put_marks", {"id": memory_id, "suspended": marks.suspended, "buried_until": marks.buried_until}
-        )
+        await transaction.execute("put_marks", marks_params(memory_id, marks_value(snapshot["marks"])))
 
 
 _Inverse = Callable[["Transaction", Snapshots, Snapshots, datetime], Awaitable[Snapshots | None]]
@@ -353,6 +344,9 @@ _INVERSES: Mapping[str, _Inverse] = {
     "suspend": restore_marks,
     "bury": restore_marks,
     "resume": restore_marks,
+    "pin": restore_marks,
+    "unpin": restore_marks,
+    "clear_marks": restore_marks,
 }
 UNDOABLE_VERBS = frozenset(_INVERSES)
 """Verbs of the journal entries that can be undone."""

@@ -419,13 +419,15 @@ def decision(raw: Raw, transfer_context: TransferContext) -> TransferRow:
 
 
 def mark(raw: Raw, transfer_context: TransferContext) -> TransferRow:
-    ident, suspended, buried, *_ = raw
+    ident, suspended, buried, pinned, cleared_lapses, *_ = raw
     sanitizer = RowSanitizer()
     until = sanitizer.moment("buried_until", buried)
     values = (
         _memory_id(ident, transfer_context),
         pgbinary_encode.boolean(bool(suspended)),
         pgbinary_encode.moment(until) if until else None,
+        pgbinary_encode.boolean(bool(pinned)),
+        pgbinary_encode.integer(sanitizer.count("cleared_lapses", cleared_lapses)),
     )
     return TransferRow(shown(ident), values, tuple(sanitizer.notes))
 

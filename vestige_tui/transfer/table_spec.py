@@ -385,7 +385,13 @@ SUPERSESSION = Table(
 MARKS = Table(
     "marks",
     "review_marks",
-    (Column("memory_id", UUID), Column("suspended", BOOLEAN), Column("buried_until", MOMENT)),
+    (
+        Column("memory_id", UUID),
+        Column("suspended", BOOLEAN),
+        Column("buried_until", MOMENT),
+        Column("pinned", BOOLEAN),
+        Column("cleared_lapses", INTEGER),
+    ),
     ("memory_id",),
     convert.mark,
     parents=(Parent("memory_id", "memories"),),

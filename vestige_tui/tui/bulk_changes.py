@@ -88,7 +88,8 @@ async def change_many(place: ChangingPlace, store: Store, target: Target, operat
             continue
         if isinstance(operation, Deletion):
             place.forget_selection()
-        place.changed(change, bulk_sentence(preview))
+        alone = target.filter is None and len(target.ids) == 1
+        place.changed(change, bulk_sentence(preview, place.chosen_subject() if alone else ""))
         return True
 
 

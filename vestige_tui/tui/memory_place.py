@@ -244,11 +244,24 @@ class MemoryPlace(FilteredPlace):
         store, target = self._writable(), self.target()
         if store is None or target is None:
             return
-        choices = [Choice(verb, f"{verb.capitalize()} {MARK_VALUES[verb]}".strip()) for verb in MARK_VERBS]
+        choices = [Choice(verb, f"{verb.capitalize()} {MARK_VALUES.get(verb, '')}".strip()) for verb in MARK_VERBS]
         picked = await self.app.push_screen_wait(Pick(f"Mark {self.chosen_subject()}", choices))
         for verb in MARK_VERBS:
             if verb == picked:
                 await change_many(self, store, target, MarkEdit(verb))
+
+    @work(group="write", exit_on_error=False)
+    async def action_pin_memory(self) -> None:
+        store, target = self._writable(), self.target()
+        if store is not None and target is not None:
+            pinned = all(memory.marks.pinned for memory in self.chosen_memories())
+            await change_many(self, store, target, MarkEdit("unpin" if pinned else "pin"))
+
+    @work(group="write", exit_on_error=False)
+    async def action_clear_marks(self) -> None:
+        store, target = self._writable(), self.target()
+        if store is not None and target is not None:
+            await change_many(self, store, target, MarkEdit("clear_marks"))
 
     @work(group="write", exit_on_error=False)
     async def action_delete_memory(self) -> None:

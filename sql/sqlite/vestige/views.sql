@@ -61,7 +61,7 @@ json_object('vestige', {others})
 -- homes --
 -- Columns that have a counterpart in the console's tables. Retention levels and interval days have none.
 id content node_type tags domains domain_scores codebase owner_user_id visibility shared_with_groups superseded_by
-created_at updated_at stability difficulty reps lapses next_review
+created_at updated_at stability difficulty reps lapses next_review protected
 
 -- value --
 -- JSON has neither blobs nor infinities.
@@ -127,6 +127,15 @@ coalesce(CAST(n.reps AS INTEGER), 0)
 
 -- column scheduling.lapses when knowledge_nodes.lapses --
 coalesce(CAST(n.lapses AS INTEGER), 0)
+
+-- view review_marks of knowledge_nodes when knowledge_nodes.protected, no review_marks --
+n.protected <> 0
+
+-- column review_marks.memory_id when knowledge_nodes.protected, no review_marks --
+n.id
+
+-- column review_marks.pinned when knowledge_nodes.protected, no review_marks --
+1
 
 -- view edges of memory_connections when memory_connections.source_id, memory_connections.target_id --
 

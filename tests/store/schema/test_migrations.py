@@ -21,7 +21,18 @@ from vestige_tui.store.schema import migrations
 from vestige_tui.store.store import Store
 
 STEPS = {
-    "sqlite": ["init", "fts", "supersession", "ledger", "journal", "jobs", "sync_state", "folding", "journal_origin"],
+    "sqlite": [
+        "init",
+        "fts",
+        "supersession",
+        "ledger",
+        "journal",
+        "jobs",
+        "sync_state",
+        "folding",
+        "journal_origin",
+        "pinned",
+    ],
     "postgres": [
         "init",
         "hnsw",
@@ -34,6 +45,7 @@ STEPS = {
         "sync_state",
         "folding",
         "journal_origin",
+        "pinned",
     ],
 }
 
@@ -171,6 +183,10 @@ PRECIOUS = {
         "memories, seconds, changed_at) VALUES ('reembed', 'a', 8, 'h', 'b', 8, 'h', 1, 1, '2026-05-01')",
         "jobs",
     ),
+    "pinned mark": (
+        "INSERT INTO review_marks (memory_id, pinned) SELECT id, true FROM knowledge_nodes",
+        "pinned",
+    ),
     "journal entry": (
         "INSERT INTO journal (at, actor, verb, before, after) VALUES ('2026-05-01', 'mira', 'tag', '[]', '[]')",
         "journal",
@@ -181,6 +197,8 @@ PRECIOUS = {
 @pytest.mark.parametrize("kind", PRECIOUS)
 async def test_down_counts_what_cannot_be_made_again(store: Store, store_url: str, kind: str) -> None:
     statement, step = PRECIOUS[kind]
+    if kind == "pinned mark":
+        await store.memories.insert_many([Draft("Pinned.")], embed=False)
     execute(store_url, statement)
     names = STEPS[store.kind]
     with pytest.raises(Refused, match=rf"This would delete 1 {kind} from .*; add --yes to confirm\.$"):

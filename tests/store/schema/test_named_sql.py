@@ -109,7 +109,7 @@ FRAGMENTS = (
     "without_",
     "elapsed",
     "not_resting",
-    "is_due",
+    "is_",
     "chosen_",
     "score_",
     "still_",

@@ -571,7 +571,7 @@ def test_an_adopted_file_is_still_known_and_keeps_its_new_tables_bare(path: Path
             ALTER TABLE review_events ADD COLUMN undoes INTEGER;
             UPDATE knowledge_nodes SET codebase = 'core', reps = 1, next_review = NULL;
             CREATE TABLE review_marks (memory_id TEXT PRIMARY KEY, suspended INTEGER NOT NULL DEFAULT 0,
-                buried_until TEXT);
+                buried_until TEXT, pinned INTEGER NOT NULL DEFAULT 0, cleared_lapses INTEGER NOT NULL DEFAULT 0);
             CREATE TABLE console_extra (node_id TEXT PRIMARY KEY, json TEXT NOT NULL);
             UPDATE schema_version SET version = 15;
         """)

@@ -16,7 +16,7 @@ from tests.support.memory_ids import list_ids
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.filter_syntax import STATES
 from vestige_tui.core.memories import LOCAL_USER, Draft, Filter
-from vestige_tui.core.reviews import Marks, Scheduling
+from vestige_tui.core.reviews import MarkedMemory, Marks, Scheduling
 from vestige_tui.core.scheduling import LEECH_LAPSES, retrievability
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.store.store import Store
@@ -61,7 +61,8 @@ def made(choice: random.Random, now: datetime, number: int) -> Row:
         scheduling=schedule if reviewed else None,
     )
     buried = now + timedelta(hours=choice.randint(-30, 30)) if choice.random() < 0.3 else None
-    marks = Marks(suspended=True) if choice.random() < 0.2 else Marks(buried_until=buried)
+    pinned, cleared = choice.random() < 0.3, choice.choice((0, 0, 1, LEECH_LAPSES))
+    marks = Marks(choice.random() < 0.2, buried, pinned, cleared)
     return Row(draft, marks, replaced=number % 9 == 0, vector=number % 4 != 0)
 
 
@@ -71,14 +72,12 @@ async def filled(store: Store, clock: Clock) -> list[Row]:
     rows = [made(choice, clock(), number) for number in range(COUNT)]
     await store.memories.insert_many([row.draft for row in rows if row.vector])
     await store.memories.insert_many([row.draft for row in rows if not row.vector], embed=False)
+    await store.reviews.restore_marks(
+        [MarkedMemory(row.draft.id or "", row.marks) for row in rows if row.marks != Marks()]
+    )
     for number, row in enumerate(rows):
-        memory_id = row.draft.id or ""
-        if row.marks.suspended:
-            await store.reviews.suspend(memory_id)
-        elif row.marks.buried_until is not None:
-            await store.reviews.bury(memory_id, row.marks.buried_until)
         if row.replaced:
-            await store.links.supersede(memory_id, rows[(number + 1) % COUNT].draft.id or "")
+            await store.links.supersede(row.draft.id or "", rows[(number + 1) % COUNT].draft.id or "")
     return rows
 
 
@@ -99,7 +98,10 @@ IN_STATE: Mapping[str, Callable[[Row, Store], bool]] = {
     "new": lambda row, store: row.draft.scheduling is None or row.draft.scheduling.reps == 0,
     "suspended": lambda row, store: row.marks.suspended,
     "buried": lambda row, store: row.marks.buried_until is not None and row.marks.buried_until > store.now(),
-    "leech": lambda row, store: row.draft.scheduling is not None and row.draft.scheduling.lapses >= LEECH_LAPSES,
+    "leech": lambda row, store: (
+        row.draft.scheduling is not None and row.draft.scheduling.lapses - row.marks.cleared_lapses >= LEECH_LAPSES
+    ),
+    "pinned": lambda row, store: row.marks.pinned,
     "without-vector": lambda row, store: not row.vector,
 }
 SEVERAL: Mapping[str, Callable[[Draft], set[str]]] = {

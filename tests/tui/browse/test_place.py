@@ -306,3 +306,34 @@ async def test_state_and_selection_are_seen_without_colour(
         assert [line for line in console.lines if "■ ○" in line]
         assert [line for line in console.lines if "◐" in line]
         assert line_of_cursor(console).startswith("▌")
+
+
+async def test_what_is_pinned_is_shown_kept_and_cleared(corpus: Path) -> None:
+    async with open_console(corpus, (120, 40)) as console:
+        table = await open_browse(console)
+        memory = table.current
+        assert memory is not None
+        await console.press("p")
+        await console.until('Pinned "')
+        await console.until(lambda: table.current is not None and table.current.marks.pinned)
+        await console.until("◈ pinned")
+        assert "◈" in line_of_cursor(console)
+        await console.press("space", "space", "d")
+        await console.until("Left out: 1 memory, because it is pinned.")
+        await console.press("y")
+        await console.until("(1 left out)")
+        await console.until(lambda: table.count == ACTIVE - 1)
+        assert (await console.store.get(memory.id)).marks.pinned
+        await console.press("u")
+        await console.until(lambda: table.count == ACTIVE)
+        await console.press("g")
+        await console.until(lambda: table.current is not None and table.current.id == memory.id)
+        await console.store.reviews.suspend(memory.id)
+        await console.until("◌ suspended")
+        await console.press("X")
+        await console.until("Cleared the marks of")
+        await console.until("◌ suspended", gone=True)
+        await console.press("u")
+        await console.until("◌ suspended")
+        await console.press("p")
+        await console.until("Unpinned")

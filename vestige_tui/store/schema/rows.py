@@ -14,7 +14,7 @@ from vestige_tui.core.health import ContentFault, PostgresServer, Session, Sqlit
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, JournalEntry, Memory
-from vestige_tui.core.reviews import Marks, Review, Scheduling
+from vestige_tui.core.reviews import NO_MARKS, Marks, Review, Scheduling
 from vestige_tui.core.scheduling import MAX_STABILITY_DAYS, from_json
 from vestige_tui.core.times import parse_stored
 
@@ -127,7 +127,13 @@ def memory(row: Row) -> Memory:
         None if winner is None else str(winner),
         scheduling(row),
         bool(row["has_embedding"]),
+        NO_MARKS if row["marks"] is None else _packed_marks(as_json(row["marks"])),
     )
+
+
+def _packed_marks(data: Any) -> Marks:
+    suspended, buried_until, pinned, cleared_lapses = data
+    return Marks(bool(suspended), as_time(buried_until), bool(pinned), _count(cleared_lapses))
 
 
 def _scores(scores: Mapping[str, Any]) -> dict[str, float]:
@@ -144,7 +150,12 @@ def _text(value: object) -> str:
 
 def marks(records: Sequence[Row]) -> Marks:
     """Return the marks in the rows of a memory's query; unset if it has none."""
-    return Marks(bool(records[0]["suspended"]), as_time(records[0]["buried_until"])) if records else Marks()
+    if not records:
+        return NO_MARKS
+    [row, *_] = records
+    return Marks(
+        bool(row["suspended"]), as_time(row["buried_until"]), bool(row["pinned"]), _count(row["cleared_lapses"])
+    )
 
 
 def review(row: Row) -> Review:

@@ -107,6 +107,7 @@ _OPPOSITES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "filter_not_suspended": ("filter_suspended", {}),
     "filter_not_buried": ("filter_buried", {}),
     "filter_not_leech": ("filter_leech", {}),
+    "filter_not_pinned": ("filter_pinned", {}),
     "filter_with_embedding": ("filter_without_embedding", {}),
 }
 """Filters with the one that passes exactly the other memories, and its parameters by those of the filter."""

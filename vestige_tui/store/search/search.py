@@ -92,6 +92,8 @@ _STATE_LABELS = {
     "filter_not_buried": "not buried",
     "filter_leech": "leech",
     "filter_not_leech": "not leech",
+    "filter_pinned": "pinned",
+    "filter_not_pinned": "not pinned",
     "filter_without_embedding": "without a vector",
     "filter_with_embedding": "with a vector",
 }

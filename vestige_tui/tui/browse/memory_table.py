@@ -18,7 +18,7 @@ from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.text import cells, grouped, one_line, plain
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import SELECTING
-from vestige_tui.tui.widgets.glyphs import age, due, figure, level, state_of
+from vestige_tui.tui.widgets.glyphs import age, due, figure, level, state_cells
 from vestige_tui.tui.widgets.memory_rows import MemoryRows
 from vestige_tui.tui.widgets.row_list import Piece, fit
 from vestige_tui.tui.workers import work
@@ -419,8 +419,7 @@ class MemoryTable(MemoryRows):
             yield from self._draw_waiting(columns)
             return
         now = self._clock()
-        state = state_of(memory, now)
-        yield state.glyph + " ", state.ink
+        yield from state_cells(memory, now)
         superseded = memory.superseded_by is not None
         if columns.kind:
             yield fit(plain(memory.node_type), columns.kind) + "  ", "muted"

@@ -86,6 +86,18 @@ class SupersedeMemory(Command):
     writes = True
 
 
+class PinMemory(Command):
+    id, key, label, action = "memory.pin", "p", "pin", "pin_memory"
+    group, writes = "Memory", True
+    help = "Pin the memory or the selection, or unpin it; a delete of several leaves pinned memories out."
+
+
+class ClearMarks(Command):
+    id, key, label, action = "memory.clear_marks", "X", "clear marks", "clear_marks"
+    group, writes = "Memory", True
+    help = "Take off what marks the memory or the selection: suspended, buried, leech, pinned."
+
+
 class UndoChange(Command):
     id, key, label, action = "memory.undo", "u", "undo", "undo"
     group, footer = "Memory", True
@@ -160,6 +172,8 @@ ON_A_MEMORY: tuple[type[Command], ...] = (
     GradeMemory,
     LinkMemory,
     SupersedeMemory,
+    PinMemory,
+    ClearMarks,
     UndoChange,
     RedoChange,
 )

@@ -19,7 +19,7 @@ from vestige_tui.core.memories import Memory
 from vestige_tui.core.scheduling import is_leech, retrievability
 from vestige_tui.core.text import ago, cells, cut, grouped, plain
 from vestige_tui.tui.review.cloze import blanked
-from vestige_tui.tui.widgets.glyphs import due, figure
+from vestige_tui.tui.widgets.glyphs import PINNED, due, figure
 from vestige_tui.tui.widgets.memory_card import SHOWN_CHARACTERS, too_much_for_markdown
 from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.widgets.stored_markdown import StoredMarkdown
@@ -156,13 +156,15 @@ def _facts(memory: Memory) -> tuple[tuple[str, str], ...]:
     pieces += [(f"   {plain(name)}", "$text-muted") for name in (*memory.domains, *filter(None, [memory.codebase]))]
     if memory.tags:
         pieces.append(("   " + " ".join(f"#{plain(tag)}" for tag in memory.tags), "$text-muted"))
+    if memory.marks.pinned:
+        pieces.append((f"   {PINNED.glyph} {PINNED.word}", "$text-muted"))
     return tuple(pieces)
 
 
 def _state(face: CardFace) -> tuple[str, str]:
     if face.practice:
         return "practice", "$accent"
-    if face.memory.scheduling is not None and is_leech(face.memory.scheduling):
+    if is_leech(face.memory.scheduling, face.memory.marks.cleared_lapses):
         return "leech", "$warning"
     word, ink = due(face.memory, face.now)
     return word, "$warning" if ink == "waiting" and word.endswith("late") else "$text-muted"
@@ -176,7 +178,7 @@ def _foot(face: CardFace, revealed: bool) -> tuple[tuple[tuple[str, str], ...], 
     state = face.memory.scheduling
     if state is None or state.reps == 0:
         return (("never reviewed before", "$text-muted"),), ("", "")
-    if is_leech(state):
+    if is_leech(state, face.memory.marks.cleared_lapses):
         leech = f"leech: forgotten {grouped(state.lapses)} times   "
         keys = (
             (face.keys[1], "$accent bold"),

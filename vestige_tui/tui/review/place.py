@@ -628,6 +628,11 @@ reverses the last undo.
 
     # Subject of commands
 
+    def chosen_subject(self) -> str:
+        # The answer of a card stays hidden until it is revealed.
+        memory = self.current_memory()
+        return super().chosen_subject() if memory is None or self._revealed else title(question_of(memory))
+
     def current_memory(self) -> Memory | None:
         return self._card.memory if self._card is not None else None
 

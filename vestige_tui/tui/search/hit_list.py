@@ -17,7 +17,7 @@ from vestige_tui.core.text import cells, cut, grouped, plain
 from vestige_tui.presenters.passages import marked_parts, passage_parts
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import ClearSelection, SelectRow
-from vestige_tui.tui.widgets.glyphs import FULL, age, figure, state_of
+from vestige_tui.tui.widgets.glyphs import FULL, age, figure, state_cells
 from vestige_tui.tui.widgets.memory_rows import MemoryRows
 from vestige_tui.tui.widgets.row_list import Piece, fit
 
@@ -106,13 +106,13 @@ class HitList(MemoryRows):
         yield from self._draw_reason(hit, width) if line else self._draw_text(hit, index, width)
 
     def _draw_text(self, hit: Hit, index: int, width: int) -> Iterable[Piece]:
-        memory, state = hit.memory, state_of(hit.memory, self._clock())
+        memory = hit.memory
         room = max(4, width - INDENT_CELLS)
         yield ("■" if self.is_selected(index) else " "), "accent"
         # A first row without a rank is no hit.
         number = index + _is_ranked(self._hits[0])
         yield fit(str(number) if _is_ranked(hit) else "", 2, right=True) + " ", "muted"
-        yield state.glyph + " ", state.ink
+        yield from state_cells(memory, self._clock())
         ink = "muted" if memory.superseded_by is not None else "text"
         for text, matched in passage_parts(memory.content, self._terms, room):
             yield text, "match" if matched else ink

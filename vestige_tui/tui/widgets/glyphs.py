@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from vestige_tui.core.memories import Memory
+from vestige_tui.core.scheduling import is_leech
 from vestige_tui.core.text import ago
 
 FULL, REST = "━", "─"
@@ -22,21 +23,41 @@ class State:
 
 
 REPLACED = State("◇", "replaced", "faint")
+SUSPENDED = State("◌", "suspended", "faint")
+BURIED = State("◒", "buried", "faint")
 NEW = State("○", "new", "muted")
 DUE = State("◐", "due", "waiting")
 KNOWN = State("●", "known", "muted")
+LEECH = State("▽", "leech", "waiting")
+PINNED = State("◈", "pinned", "muted")
 
 
 def state_of(memory: Memory, now: datetime) -> State:
-    """Return the state of a memory: replaced by another one, new (never reviewed), due, or known until it is due."""
+    """Return the state of a memory: replaced by another one, suspended, buried, new (never reviewed), due, or known."""
     if memory.superseded_by is not None:
         return REPLACED
+    if memory.marks.suspended:
+        return SUSPENDED
+    if memory.marks.buried_until is not None and memory.marks.buried_until > now:
+        return BURIED
     scheduling = memory.scheduling
     if scheduling is None or scheduling.reps == 0:
         return NEW
     if scheduling.next_review is not None and scheduling.next_review <= now:
         return DUE
     return KNOWN
+
+
+def marks_of(memory: Memory) -> tuple[State, ...]:
+    """Return the marks of a memory beside its state: leech, pinned."""
+    leech = (LEECH,) if is_leech(memory.scheduling, memory.marks.cleared_lapses) else ()
+    return (*leech, PINNED) if memory.marks.pinned else leech
+
+
+def state_cells(memory: Memory, now: datetime) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return the state of a memory and its first mark, a cell and an ink each; a space for a memory without marks."""
+    state, marks = state_of(memory, now), marks_of(memory)
+    return (state.glyph, state.ink), ((marks[0].glyph, marks[0].ink) if marks else (" ", "muted"))
 
 
 def level(fraction: float, width: int) -> tuple[str, str]:
@@ -75,6 +96,8 @@ def age(moment: datetime | None, now: datetime) -> str:
 def due(memory: Memory, now: datetime) -> tuple[str, str]:
     """Return the due date of a memory (``in 9 d``, ``2 d late``, ``new``) and its ink."""
     state = state_of(memory, now)
+    if state is SUSPENDED or state is BURIED:
+        return (state.word, "faint")
     if state is NEW or state is REPLACED or memory.scheduling is None or memory.scheduling.next_review is None:
         return ("new", "faint") if state is NEW else ("─", "faint")
     text = ago(memory.scheduling.next_review, now)

@@ -33,7 +33,7 @@ from vestige_tui.tui.commands.memories import (
     ToggleMetadata,
     ToggleRaw,
 )
-from vestige_tui.tui.widgets.glyphs import due, figure, level, state_of
+from vestige_tui.tui.widgets.glyphs import BURIED, State, due, figure, level, marks_of, state_of
 from vestige_tui.tui.widgets.highlighted_text import HighlightedMarkdown, highlighted
 from vestige_tui.tui.widgets.lineage import LineageTree
 from vestige_tui.tui.widgets.memory_detail import MemoryDetail
@@ -402,16 +402,20 @@ def _lines(lines: list[Content], total: int, width: int) -> Content:
     return Content("\n").join(lines)
 
 
+def _ink(state: State) -> str:
+    return {"waiting": "$warning", "faint": "$text-disabled"}.get(state.ink, "$text-muted")
+
+
 def _facts(memory: Memory, now: datetime, terms: MatchTerms) -> Content:
     state = state_of(memory, now)
-    ink = {"waiting": "$warning", "faint": "$text-disabled"}.get(state.ink, "$text-muted")
+    word, until = state.word, memory.marks.buried_until
+    if state is BURIED and until is not None:
+        word = f"buried until {until.astimezone():%Y-%m-%d}"
     domains = ", ".join(plain(name) for name in memory.domains)
-    kind = highlighted(Content(plain(memory.node_type)), terms)
-    parts: list[str | Content | tuple[str, str]] = [
-        (f"{state.glyph} {state.word}", ink),
-        "   ",
-        kind,
-    ]
+    parts: list[str | Content | tuple[str, str]] = [(f"{state.glyph} {word}", _ink(state)), "   "]
+    for mark in marks_of(memory):
+        parts += [(f"{mark.glyph} {mark.word}", _ink(mark)), "   "]
+    parts.append(highlighted(Content(plain(memory.node_type)), terms))
     if domains:
         parts += ["   ", (domains, "$text-muted")]
     if memory.codebase:

@@ -1,0 +1,1 @@
+ALTER TABLE review_marks DROP COLUMN cleared_lapses, DROP COLUMN pinned;
