@@ -143,10 +143,13 @@ async def _change_some(store: Store, now: datetime) -> None:
     if (await store.memories.get(load)).codebase is None:
         await store.memories.update(load, Patch(codebase="harbour-api"))
     suspended, buried = memory_id("usage-late-events"), memory_id("driver-app-idea")
+    pinned = memory_id("invoice-per-country")
     if not (await store.reviews.marks(suspended)).suspended:
         await store.reviews.suspend(suspended)
     if (await store.reviews.marks(buried)).buried_until is None:
         await store.reviews.bury(buried, now + timedelta(days=BURIED_DAYS))
+    if not (await store.reviews.marks(pinned)).pinned:
+        await store.reviews.pin([pinned])
 
 
 def account_id(kind: str, handle: str) -> str:

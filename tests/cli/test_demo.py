@@ -100,7 +100,8 @@ def test_the_demo_holds_an_example_of_each_state(run: Command, made: Path) -> No
     marked, verbs, memories = asyncio.run(read())
     assert sum(each.marks.suspended for each in marked) == 1
     assert [each.marks.buried_until > datetime.now(UTC) for each in marked if each.marks.buried_until] == [True]
-    assert verbs == ["bury", "suspend", "edit", "link", "tag"]
+    assert sum(each.marks.pinned for each in marked) == 1
+    assert verbs == ["pin", "bury", "suspend", "edit", "link", "tag"]
     assert any(memory.scheduling and is_leech(memory.scheduling) for memory in memories)
     assert {memory.visibility for memory in memories} == {"private", "group", "public"}
     assert any(memory.superseded_by for memory in memories)

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from textual.app import App
 
 
+def _heading_colours(text: str, muted: str) -> dict[str, str]:
+    """Return the variables of Markdown's headings: the lower three levels are muted, the lowest two not bold."""
+    colours = {f"markdown-h{level}-color": text if level < 4 else muted for level in range(1, 7)}
+    return colours | {f"markdown-h{level}-text-style": "bold" for level in range(1, 5)}
+
+
 def _theme(
     name: str,
     *,
@@ -91,16 +97,7 @@ def _theme(
             "link-color-hover": accent,
             "link-background-hover": row,
             "button-foreground": text,
-            "markdown-h1-color": text,
-            "markdown-h1-text-style": "bold",
-            "markdown-h2-color": text,
-            "markdown-h2-text-style": "bold",
-            "markdown-h3-color": text,
-            "markdown-h3-text-style": "bold",
-            "markdown-h4-color": muted,
-            "markdown-h4-text-style": "bold",
-            "markdown-h5-color": muted,
-            "markdown-h6-color": muted,
+            **_heading_colours(text, muted),
         },
     )
 

@@ -16,6 +16,7 @@ from textual.worker import Worker, WorkerState
 from vestige_tui.core.memories import Memory, Page, Sort
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.text import cells, grouped, one_line, plain
+from vestige_tui.tui.browse.columns import Columns
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import SELECTING
 from vestige_tui.tui.widgets.glyphs import age, due, figure, level, state_cells
@@ -471,30 +472,6 @@ class MemoryTable(MemoryRows):
 def _other(sort: Sort | None) -> Sort:
     """Return the order of a click on the column of times: the opposite of its own, else the newest first."""
     return "oldest" if sort == "created" else "created"
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Widths of the columns in cells; 0 for a column that is hidden in favour of the text."""
-
-    kind: int
-    domain: int
-    text: int
-    tags: int
-    age: int
-    recall: int
-    due: int
-
-    @classmethod
-    def of(cls, width: int, sort: Sort | None = None) -> Columns:
-        kind = 10 if width >= 72 else 0
-        domain = 0 if width < 110 else 10 if width < 140 else 14
-        tags = 0 if width < 110 else 12 if width < 140 else 24
-        due_cells = 10 if width >= 92 else 0
-        recall = 9 if width >= 110 else 6 if width >= 66 else 3
-        age_cells = 10 if sort == "due" else 9
-        rest = sum(cells + 2 for cells in (kind, domain, tags, due_cells, recall, age_cells) if cells)
-        return cls(kind, domain, max(4, width - 4 - rest), tags, age_cells, recall, due_cells)
 
 
 def selection_line(memories: tuple[Memory, ...]) -> str:
