@@ -59,3 +59,8 @@ def test_in_json_a_passage_is_a_part_of_the_text_with_offsets() -> None:
     assert [text[first:last] for first, last in document["highlights"]] == ["key", "rotated", "keys"]
     assert passage_document("alone", NO_TERMS) == {"text": "alone", "start": 0, "highlights": []}
     assert passage_document("", NO_TERMS) == {"text": "", "start": 0, "highlights": []}
+
+
+def test_near_the_end_more_of_the_text_before_is_shown() -> None:
+    shown = line(f"{'word ' * 60}only new keys.", "keys", 60)
+    assert shown == f"…{'word ' * 8}only new [keys]."

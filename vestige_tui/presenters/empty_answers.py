@@ -24,8 +24,12 @@ def empty_sentence(reason: EmptyReason) -> str:
     if reason.kind == "replaced":
         return f"Only replaced memories match, and they are hidden: {count} with them."
     subject = _SUBJECTS[reason.kind].format(condition=cut(plain(reason.condition), CONDITION_CELLS))
-    pronoun = "them" if reason.kind == "several" else "it"
-    return f"No memory matches because of {subject}: {count} without {pronoun}."
+    return f"No memory matches because of {subject}: {count} without {pronoun(reason)}."
+
+
+def pronoun(reason: EmptyReason) -> str:
+    """Return the word for the condition after *without*."""
+    return "them" if reason.kind == "several" else "it"
 
 
 def hits_without(reason: EmptyReason) -> str:

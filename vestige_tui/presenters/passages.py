@@ -47,13 +47,13 @@ def passage_of(content: str, terms: MatchTerms, width: int, measure: Callable[[s
     line_end = min(line_end, line_start + width)
     best = _best_group(found, width * 3 // 4)
     in_line = [match for match in found if line_start <= match.start and match.end <= line_end]
-    while in_line and measure(content[line_start : in_line[-1].end]) > width:
+    while in_line and measure(content[line_start : in_line[-1].end]) >= width:
         in_line.pop()
     if not best or _terms(in_line) >= _terms(best):
         return _passage(content, line_start, line_end, found)
     first, last = best[0].start, best[-1].end
     start, opens = _begin(content, first, max(0, width - (last - first)))
-    while start < first and measure(content[start:first]) > width // 2:
+    while start < first and measure(content[start : best[0].end]) >= width:
         start, opens = start + 1, False
     end = start + len(content[start : start + width].rstrip())
     return _passage(content, start, end, found, opens=opens)
@@ -129,15 +129,17 @@ def _begin(content: str, first: int, room: int) -> tuple[int, bool]:
     line = content.rfind("\n", 0, first) + 1
     end = content.find("\n", first)
     line = min(first, bare_line_span(content, line, len(content) if end < 0 else end)[0])
-    if first - line <= max(room // 2, MIN_LEAD_CHARS):
+    # Where little text follows, more of what is before fits.
+    lead = max(room // 3, first + room - len(content.rstrip()))
+    if first - line <= max(room // 2, lead, MIN_LEAD_CHARS):
         return line, True
-    earliest = first - room // 3
+    earliest = first - lead
     before = content[max(line, earliest) : first]
     for boundary in (_SENTENCE_END, _WORD_END):
         ends = [each.end() for each in boundary.finditer(before)]
         if ends:
             return first - len(before) + ends[0], False
-    return first - min(len(before), room // 3), False
+    return first - len(before), False
 
 
 def _passage(content: str, start: int, end: int, found: Sequence[Match], *, opens: bool = True) -> Passage:

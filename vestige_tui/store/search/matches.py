@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from vestige_tui.core.search import Match, MatchTerms
 from vestige_tui.store.search.folding import fold_character, fold_words
@@ -22,8 +22,7 @@ _CHUNK = re.compile(r"[^\x00-\x20]+")
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class _TextWord:
+class _TextWord(NamedTuple):
     """Word of a text as the text index has it, before stemming, and its place in the text."""
 
     word: str
@@ -98,6 +97,9 @@ def _phrase_matches(terms: MatchTerms, text: str) -> Iterator[Match]:
         if token.word[0] not in initials:
             continue
         for number, phrase in by_first.get(stem(token.word, revised=terms.revised_stems), ()):
+            if len(phrase) == 1:
+                yield Match(token.start, token.end, number)
+                continue
             following = tokens[index : index + len(phrase)]
             if len(following) == len(phrase) and all(
                 stem(each.word, revised=terms.revised_stems) == part
@@ -107,6 +109,10 @@ def _phrase_matches(terms: MatchTerms, text: str) -> Iterator[Match]:
 
 
 def _tokens(text: str) -> Iterator[_TextWord]:
+    if text.isascii():
+        for word in _ASCII_WORD.finditer(text):
+            yield _TextWord(word[0].lower(), *word.span())
+        return
     for chunk in _CHUNK.finditer(text):
         if chunk[0].isascii():
             for word in _ASCII_WORD.finditer(chunk[0]):

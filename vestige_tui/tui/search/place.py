@@ -17,7 +17,13 @@ from vestige_tui.core.memories import Memory
 from vestige_tui.core.search import NO_TERMS, Answer, EmptyReason, Hit, Mode, SearchQuery
 from vestige_tui.core.text import cut, duration, grouped, plain
 from vestige_tui.core.times import CALENDAR_DAYS
-from vestige_tui.presenters.empty_answers import empty_sentence, hits_without, literal_offer, literal_sentence
+from vestige_tui.presenters.empty_answers import (
+    empty_sentence,
+    hits_without,
+    literal_offer,
+    literal_sentence,
+    pronoun,
+)
 from vestige_tui.presenters.explanation import MODE_NAMES
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.catalogue import IN_PLACE
@@ -242,7 +248,8 @@ memory is not in the results.
         if not self.replaced_too and (has_query or filtered):
             keys.append((f"{leave} {key(ToggleSuperseded)}", "show replaced memories too"))
         if self._empty_because is not None:
-            label = f"search without it, {hits_without(self._empty_because)}"
+            without = self._empty_because
+            label = f"search without {pronoun(without)}, {hits_without(without)}"
             keys.insert(0, (f"{leave} {key(SearchWithout)}", label))
         if self._code_word is not None:
             label = f"search for exactly {cut(plain(self._code_word.characters), 30)}"
