@@ -53,7 +53,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "delete": ("delete 54eb8b", "undo  # restores it", "delete --type note --until 2020-01-01 --dry-run"),
     "journal": ("journal", "journal --memory 54eb8b --since -7d", "journal --actor mira --json"),
     "undo": ("undo  # your newest change", "undo 3  # the change with this number"),
-    "redo": ("redo  # reverses your newest undo", "redo 4  # reverses the undo with this number"),
+    "redo": ("redo  # reverses your newest undo", "redo 8  # reverses the undo with this number"),
     "due": ("due", "due --count  # fast enough for a prompt", "due --before tomorrow --domain auth"),
     "review": (
         "review 890fd2 good",
