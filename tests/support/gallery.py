@@ -29,9 +29,11 @@ from vestige_tui.tui.app import FIRST_PLACE
 from vestige_tui.tui.browse.memory_table import MemoryTable
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings, key_display
-from vestige_tui.tui.commands.palette import CommandPalette
+from vestige_tui.tui.commands.everywhere import OpenPalette
+from vestige_tui.tui.commands.palette import PaletteEntry, entries_of
 from vestige_tui.tui.commands.places import GoToBrowse, GoToJobs, GoToRegistry, GoToReview, GoToSearch, GoToStore
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Message, Pick
+from vestige_tui.tui.dialogs.palette import Palette
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.jobs.job_progress import JobProgressPanel, JobProgressView, RowCounts, TableBar
 from vestige_tui.tui.place import Place
@@ -239,7 +241,8 @@ FACTS = StoreFacts(
 class Gallery(App[None]):
     """Six places on made-up values, with what a place expects of its app."""
 
-    COMMANDS = {CommandPalette}  # noqa: RUF012
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS = bindings(OpenPalette)
     MODES = {  # noqa: RUF012
         "search": GallerySearch,
         "browse": GalleryBrowse,
@@ -263,6 +266,13 @@ class Gallery(App[None]):
         self.session.badges = {"review": Badge("37", waiting=True), "jobs": Badge("1")}
         register(self)
         self.theme = theme
+
+    def action_open_palette(self) -> None:
+        def run(entry: PaletteEntry | None) -> None:
+            if entry is not None:
+                self.call_later(entry.run)
+
+        self.push_screen(Palette(entries_of(self.screen)), run)
 
     def get_key_display(self, binding: Binding) -> str:
         return key_display(binding)

@@ -154,6 +154,20 @@ class EditedText:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+async def edit_in_place(path: Path, lend: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+    """Run the editor on a file itself, on the terminal that ``lend`` frees. Raises Refused if it fails."""
+    command = editor_command()
+    try:
+        with lend():
+            status = await _run([*command, str(path)], None)
+    except OSError as error:
+        raise Refused(f"The editor {command[0]} cannot be started: {error.strerror}. Set $EDITOR.") from error
+    if status != 0:
+        raise Refused(
+            f"The editor {command[0]} ended with {f'status {status}' if status > 0 else f'signal {-status}'}."
+        )
+
+
 async def _run(command: list[str], stdout: int | None) -> int:
     """Run an editor; return its exit status, negative for a signal. End it if the wait is cancelled."""
     with _keyboard_signals_ignored(), _settings_restored():

@@ -16,7 +16,6 @@ from textual import events
 from textual.actions import SkipAction
 from textual.app import App, SuspendNotSupported
 from textual.binding import Binding, BindingType
-from textual.command import Provider
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
@@ -24,8 +23,9 @@ from textual.signal import Signal
 from textual.widgets import Input, TextArea
 from textual.worker import Worker, WorkerError, WorkerState
 
+from vestige_tui.config.directories import default_path, state_dir
 from vestige_tui.config.keymap import check_keys
-from vestige_tui.config.reader import check_theme
+from vestige_tui.config.reader import check_theme, load_config
 from vestige_tui.config.saved_filters import rewrite_outdated
 from vestige_tui.config.search_history import search_history
 from vestige_tui.config.settings import Config
@@ -34,13 +34,15 @@ from vestige_tui.core.encodings import encodable, encoding_of
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.text import plain, typed
 from vestige_tui.core.widths import load_table
+from vestige_tui.presenters.stores import location
 from vestige_tui.tui.clipboard import Clipboard
 from vestige_tui.tui.command_screen import CommandScreen
 from vestige_tui.tui.commands.catalogue import default_keys
 from vestige_tui.tui.commands.command import bindings, key_display
-from vestige_tui.tui.commands.everywhere import Interrupt, Quit, SuspendConsole
+from vestige_tui.tui.commands.everywhere import Interrupt, OpenPalette, OpenStore, Quit, SuspendConsole
 from vestige_tui.tui.commands.journal import ShowJournal
-from vestige_tui.tui.commands.palette import CommandPalette
+from vestige_tui.tui.commands.palette import PaletteEntry, entries_of
+from vestige_tui.tui.console_state import ConsoleState
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm, Dialog
 from vestige_tui.tui.notice import Notice
@@ -62,6 +64,8 @@ from vestige_tui.tui.themes import register, themes
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.context import Clock
 
@@ -70,6 +74,8 @@ log = logging.getLogger(__name__)
 LEAVING_SECONDS = 0.5
 QUIT_AGAIN_SECONDS = 2.0
 """Time in which a second ctrl+c quits."""
+BETWEEN = "between"
+"""Mode in front while the places are made anew for another store."""
 BEGIN_SECONDS = 2.0
 """The store is opened after this time even if no paint has been reported."""
 FIRST_PLACE = "search"
@@ -115,8 +121,8 @@ class VestigeApp(App[None], inherit_bindings=False):
     """Textual app of the console: it owns the session of the store; places act on the store."""
 
     TITLE = "vestige"
-    ENABLE_COMMAND_PALETTE = True
-    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {CommandPalette}
+    ENABLE_COMMAND_PALETTE = False
+    """Textual's own is replaced by ``Palette``."""
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {  # imported when first visited
         "search": _search,
         "browse": _browse,
@@ -125,7 +131,9 @@ class VestigeApp(App[None], inherit_bindings=False):
         "registry": _registry,
         "store": _store,
     }
-    BINDINGS: ClassVar[list[BindingType]] = bindings(Quit, Interrupt, SuspendConsole, ShowJournal)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(
+        Quit, Interrupt, SuspendConsole, OpenPalette, OpenStore, ShowJournal
+    )
 
     def __init__(
         self,
@@ -136,25 +144,27 @@ class VestigeApp(App[None], inherit_bindings=False):
         create_confirmed: bool = False,
         embedders: EmbedderSource | None = None,
         clock: Clock | None = None,
+        state: ConsoleState | None = None,
     ) -> None:
         load_table()
         super().__init__()
         self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
         self.config = config
-        self.session = StoreSession(
-            config,
-            store_url,
-            emit=self._show_event,
-            may_create=self._confirm_creation,
-            read_only=read_only,
-            create_confirmed=create_confirmed,
-            embedders=embedders,
-            clock=clock,
+        self._candidates: list[StoreSession] = []
+        """Every session of this console, also those of stores that were opened and then not used."""
+        self.state = state or ConsoleState(None)
+        """What the console remembers; nothing unless it is given."""
+        self._clock = clock
+        self.session = self.new_session(
+            store_url, read_only=read_only, create_confirmed=create_confirmed, embedders=embedders
         )
+        self._noted_url = ""
         self.store_changed: Signal[None] = Signal(self, "store_changed")
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self.outage_ended: Signal[VestigeError] = Signal(self, "outage_ended")
         self._session_worker: Worker[None] | None = None
+        self._ending_sessions: list[Worker[None]] = []
+        """Sessions of stores that this console had open before."""
         self._clipboard_of_terminal = Clipboard(self._write_to_terminal)
         self._end_quit_hint: Callable[[], None] | None = None
         """Ends the hint that a second ctrl+c quits; None while there is none."""
@@ -203,17 +213,43 @@ class VestigeApp(App[None], inherit_bindings=False):
         # In a thread, because the disk may be slow.
         rewritten, note = await asyncio.to_thread(rewrite_outdated, self.config)
         self.config = replace(self.config, outdated_filters=rewritten.outdated_filters)
-        if (place := self._place_in_front) is not None:
+        if (place := self.place_in_front) is not None:
             place.say(note, severity="waiting")
 
     def _theme_chosen(self, theme: str) -> None:
-        if self.config.path is not None and theme != self.config.theme:
+        path = self.config.path or (default_path() if self.state.is_kept else None)
+        if path is not None and theme != self.config.theme:
             try:
-                set_value(self.config.path, "ui.theme", theme)
+                set_value(path, "ui.theme", theme)
+                self.config = replace(self.config, theme=theme, path=path)
             except (VestigeError, OSError) as error:
                 self._say_error(error)
 
+    def read_settings(self, path: Path) -> None:
+        """Read theme and saved filters again from the settings file. Raises ConfigError."""
+        settings = load_config(path)
+        check_theme(settings, themes())
+        self.config = replace(self.config, filters=settings.filters, theme=settings.theme, path=path)
+        self.theme = settings.theme
+
     # The session
+
+    def new_session(self, url: str, **options: Any) -> StoreSession:
+        """Return a session of a store; its events are shown once it is the session of the console."""
+
+        def emit(event: SessionEvent) -> None:
+            if session is self.session:
+                self._show_event(event)
+
+        async def may_create(error: VestigeError) -> bool:
+            # The sentence names the other ways to go on, so it is wrapped and never cut.
+            rows, notes = [session.shown_url], [error.message]
+            question = Confirm("Create a new memory store here?", rows, verb="create", notes=notes)
+            return await self.push_screen_wait(question)
+
+        session = StoreSession(self.config, url, emit=emit, may_create=may_create, clock=self._clock, **options)
+        self._candidates.append(session)
+        return session
 
     def _run_session_once(self) -> None:
         if self._session_worker is None:
@@ -230,12 +266,13 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     def _show_event(self, event: SessionEvent) -> None:
         """Tell the places, or the user, what has happened in the session."""
-        place = self._place_in_front
+        place = self.place_in_front
         match event:
             case FrameChanged():
                 self.frame_changed.publish(None)
             case StoreChanged():
                 self.store_changed.publish(None)
+                self._note_store()
             case OutageEnded(error):
                 self.outage_ended.publish(error)
             case Reported(text, severity, yields) if place is not None:
@@ -248,19 +285,14 @@ class VestigeApp(App[None], inherit_bindings=False):
                 self._say_error(error)
 
     @property
-    def _place_in_front(self) -> Place | None:
+    def place_in_front(self) -> Place | None:
         """The place on the screen, or behind its dialogs; None once the console closes."""
         place = next(iter(self.screen_stack), None)
         return place if isinstance(place, Place) else None
 
     def _say_error(self, error: BaseException) -> None:
-        if (place := self._place_in_front) is not None:
+        if (place := self.place_in_front) is not None:
             place.say_error(error)
-
-    async def _confirm_creation(self, error: VestigeError) -> bool:
-        # The sentence names the other ways to go on, so it is wrapped and never cut.
-        rows, notes = [self.session.shown_url], [error.message]
-        return await self.push_screen_wait(Confirm("Create a new memory store here?", rows, verb="create", notes=notes))
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Show the failure of a worker that no place has started."""
@@ -312,7 +344,7 @@ class VestigeApp(App[None], inherit_bindings=False):
     @work(group="copy", exclusive=True, exit_on_error=False)
     async def _copy(self, text: str) -> None:
         sentence = await self.copy(text, "the selected text")
-        if (place := self._place_in_front) is not None:
+        if (place := self.place_in_front) is not None:
             place.say(sentence, severity="quiet")
 
     async def copy(self, text: str, subject: str, *, instead: str = "") -> str:
@@ -367,11 +399,68 @@ class VestigeApp(App[None], inherit_bindings=False):
         if not isinstance(self.screen, JournalScreen):
             self.push_screen(JournalScreen(self.session.origin))
 
-    def action_command_palette(self) -> None:
-        """Open the palette; close help first, so that it lists the commands of the place."""
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("open_palette", "open_store") and isinstance(self.screen, Dialog):
+            # A dialog has the keys; help alone gives way.
+            return True if isinstance(self.screen, HelpScreen) else None
+        return super().check_action(action, parameters)
+
+    @work(group="palette", exclusive=True, exit_on_error=False)
+    async def action_open_palette(self) -> None:
+        """Open the palette, and run the entry chosen; close help first, so that it lists the commands of the place."""
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
-        super().action_command_palette()
+        from vestige_tui.tui.dialogs.palette import Palette
+
+        if (entry := await self.push_screen_wait(Palette(entries_of(self.screen)))) is not None:
+            # Later, when the place is in front again.
+            self.call_later(entry.run)
+
+    def offers(self) -> Iterator[PaletteEntry]:
+        """Yield the entries of the console for the palette."""
+        from vestige_tui.tui.console_offers import console_offers
+
+        return console_offers(self)
+
+    # Stores
+
+    def _note_store(self) -> None:
+        """Remember the open store among the recent ones, once."""
+        store = self.session.store
+        if store is not None and store.location != self._noted_url:
+            self._noted_url = store.location
+            self.run_worker(partial(self.state.note_store, store.location), thread=True, exit_on_error=False)
+
+    @work(group="open", exclusive=True, exit_on_error=False)
+    async def action_open_store(self, url: str = "") -> None:
+        """Go over to the store at a URL, or ask for one; a store that cannot be opened leaves the present one open."""
+        from vestige_tui.tui.another_store import chosen_session, session_at
+
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+        if (session := await (session_at(self, url) if url else chosen_session(self))) is not None:
+            await self._go_over_to(session)
+
+    async def _go_over_to(self, session: StoreSession) -> None:
+        """Make a connected session that of the console: new places, in the same place, and the old store closed."""
+        mode, before = self.current_mode, self._session_worker
+        self.session = session
+        # Before anything is awaited: if the console ends meanwhile, it closes both stores.
+        self._session_worker = self._run_session()
+        if before is not None:
+            before.cancel()
+            self._ending_sessions.append(before)
+        with self.batch_update():
+            # A mode cannot be removed while it is in front.
+            self.add_mode(BETWEEN, Screen)
+            await self.switch_mode(BETWEEN)
+            for each, screen in self.MODES.items():
+                await self.remove_mode(each)
+                self.add_mode(each, screen)
+            await self.switch_mode(mode if mode in self.MODES else FIRST_PLACE)
+            await self.remove_mode(BETWEEN)
+        if (place := self.place_in_front) is not None:
+            place.say(f"Opened {location(session.shown_url)}.")
 
     async def action_quit(self) -> None:
         """Quit; a store that is slow to close is announced after LEAVING_SECONDS."""
@@ -387,20 +476,28 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     async def on_unmount(self) -> None:
         # Wait until the session has closed its stores: the end of the loop would cut that short.
-        worker = self._session_worker
-        if worker is not None:
-            if not worker.is_cancelled:
-                worker.cancel()
-            with suppress(WorkerError):
-                await worker.wait()
+        for worker in (*self._ending_sessions, self._session_worker):
+            if worker is not None:
+                if not worker.is_cancelled:
+                    worker.cancel()
+                with suppress(WorkerError):
+                    await worker.wait()
+        for session in self._candidates:
+            await session.disconnect()
         self.session.embedders.close()
 
 
-def run_console(config: Config, store_url: str, *, read_only: bool = False, create_confirmed: bool = False) -> int:
-    """Run the console until the user quits; return the exit status. Raises ConfigError for an unknown key or theme."""
+def run_console(
+    config: Config, store_url: str, *, read_only: bool = False, create_confirmed: bool = False, is_demo: bool = False
+) -> int:
+    """Run the console until the user quits; return the exit status. Raises ConfigError for an unknown key or theme.
+
+    That of the demo, whose state folder is its own, shows no hints of a first start.
+    """
     check_keys(config, default_keys())
     check_theme(config, themes())
-    app = VestigeApp(config, store_url, read_only=read_only, create_confirmed=create_confirmed)
+    state = ConsoleState(state_dir(), shows_hints=not is_demo)
+    app = VestigeApp(config, store_url, read_only=read_only, create_confirmed=create_confirmed, state=state)
     app.run()
     for sentence in app.last_words:
         with suppress(OSError):

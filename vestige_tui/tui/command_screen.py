@@ -145,5 +145,10 @@ class CommandScreen(Screen[None]):
         """Close this page; a place, which nothing is behind, overrides it."""
         self.dismiss(None)
 
+    def action_show_legend(self) -> None:
+        from vestige_tui.tui.dialogs.legend import LegendScreen
+
+        self.app.push_screen(LegendScreen())
+
     def action_show_help(self) -> None:
         self.app.push_screen(HelpScreen(self.help_title, self.HELP or "", self))

@@ -7,17 +7,16 @@ Place is the frame; FilteredPlace adds the `FilterBar` and its commands.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
-
-from textual.markup import escape
 
 from vestige_tui.core.filter_syntax import BadChip, Chip
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.memory_template import MemoryForm
 from vestige_tui.core.text import cut, grouped, plain
 from vestige_tui.tui.commands.lists import PickFilters
+from vestige_tui.tui.commands.palette import Kind, PaletteEntry
 from vestige_tui.tui.commands.places import GoToBrowse, GoToReview, GoToSearch
 from vestige_tui.tui.dialogs.modals import Choice, Pick
 from vestige_tui.tui.filters.bar import FilterBar
@@ -108,16 +107,15 @@ class FilteredPlace(Place):
         if isinstance(place, FilteredPlace):
             place.call_after_refresh(place.set_filters, chips)
 
-    def offers(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[bool]]]]:
+    def offers(self) -> Iterator[PaletteEntry]:
         """Yield the saved filters as palette entries."""
         saved = SavedFilters(self.app)
         for name, text in saved.by_name.items():
-            # The palette parses markup in help sentences.
-            yield f"Filter: {plain(name)}", escape(cut(plain(text), 200)), partial(self._use, saved, name)
+            use = partial(self._use, saved, name)
+            yield PaletteEntry(Kind.FILTER, f"Filter: {plain(name)}", cut(plain(text), 200), use)
 
-    async def _use(self, saved: SavedFilters, name: str) -> bool:
+    async def _use(self, saved: SavedFilters, name: str) -> None:
         self.set_filters(saved.chips(name))
-        return True
 
 
 def form_of_filters(chips: Sequence[Chip]) -> MemoryForm:

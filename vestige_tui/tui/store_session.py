@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from enum import Enum
@@ -101,6 +101,7 @@ class StoreSession:
         create_confirmed: bool = False,
         embedders: EmbedderSource | None = None,
         clock: Clock | None = None,
+        typed_urls: Sequence[str] = (),
     ) -> None:
         self.embedders = embedders or EmbedderSource(config.model or None)
         """Source of the embedding model."""
@@ -130,7 +131,8 @@ class StoreSession:
         self._create_confirmed = create_confirmed
         self._clock = clock
         self._opening: Store | None = None
-        self._typed_urls: list[str] = []
+        self._connected: Store | None = None
+        self._typed_urls = list(typed_urls)
         self._tasks: dict[Activity, asyncio.Task[None]] = {}
         self._check_now = asyncio.Event()
         self._open_requested = asyncio.Event()
@@ -152,6 +154,16 @@ class StoreSession:
     def shown_url(self) -> str:
         """URL of the store without a password."""
         return redact_url(self._url)
+
+    @property
+    def url(self) -> str:
+        """URL of the store, with its password if that is known."""
+        return self._url
+
+    @property
+    def typed_urls(self) -> tuple[str, ...]:
+        """URLs with passwords that the user has typed."""
+        return tuple(self._typed_urls)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -199,17 +211,33 @@ class StoreSession:
         finally:
             await self._close()
 
+    async def connect(self) -> None:
+        """Open the store before ``run``, to know that it can be opened. Raises VestigeError."""
+        self._connected = await self._open_or_create()
+
+    async def disconnect(self) -> None:
+        """Close a connected store that ``run`` has not taken over."""
+        store, self._connected = self._connected, None
+        if store is not None:
+            await store.close()
+
+    async def _open_or_create(self) -> Store:
+        """Open the store, or create it if it is missing and the user agrees. Raises VestigeError."""
+        try:
+            return await self._open_store(self._create_confirmed)
+        except (StoreMissing, SchemaPending) as error:
+            if self._create_confirmed or self._read_only or not await self._may_create(error):
+                raise
+        self._create_confirmed = True
+        return await self._open_store(create=True)
+
     async def _open(self) -> Store:
         """Return the store once it could be opened; show why it could not be until then."""
-        create, user_asked = self._create_confirmed, False
+        user_asked = False
         while True:
             try:
-                store = await self._open_store(create)
+                store, self._connected = self._connected or await self._open_or_create(), None
             except VestigeError as error:
-                is_missing = isinstance(error, StoreMissing | SchemaPending)
-                if is_missing and not (create or self._read_only) and await self._may_create(error):
-                    create = True
-                    continue
                 self._refuse(error, user_asked)
                 user_asked = await self._wait_to_open_again(OPEN_AGAIN_SECONDS if comes_back(error) else None)
             else:

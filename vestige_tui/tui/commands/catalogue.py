@@ -7,7 +7,16 @@ from types import ModuleType
 
 from vestige_tui.tui.commands import everywhere, jobs, journal, lists, memories, places, registry, review, search, store
 from vestige_tui.tui.commands.command import Command
-from vestige_tui.tui.commands.jobs import CancelJob, CopyJobId, FailJob, Reembed, RetryJob, StartCopy, VerifyCopy
+from vestige_tui.tui.commands.jobs import (
+    CancelJob,
+    CopyJobId,
+    FailJob,
+    OpenJobStore,
+    Reembed,
+    RetryJob,
+    StartCopy,
+    VerifyCopy,
+)
 from vestige_tui.tui.commands.lists import OF_FILTERS, FocusFilter, PickFilters, Sort
 from vestige_tui.tui.commands.memories import (
     BESIDE_A_CARD,
@@ -109,7 +118,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         UndoChange,
         RedoChange,
     ),
-    "jobs": (CancelJob, RetryJob, FailJob, StartCopy, VerifyCopy, Reembed, CopyJobId),
+    "jobs": (CancelJob, RetryJob, FailJob, OpenJobStore, StartCopy, VerifyCopy, Reembed, CopyJobId),
     "registry": (PreviewModel, Reembed, ReadModelCard, RollBack, DropOldVectors, FillVectors, ConfigureModel),
     "store": (StartCopy, Vacuum),
 }

@@ -31,6 +31,8 @@ class Command:
     """Spelling of the key, where Textual's own is too long."""
     priority: ClassVar[bool] = False
     """True if it works while the user types into a line."""
+    words: ClassVar[str] = ""
+    """Further names by which the palette finds it: ``remove`` for delete."""
     writes: ClassVar[bool] = False
     """True if it writes to the open store; a read-only store disables it, with the reason."""
     writes_elsewhere: ClassVar[bool] = False

@@ -10,6 +10,7 @@ class ShowHelp(Command):
     id, key, label, action = "help.show", "question_mark,f1", "help", "show_help"
     group, footer = "Everywhere", True
     help = "Show all keys that work here; F1 also works while you type."
+    words = "keys shortcuts manual"
 
 
 class ShowErrorDetails(Command):
@@ -28,6 +29,27 @@ class Refresh(Command):
     id, key, label, action = "place.refresh", "ctrl+r", "refresh", "refresh_place"
     group = "Everywhere"
     help = "Refresh this place from the store."
+    words = "reload update"
+
+
+class ShowLegend(Command):
+    id, key, label, action = "help.legend", "K", "legend of signs", "show_legend"
+    group = "Everywhere"
+    help = "Show what every sign on the screen means: ● ○ ◐ ◇ ▲ ▽ ◆, R .95."
+    words = "glyphs symbols marks"
+
+
+class OpenPalette(Command):
+    id, key, label, action = "app.palette", "ctrl+p", "commands", "open_palette"
+    group, priority = "Everywhere", True
+    help = "Find a command by its name, and run it."
+
+
+class OpenStore(Command):
+    id, key, label, action = "app.open_store", "ctrl+o", "open another store…", "open_store"
+    group, priority = "Everywhere", True
+    help = "Open another store in this console: a file, a PostgreSQL server or a pgembed folder."
+    words = "switch database connect file"
 
 
 class Close(Command):
@@ -40,6 +62,7 @@ class Quit(Command):
     id, key, label, action = "app.quit", "ctrl+q", "quit", "quit"
     group, footer, priority = "Everywhere", True, True
     help = "Quit the console; jobs keep running."
+    words = "exit leave close"
 
 
 class Interrupt(Command):
@@ -62,6 +85,7 @@ EVERYWHERE: tuple[type[Command], ...] = (
     Refresh,
     Leave,
     Close,
+    ShowLegend,
     ShowHelp,
 )
 """Commands that every place binds; ``place.Place`` does it."""

@@ -30,6 +30,7 @@ class VerifyCopy(Command):
     id, key, label, action = "job.verify", "v", "verify", "verify_copy"
     group, footer = "Jobs", True
     help = "Compare every row of this job's two stores, or of this store and another one."
+    words = "compare check"
     writes_elsewhere = True
 
 
@@ -37,6 +38,13 @@ class CopyJobId(Command):
     id, key, label, action = "job.copy_id", "y", "copy id", "copy_job_id"
     group = "Jobs"
     help = "Copy the job's full id to the clipboard."
+
+
+class OpenJobStore(Command):
+    id, key, label, action = "job.open_store", "o", "open store", "open_job_store"
+    group, footer = "Jobs", True
+    help = "Open the store that the job wrote to in this console: the copy of a copy."
+    words = "target copy"
 
 
 class LeaveJob(Command):
@@ -49,6 +57,7 @@ class StartCopy(Command):
     id, key, label, action = "store.copy", "c", "copy store", "start_copy"
     group, footer = "Store", True
     help = "Copy a store into another one, as a job; first shows the contents."
+    words = "migrate backup duplicate"
     writes_elsewhere = True
 
 
@@ -56,4 +65,5 @@ class Reembed(Command):
     id, key, label, action = "store.reembed", "r", "re-embed", "reembed"
     group, footer = "Store", True
     help = "Re-embed this store with another model, as a job; first shows the cost."
+    words = "model vectors"
     writes = True

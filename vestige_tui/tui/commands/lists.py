@@ -87,6 +87,7 @@ class FocusFilter(Command):
     id, key, label, action = "list.filter", "slash", "filter", "filter"
     group, footer, display = "Lists", True, "/"
     help = "Type a query, or a filter such as type:decision."
+    words = "search find query"
 
 
 class PickFilters(Command):
@@ -123,6 +124,7 @@ class Sort(Command):
     id, key, label, action = "list.sort", "s", "sort", "sort"
     group, footer = "Lists", True
     help = "Choose the order of the list."
+    words = "order"
 
 
 MOTIONS: tuple[type[Command], ...] = (

@@ -9,6 +9,7 @@ class CopyMemory(Command):
     id, key, label, action = "memory.copy", "y", "copy", "copy_memory"
     group, footer = "Memory", True
     help = "Copy the memory's text to the clipboard."
+    words = "clipboard"
 
 
 class CopyId(Command):
@@ -27,6 +28,7 @@ class AddMemory(Command):
     id, key, label, action = "memory.add", "a", "add", "add_memory"
     group = "Memory"
     help = "Write a new memory in your editor, with its type, domain, codebase and tags."
+    words = "new create insert"
     writes = True
 
 
@@ -34,6 +36,7 @@ class EditMemory(Command):
     id, key, label, action = "memory.edit", "e", "edit", "edit_memory"
     group, footer = "Memory", True
     help = "Edit the memory in your editor: its fields and its text."
+    words = "change"
     writes = True
 
 
@@ -62,6 +65,7 @@ class DeleteMemory(Command):
     id, key, label, action = "memory.delete", "d", "delete", "delete_memory"
     group, footer = "Memory", True
     help = "Delete the memory or the selection; first shows what else is deleted."
+    words = "remove"
     writes = True
 
 
@@ -69,6 +73,7 @@ class GradeMemory(Command):
     id, key, label, action = "memory.grade", "R", "review now", "grade_memory"
     group = "Memory"
     help = "Grade this memory now, due or not."
+    words = "grade"
     writes = True
 
 
@@ -83,6 +88,7 @@ class SupersedeMemory(Command):
     id, key, label, action = "memory.supersede", "S", "replace", "supersede_memory"
     group = "Memory"
     help = "Mark the memory or the selection as replaced by another memory, or make it active again."
+    words = "supersede"
     writes = True
 
 
@@ -102,6 +108,7 @@ class UndoChange(Command):
     id, key, label, action = "memory.undo", "u", "undo", "undo"
     group, footer = "Memory", True
     help = "Undo the last change of this console; without one, open the journal."
+    words = "revert"
     writes = True
 
 

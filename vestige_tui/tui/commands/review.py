@@ -43,6 +43,7 @@ class Suspend(Command):
     id, key, label, action = "review.suspend", "x", "suspend", "suspend"
     group, footer = "Review", True
     help = "Leave this memory out of reviews until you resume it."
+    words = "pause"
     writes = True
 
 
@@ -50,4 +51,5 @@ class Bury(Command):
     id, key, label, action = "review.bury", "b", "bury", "bury"
     group, footer = "Review", True
     help = "Leave this memory out of reviews until tomorrow."
+    words = "tomorrow"
     writes = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vestige_tui.tui.commands.command import Command
-from vestige_tui.tui.commands.everywhere import Close, Refresh, ShowHelp
+from vestige_tui.tui.commands.everywhere import Close, Refresh, ShowHelp, ShowLegend
 from vestige_tui.tui.commands.places import PLACES
 
 
@@ -75,6 +75,7 @@ OF_AN_EXPLANATION: tuple[type[Command], ...] = (
     Close,
     *PLACES,
     Refresh,
+    ShowLegend,
     ShowHelp,
 )
 """Commands of the explanation of a search, besides those of its lists."""

@@ -9,4 +9,5 @@ class Vacuum(Command):
     id, key, label, action = "store.vacuum", "v", "vacuum", "vacuum"
     group, footer = "Store", True
     help = "Free unused disk space (VACUUM)."
+    words = "compact shrink"
     writes = True

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from textwrap import wrap
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import ActiveBinding, Binding, BindingType
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from vestige_tui.core.text import cells, plain
-from vestige_tui.tui.commands.catalogue import catalogue
-from vestige_tui.tui.commands.command import Command
-from vestige_tui.tui.commands.everywhere import ShowHelp
+from vestige_tui.tui.commands.everywhere import OpenPalette, ShowHelp
+from vestige_tui.tui.commands.offered import offered_commands
 from vestige_tui.tui.dialogs.modals import Dialog
-from vestige_tui.tui.filters.saved import Configured
 from vestige_tui.tui.widgets.panels import Panels
 
 LAST_GROUPS = ("Moving", "Places", "Everywhere")
 OUTSIDE_THE_LINE = "Outside the input line"
 MIN_TEXT_CELLS = 10
-
-
-@runtime_checkable
-class Explaining(Protocol):
-    """Protocol of a screen that says why a command is disabled."""
-
-    def reason_against(self, action: str) -> str:
-        """Return the reason as a sentence; empty if it is enabled."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +93,10 @@ class HelpScreen(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding(ShowHelp.key, "leave", "close", id=ShowHelp.id, show=False)]
 
     def __init__(self, title: str, purpose: str, screen: Screen[Any]) -> None:
-        super().__init__(title, (("esc", "back"), ("ctrl+p", "all commands")))
-        self._purpose = purpose
         self._rows = tuple(help_rows(screen))
+        palette = next((row.keys for row in self._rows if row.sentence == OpenPalette.help), OpenPalette.key)
+        super().__init__(title, (("esc", "back"), (palette, "all commands")))
+        self._purpose = purpose
 
     def compose_body(self) -> ComposeResult:
         with Panels(id="sheet-rows"):
@@ -122,53 +112,13 @@ def help_rows(screen: Screen[Any]) -> list[HelpRow]:
     While an input line has the focus, its letters are no keys: those of the rest of the screen follow, in a group of
     their own.
     """
-    live = list(screen.active_bindings.values())
-    groups = [catalogue()[active.binding.id].group for active in live if active.binding.id in catalogue()]
+    offered = offered_commands(screen)
+    live = [HelpRow(each.keys, each.command.group, each.command.help, each.reason) for each in offered if each.is_live]
+    groups = [row.group for row in live]
     last = [group for group in LAST_GROUPS if group in groups]
     order = [*(group for group in dict.fromkeys(groups) if group not in last), *last]
-    rows = sorted(_rows(screen, live), key=lambda row: order.index(row.group))
+    rows = sorted(live, key=lambda row: order.index(row.group))
     if isinstance(screen.focused, Input):
-        live_ids = {active.binding.id for active in live}
-        others = [each for each in _all_bindings(screen) if each.binding.id not in live_ids]
-        rows += [HelpRow(row.keys, OUTSIDE_THE_LINE, row.sentence, row.reason) for row in _rows(screen, others)]
+        others = (each for each in offered if not each.is_live)
+        rows += [HelpRow(each.keys, OUTSIDE_THE_LINE, each.command.help, each.reason) for each in others]
     return rows
-
-
-def _all_bindings(screen: Screen[Any]) -> Iterator[ActiveBinding]:
-    """Yield the bindings of a screen and of all widgets that it shows, whatever has the focus."""
-    app = screen.app
-    keymap = app.config.keys if isinstance(app, Configured) else {}
-    for node in (*screen.focus_chain, screen):
-        # No public name of Textual gives the bindings of a widget that has not the focus.
-        for _, binding in node._bindings:
-            name, _, arguments = binding.action.partition("(")
-            state = node.check_action(name, (arguments,) if arguments else ())
-            keys = keymap.get(binding.id or "")
-            variants = [replace(binding, key=key, key_display=None) for key in keys.split(",")] if keys else [binding]
-            if state is not False:
-                yield from (ActiveBinding(node, each, bool(state)) for each in variants)
-
-
-def _rows(screen: Screen[Any], active_bindings: Sequence[ActiveBinding]) -> Iterator[HelpRow]:
-    """Yield one row for each command of these bindings, with all its keys."""
-    commands = catalogue()
-    keys: dict[str, list[str]] = {}
-    disabled: dict[str, str] = {}
-    for active in active_bindings:
-        id = active.binding.id
-        if id not in commands:
-            continue
-        display = screen.app.get_key_display(active.binding)
-        spellings = keys.setdefault(id, [])
-        if display not in spellings:
-            spellings.append(display)
-        if not active.enabled:
-            disabled[id] = _reason(screen, commands[id], active.binding)
-    for id, spellings in keys.items():
-        yield HelpRow(" ".join(spellings), commands[id].group, commands[id].help, disabled.get(id, ""))
-
-
-def _reason(screen: Screen[Any], command: type[Command], binding: Binding) -> str:
-    name = binding.action.rpartition(".")[2].partition("(")[0]
-    reason = screen.reason_against(name) if isinstance(screen, Explaining) else ""
-    return reason or f"{command.label.capitalize()} is not possible here."

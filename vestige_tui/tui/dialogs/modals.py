@@ -258,13 +258,17 @@ class Pick(Dialog[str | None]):
 class Message(Dialog[None]):
     """Text to read: the details of an error, a report."""
 
-    def __init__(self, title: str, text: str) -> None:
+    def __init__(self, title: str, text: str, *, at_end: bool = False) -> None:
         super().__init__(title, (("esc", "back"),))
         self._text = text
+        self._at_end = at_end
 
     def compose_body(self) -> ComposeResult:
         with VerticalScroll(id="sheet-rows"):
             yield Static(Content(plain(self._text, newlines=True)), markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#sheet-rows").focus()
+        rows = self.query_one("#sheet-rows")
+        rows.focus()
+        if self._at_end:
+            rows.call_after_refresh(rows.scroll_end, animate=False)

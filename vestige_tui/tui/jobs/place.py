@@ -14,6 +14,7 @@ from textual.reactive import reactive
 
 from vestige_tui.core.errors import Usage, VestigeError
 from vestige_tui.core.text import safe
+from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.presenters.job_actions import NO_JOB, reasons_against, retry_sentence
 from vestige_tui.presenters.job_progress import finding_counts, findings_in_words
 from vestige_tui.presenters.jobs import later_run
@@ -21,7 +22,16 @@ from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.catalogue import IN_PLACE, action_names
 from vestige_tui.tui.commands.command import Command, bindings
-from vestige_tui.tui.commands.jobs import CancelJob, FailJob, LeaveJob, Reembed, RetryJob, StartCopy, VerifyCopy
+from vestige_tui.tui.commands.jobs import (
+    CancelJob,
+    FailJob,
+    LeaveJob,
+    OpenJobStore,
+    Reembed,
+    RetryJob,
+    StartCopy,
+    VerifyCopy,
+)
 from vestige_tui.tui.commands.lists import ChooseRow
 from vestige_tui.tui.commands.places import GoToJobs
 from vestige_tui.tui.dialogs.memory_sheet import memory_sheet
@@ -178,7 +188,8 @@ abandoned work as failed. `c` copies a store, `r` re-embeds with another model, 
         if not job.in_flight:
             self._started_id = ""
             sentence, severity = ended(job)
-            self.say(sentence, severity=severity)
+            hint = f"{self.key_named(OpenJobStore)} open it" if job.kind == "copy" and job.status == "completed" else ""
+            self._status.say(sentence, hint, severity)
 
     @property
     def job(self) -> Job | None:
@@ -281,7 +292,15 @@ abandoned work as failed. `c` copies a store, `r` re-embeds with another model, 
         job, store = self.job, self.store
         if action in ON_ITS_LEDGER and job and store and store.read_only and job.store == store.location:
             return read_only_sentence(store.read_only_reason)
+        if action == "open_job_store":
+            return self._against_opening(job)
         return reasons_against(job, self.store_session.jobs, self._now(), self._keys).get(action, "")
+
+    def _against_opening(self, job: Job | None) -> str:
+        if job is None:
+            return NO_JOB
+        url, store = store_of(job), self.store
+        return "This store is open already." if store is not None and url == without_password(store.location) else ""
 
     def _chosen(self) -> Job:
         if (job := self.job) is None:
@@ -312,6 +331,10 @@ abandoned work as failed. `c` copies a store, `r` re-embeds with another model, 
         job = self._chosen()
         self.say(await self.console.copy(safe(job.id), "the id of the job"))
 
+    async def action_open_job_store(self) -> None:
+        url = store_of(self._chosen())
+        await self.app.run_action(f"open_store({url!r})")
+
     @work(group="begin", exclusive=True, exit_on_error=False)
     async def action_start_copy(self) -> None:
         await copy_from(self, show_job)
@@ -323,6 +346,11 @@ abandoned work as failed. `c` copies a store, `r` re-embeds with another model, 
     @work(group="begin", exclusive=True, exit_on_error=False)
     async def action_verify_copy(self) -> None:
         await verify_from(self, self.job, show_job)
+
+
+def store_of(job: Job) -> str:
+    """Return the URL of the store that a job writes to, without a password."""
+    return without_password(job.target or job.store)
 
 
 async def show_job(app: App[Any], job_id: str, text: str) -> None:

@@ -15,21 +15,22 @@ EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """State of a memory in the review cycle: glyph, word, and ink."""
+    """State of a memory in the review cycle: glyph, word, ink, and what it means, for the legend."""
 
     glyph: str
     word: str
     ink: str
+    meaning: str = ""
 
 
-REPLACED = State("◇", "replaced", "faint")
-SUSPENDED = State("◌", "suspended", "faint")
-BURIED = State("◒", "buried", "faint")
-NEW = State("○", "new", "muted")
-DUE = State("◐", "due", "waiting")
-KNOWN = State("●", "known", "muted")
-LEECH = State("▽", "leech", "waiting")
-PINNED = State("◈", "pinned", "muted")
+REPLACED = State("◇", "replaced", "faint", "another memory replaces it")
+SUSPENDED = State("◌", "suspended", "faint", "never asked in reviews, until resumed")
+BURIED = State("◒", "buried", "faint", "not asked in reviews until a day")
+NEW = State("○", "new", "muted", "never reviewed")
+DUE = State("◐", "due", "waiting", "its review is due")
+KNOWN = State("●", "known", "muted", "reviewed, not due yet")
+LEECH = State("▽", "leech", "waiting", "forgotten again and again")
+PINNED = State("◈", "pinned", "muted", "left out when several memories are deleted or merged")
 
 
 def state_of(memory: Memory, now: datetime) -> State:

@@ -18,7 +18,7 @@ from textual.widget import Widget
 
 from vestige_tui.core.text import cells
 from vestige_tui.tui import layout_widths
-from vestige_tui.tui.commands.everywhere import Quit, ShowHelp
+from vestige_tui.tui.commands.everywhere import OpenPalette, Quit, ShowHelp
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
@@ -65,8 +65,8 @@ class KeyLine(Widget):
         for key, (node, binding, enabled, _) in self.screen.active_bindings.items():
             spelling = self.app.get_key_display(binding)
             entry = Key(spelling, binding.description, binding.action, node, enabled, key == BACK)
-            if key == self.app.COMMAND_PALETTE_BINDING:
-                palette = Key(entry.written, "commands", binding.action, node)
+            if binding.id == OpenPalette.id:
+                palette = entry
             elif binding.id in ALWAYS:
                 always.setdefault(binding.id, entry)
             elif binding.show and binding.action not in by_action:

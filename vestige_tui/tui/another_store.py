@@ -1,0 +1,61 @@
+"""Opening another store in the console: which ones there are, and a session of one, connected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vestige_tui.core.errors import Refused, Usage
+from vestige_tui.jobs.known_stores import with_password, without_password
+from vestige_tui.jobs.store_identity import distinct_stores, same_store
+from vestige_tui.presenters.stores import location
+from vestige_tui.tui.wizards.open_store import OpenStoreWizard
+from vestige_tui.tui.wizards.store_step import known_stores
+
+if TYPE_CHECKING:
+    from vestige_tui.tui.app import VestigeApp
+    from vestige_tui.tui.store_session import StoreSession
+
+WRITING_GROUPS = frozenset({"write", "card", "fill", "vacuum", "begin"})
+"""Groups of the workers that may be writing to the store."""
+
+
+def other_stores(app: VestigeApp) -> tuple[str, ...]:
+    """Return the stores to open instead of the present one, recent ones first, without passwords."""
+    present = without_password(app.session.url)
+    return distinct_stores((*app.state.recent_stores(), *known_stores(app.session)), (present,))
+
+
+async def chosen_session(app: VestigeApp) -> StoreSession | None:
+    """Ask for a store; return its session, connected, or None if the user cancels."""
+    _refuse_while_writing(app)
+
+    async def connect(typed: str) -> StoreSession:
+        return await _connected(app, typed)
+
+    return await app.push_screen_wait(OpenStoreWizard(other_stores(app), connect))
+
+
+async def session_at(app: VestigeApp, url: str) -> StoreSession:
+    """Return the session of the store at a URL, connected. Raises VestigeError if it cannot be opened."""
+    _refuse_while_writing(app)
+    if (place := app.place_in_front) is not None:
+        place.say(f"Opening {location(url)}…", severity="quiet")
+    return await _connected(app, url)
+
+
+async def _connected(app: VestigeApp, typed: str) -> StoreSession:
+    """Return the session of another store. Raises VestigeError if that cannot be opened, or is the present one."""
+    present = app.session
+    url = with_password(typed.strip(), present.urls)
+    if present.store is not None and same_store(url, present.store.location):
+        raise Usage("This store is open already.")
+    session = app.new_session(
+        url, read_only=present.opened_read_only, embedders=present.embedders, typed_urls=present.urls
+    )
+    await session.connect()
+    return session
+
+
+def _refuse_while_writing(app: VestigeApp) -> None:
+    if any(worker.group in WRITING_GROUPS and not worker.is_finished for worker in app.workers):
+        raise Refused("A change is still being written; open another store when it is done.")

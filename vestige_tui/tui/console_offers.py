@@ -1,0 +1,163 @@
+"""Entries of the palette that belong to the console: stores, themes, export, import, screenshot, settings and log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import SuspendNotSupported
+
+from vestige_tui.config.directories import default_path
+from vestige_tui.config.log import log_path
+from vestige_tui.core import file_targets, files
+from vestige_tui.core.editor import edit_in_place
+from vestige_tui.core.errors import Refused
+from vestige_tui.core.paths import user_path
+from vestige_tui.core.text import below_home, plain
+from vestige_tui.presenters.stores import location, read_only_sentence
+from vestige_tui.tui.another_store import other_stores
+from vestige_tui.tui.command_screen import NOT_OPEN
+from vestige_tui.tui.commands.palette import Kind, PaletteEntry
+from vestige_tui.tui.dialogs.asking import ask_and_use
+from vestige_tui.tui.dialogs.modals import Ask, Message
+from vestige_tui.tui.place import Place
+from vestige_tui.tui.program_command import run_command
+from vestige_tui.tui.themes import THEMES
+
+if TYPE_CHECKING:
+    from vestige_tui.tui.app import VestigeApp
+
+RECENT_ROWS = 8
+LOG_LINES = 200
+COLOURS = "colours dark light contrast"
+EXPORTED, IMPORTED = "memories.jsonl", "a JSON Lines file"
+
+
+def console_offers(app: VestigeApp) -> Iterator[PaletteEntry]:
+    """Yield the entries of the console."""
+    for url in other_stores(app)[:RECENT_ROWS]:
+        yield PaletteEntry(
+            Kind.STORE,
+            f"Open {location(url)}",
+            "Go over to this store; the present one stays open until then.",
+            partial(_as_coroutine, partial(app.action_open_store, url)),
+            words="store recent",
+        )
+    opened, read_only = app.session.store is not None, app.session.facts.read_only
+    store = app.session.store
+    no_store = "" if opened else NOT_OPEN
+    against = read_only_sentence(store.read_only_reason) if store is not None and read_only else no_store
+    for name, sentence, run, words, reason in (
+        ("Export…", "Write all memories to a JSON Lines file.", export_memories, "save backup jsonl", no_store),
+        (
+            "Import…",
+            "Add the memories of a JSON Lines file.",
+            import_memories,
+            "load jsonl",
+            against,
+        ),
+        ("Screenshot", "Write this screen as an SVG file into the current folder.", take_screenshot, "picture svg", ""),
+        ("Settings file", "Edit the settings file in your editor.", edit_settings, "config preferences options", ""),
+        ("Log", "Show the last lines of the log, and where it is.", show_log, "errors debug", ""),
+    ):
+        yield PaletteEntry(Kind.CONSOLE, name, sentence, partial(_in_worker, app, run), words=words, reason=reason)
+    for theme in THEMES:
+        now = " It is the present one." if theme.name == app.theme else ""
+        sentence = f"Use this theme, now and at the next start.{now}"
+        yield PaletteEntry(
+            Kind.THEME,
+            f"Theme: {theme.name}",
+            sentence,
+            partial(_set_theme, app, theme.name),
+            words=COLOURS,
+        )
+
+
+async def _as_coroutine(run: Callable[[], object]) -> None:
+    run()
+
+
+async def _set_theme(app: VestigeApp, name: str) -> None:
+    app.theme = name
+
+
+async def _in_worker(app: VestigeApp, run: Callable[[VestigeApp, Place], Awaitable[None]]) -> None:
+    """Run an entry that waits, in a worker of the place in front, which shows its error."""
+    place = app.place_in_front
+    if place is not None:
+        place.run_worker(run(app, place), group="offer", exclusive=True, exit_on_error=False)
+
+
+async def take_screenshot(app: VestigeApp, place: Place) -> None:
+    """Write the screen as SVG into the current folder."""
+    path = Path.cwd() / f"vestige-{datetime.now():%Y%m%d-%H%M%S}.svg"
+    svg = app.export_screenshot()
+    await asyncio.to_thread(files.write, file_targets.examine(path), svg)
+    place.say(f"Saved the screen in {plain(below_home(str(path)))}.")
+
+
+async def edit_settings(app: VestigeApp, place: Place) -> None:
+    """Edit the settings file in place; without an editor, or without the file, say where it is."""
+    path = app.config.path or default_path()
+    shown = plain(below_home(str(path)))
+    if not path.exists():
+        place.say(f"There is no settings file yet; `vestige-tui config init` writes {shown}.", severity="quiet")
+        return
+    try:
+        await edit_in_place(path, app.suspend)
+    except (Refused, SuspendNotSupported) as error:
+        reason = f"{error.message} " if isinstance(error, Refused) else ""
+        place.say(f"{reason}The settings are in {shown}.", severity="waiting")
+        return
+    app.read_settings(path)
+    place.say(f"Read {shown}: theme and saved filters apply now, all else at the next start.")
+
+
+async def show_log(app: VestigeApp, place: Place) -> None:
+    """Show the end of the log."""
+    path = log_path()
+
+    def read() -> str:
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    lines = (await asyncio.to_thread(read)).splitlines()
+    text = "\n".join(lines[-LOG_LINES:]) or "The log is empty."
+    app.push_screen(Message(f"Log: {plain(below_home(str(path)))}", text, at_end=True))
+
+
+async def export_memories(app: VestigeApp, place: Place) -> None:
+    """Ask for a file and export all memories into it."""
+    await _run_on_file(app, place, "export", _ask_export)
+
+
+async def import_memories(app: VestigeApp, place: Place) -> None:
+    """Ask for a file and import its memories."""
+    await _run_on_file(app, place, "import", _ask_import)
+    app.session.note_change()
+
+
+def _ask_export(line: str, fault: str) -> Ask:
+    return Ask("Export all memories to", value=line or EXPORTED, fault=fault, note=EXPORT_NOTE, verb="export")
+
+
+def _ask_import(line: str, fault: str) -> Ask:
+    return Ask("Import memories from", value=line, fault=fault, placeholder=IMPORTED, note=IMPORT_NOTE, verb="import")
+
+
+EXPORT_NOTE = "JSON Lines, with links, reviews, replacements and marks. An existing file is not replaced."
+IMPORT_NOTE = "JSON Lines, as export writes it. Existing memories are not changed."
+
+
+async def _run_on_file(app: VestigeApp, place: Place, verb: str, ask: Callable[[str, str], Ask]) -> None:
+    async def run(line: str) -> str:
+        path = user_path(line.strip()).absolute()
+        place.say(f"{verb.capitalize()}ing…", severity="quiet")
+        options = ["--read-only"] if app.session.opened_read_only else []
+        return await run_command(app.config, app.session.url, [*options, verb, str(path)])
+
+    text = await ask_and_use(place, ask, run)
+    place.say(plain(text.splitlines()[-1]) if text else f"Nothing was {verb}ed.")
