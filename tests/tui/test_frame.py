@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from textual.app import App, ComposeResult
 from textual.binding import Binding
-from textual.command import CommandPalette as Commands
 from textual.content import Content
 
 from tests.support.console import Console, open_console
@@ -30,6 +29,7 @@ from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.commands.memories import EditMemory
 from vestige_tui.tui.commands.places import PLACES
 from vestige_tui.tui.dialogs.help import Sheet, prose
+from vestige_tui.tui.dialogs.palette import Palette as Commands
 from vestige_tui.tui.store_session_events import (
     Badge,
     FrameChanged,

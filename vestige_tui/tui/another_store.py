@@ -12,20 +12,20 @@ from vestige_tui.tui.wizards.open_store import OpenStoreWizard
 from vestige_tui.tui.wizards.store_step import known_stores
 
 if TYPE_CHECKING:
-    from vestige_tui.tui.app import VestigeApp
+    from vestige_tui.tui.console_app import ConsoleApp
     from vestige_tui.tui.store_session import StoreSession
 
 WRITING_GROUPS = frozenset({"write", "card", "fill", "vacuum", "begin"})
 """Groups of the workers that may be writing to the store."""
 
 
-def other_stores(app: VestigeApp) -> tuple[str, ...]:
+def other_stores(app: ConsoleApp) -> tuple[str, ...]:
     """Return the stores to open instead of the present one, recent ones first, without passwords."""
     present = without_password(app.session.url)
     return distinct_stores((*app.state.recent_stores(), *known_stores(app.session)), (present,))
 
 
-async def chosen_session(app: VestigeApp) -> StoreSession | None:
+async def chosen_session(app: ConsoleApp) -> StoreSession | None:
     """Ask for a store; return its session, connected, or None if the user cancels."""
     _refuse_while_writing(app)
 
@@ -35,7 +35,7 @@ async def chosen_session(app: VestigeApp) -> StoreSession | None:
     return await app.push_screen_wait(OpenStoreWizard(other_stores(app), connect))
 
 
-async def session_at(app: VestigeApp, url: str) -> StoreSession:
+async def session_at(app: ConsoleApp, url: str) -> StoreSession:
     """Return the session of the store at a URL, connected. Raises VestigeError if it cannot be opened."""
     _refuse_while_writing(app)
     if (place := app.place_in_front) is not None:
@@ -43,7 +43,7 @@ async def session_at(app: VestigeApp, url: str) -> StoreSession:
     return await _connected(app, url)
 
 
-async def _connected(app: VestigeApp, typed: str) -> StoreSession:
+async def _connected(app: ConsoleApp, typed: str) -> StoreSession:
     """Return the session of another store. Raises VestigeError if that cannot be opened, or is the present one."""
     present = app.session
     url = with_password(typed.strip(), present.urls)
@@ -56,6 +56,6 @@ async def _connected(app: VestigeApp, typed: str) -> StoreSession:
     return session
 
 
-def _refuse_while_writing(app: VestigeApp) -> None:
+def _refuse_while_writing(app: ConsoleApp) -> None:
     if any(worker.group in WRITING_GROUPS and not worker.is_finished for worker in app.workers):
         raise Refused("A change is still being written; open another store when it is done.")

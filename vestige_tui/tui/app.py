@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.actions import SkipAction
-from textual.app import App, SuspendNotSupported
+from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
@@ -42,6 +42,7 @@ from vestige_tui.tui.commands.command import bindings, key_display
 from vestige_tui.tui.commands.everywhere import Interrupt, OpenPalette, OpenStore, Quit, SuspendConsole
 from vestige_tui.tui.commands.journal import ShowJournal
 from vestige_tui.tui.commands.palette import PaletteEntry, entries_of
+from vestige_tui.tui.console_app import ConsoleApp
 from vestige_tui.tui.console_state import ConsoleState
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm, Dialog
@@ -117,7 +118,7 @@ def _store() -> Place:
     return StorePlace()
 
 
-class VestigeApp(App[None], inherit_bindings=False):
+class VestigeApp(ConsoleApp, inherit_bindings=False):
     """Textual app of the console: it owns the session of the store; places act on the store."""
 
     TITLE = "vestige"
@@ -283,12 +284,6 @@ class VestigeApp(App[None], inherit_bindings=False):
                     place.say_error(error)
             case Failed(error) | StoreLost(error):
                 self._say_error(error)
-
-    @property
-    def place_in_front(self) -> Place | None:
-        """The place on the screen, or behind its dialogs; None once the console closes."""
-        place = next(iter(self.screen_stack), None)
-        return place if isinstance(place, Place) else None
 
     def _say_error(self, error: BaseException) -> None:
         if (place := self.place_in_front) is not None:

@@ -29,7 +29,7 @@ from vestige_tui.tui.program_command import run_command
 from vestige_tui.tui.themes import THEMES
 
 if TYPE_CHECKING:
-    from vestige_tui.tui.app import VestigeApp
+    from vestige_tui.tui.console_app import ConsoleApp
 
 RECENT_ROWS = 8
 LOG_LINES = 200
@@ -37,7 +37,7 @@ COLOURS = "colours dark light contrast"
 EXPORTED, IMPORTED = "memories.jsonl", "a JSON Lines file"
 
 
-def console_offers(app: VestigeApp) -> Iterator[PaletteEntry]:
+def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
     """Yield the entries of the console."""
     for url in other_stores(app)[:RECENT_ROWS]:
         yield PaletteEntry(
@@ -81,18 +81,18 @@ async def _as_coroutine(run: Callable[[], object]) -> None:
     run()
 
 
-async def _set_theme(app: VestigeApp, name: str) -> None:
+async def _set_theme(app: ConsoleApp, name: str) -> None:
     app.theme = name
 
 
-async def _in_worker(app: VestigeApp, run: Callable[[VestigeApp, Place], Awaitable[None]]) -> None:
+async def _in_worker(app: ConsoleApp, run: Callable[[ConsoleApp, Place], Awaitable[None]]) -> None:
     """Run an entry that waits, in a worker of the place in front, which shows its error."""
     place = app.place_in_front
     if place is not None:
         place.run_worker(run(app, place), group="offer", exclusive=True, exit_on_error=False)
 
 
-async def take_screenshot(app: VestigeApp, place: Place) -> None:
+async def take_screenshot(app: ConsoleApp, place: Place) -> None:
     """Write the screen as SVG into the current folder."""
     path = Path.cwd() / f"vestige-{datetime.now():%Y%m%d-%H%M%S}.svg"
     svg = app.export_screenshot()
@@ -100,7 +100,7 @@ async def take_screenshot(app: VestigeApp, place: Place) -> None:
     place.say(f"Saved the screen in {plain(below_home(str(path)))}.")
 
 
-async def edit_settings(app: VestigeApp, place: Place) -> None:
+async def edit_settings(app: ConsoleApp, place: Place) -> None:
     """Edit the settings file in place; without an editor, or without the file, say where it is."""
     path = app.config.path or default_path()
     shown = plain(below_home(str(path)))
@@ -117,7 +117,7 @@ async def edit_settings(app: VestigeApp, place: Place) -> None:
     place.say(f"Read {shown}: theme and saved filters apply now, all else at the next start.")
 
 
-async def show_log(app: VestigeApp, place: Place) -> None:
+async def show_log(app: ConsoleApp, place: Place) -> None:
     """Show the end of the log."""
     path = log_path()
 
@@ -129,12 +129,12 @@ async def show_log(app: VestigeApp, place: Place) -> None:
     app.push_screen(Message(f"Log: {plain(below_home(str(path)))}", text, at_end=True))
 
 
-async def export_memories(app: VestigeApp, place: Place) -> None:
+async def export_memories(app: ConsoleApp, place: Place) -> None:
     """Ask for a file and export all memories into it."""
     await _run_on_file(app, place, "export", _ask_export)
 
 
-async def import_memories(app: VestigeApp, place: Place) -> None:
+async def import_memories(app: ConsoleApp, place: Place) -> None:
     """Ask for a file and import its memories."""
     await _run_on_file(app, place, "import", _ask_import)
     app.session.note_change()
@@ -152,7 +152,7 @@ EXPORT_NOTE = "JSON Lines, with links, reviews, replacements and marks. An exist
 IMPORT_NOTE = "JSON Lines, as export writes it. Existing memories are not changed."
 
 
-async def _run_on_file(app: VestigeApp, place: Place, verb: str, ask: Callable[[str, str], Ask]) -> None:
+async def _run_on_file(app: ConsoleApp, place: Place, verb: str, ask: Callable[[str, str], Ask]) -> None:
     async def run(line: str) -> str:
         path = user_path(line.strip()).absolute()
         place.say(f"{verb.capitalize()}ing…", severity="quiet")
