@@ -424,7 +424,12 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         store = self.session.store
         if store is not None and store.location != self._noted_url:
             self._noted_url = store.location
-            self.run_worker(partial(self.state.note_store, store.location), thread=True, exit_on_error=False)
+            self._write_state(partial(self.state.note_store, store.location))
+
+    @work(group="state", exit_on_error=False)
+    async def _write_state(self, write: Callable[[], None]) -> None:
+        # In a thread, because the disk may be slow.
+        await asyncio.to_thread(write)
 
     @work(group="open", exclusive=True, exit_on_error=False)
     async def action_open_store(self, url: str = "") -> None:

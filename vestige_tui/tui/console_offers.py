@@ -89,7 +89,7 @@ async def _in_worker(app: ConsoleApp, run: Callable[[ConsoleApp, Place], Awaitab
     """Run an entry that waits, in a worker of the place in front, which shows its error."""
     place = app.place_in_front
     if place is not None:
-        place.run_worker(run(app, place), group="offer", exclusive=True, exit_on_error=False)
+        place.run_offer(partial(run, app, place))
 
 
 async def take_screenshot(app: ConsoleApp, place: Place) -> None:

@@ -36,9 +36,10 @@ from vestige_tui.tui.store_session import comes_back
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.header import Header
 from vestige_tui.tui.widgets.key_line import KeyLine
+from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from textual.widget import Widget
 
@@ -315,6 +316,11 @@ class Place(CommandScreen):
     def action_show_details(self) -> None:
         if self._details:
             self.app.push_screen(Message("Error details", self._details))
+
+    @work(group="offer", exclusive=True, exit_on_error=False)
+    async def run_offer(self, offer: Callable[[], Awaitable[None]]) -> None:
+        """Run an entry of the palette that waits; its error is shown here."""
+        await offer()
 
     def action_cancel_wait(self) -> None:
         """Break off what waits for the store; a write that may have been saved is said to be by its own error."""
