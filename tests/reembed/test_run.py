@@ -270,7 +270,7 @@ async def test_what_is_written_meanwhile_is_caught_up(
     store_url: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await fill(store_url, 60)
-    batch = sorted(ids)[:16]
+    batch = sorted(ids)[:2]
     writes = 0
 
     async def edit(step: Step) -> None:
@@ -291,7 +291,7 @@ async def test_what_is_written_meanwhile_is_caught_up(
                 await store.update(min(ids), Patch(content="changed again"))
 
     hook_steps(monkeypatch, before=edit)
-    await completed(run(store_url, model=NEW.name, batch=16))
+    await completed(run(store_url, model=NEW.name, batch=2))
     assert everything_is_of(store_url, NEW) == 60
     assert {"written meanwhile", "changed again", f"changed {max(ids)}"} <= {
         text for text, _ in stored_vectors(store_url)
@@ -772,16 +772,16 @@ async def test_a_cancelled_job_leaves_its_vectors_to_the_next(
 
     with monkeypatch.context() as patch:
         hook_steps(patch, after=cancel)
-        job = await run(store_url, model=NEW.name, batch=16)
+        job = await run(store_url, model=NEW.name, batch=2)
     assert (job.status, job.error) == ("failed", "cancelled")
     async with opened(store_url, OLD) as store:
         there = await plan.spare(store)
         assert there is not None
-        assert (there.role, there.vectors) == ("building", 16)
+        assert (there.role, there.vectors) == ("building", 2)
         assert (await store.search(SearchQuery(text="cache"))).mode == "hybrid"
         estimated = await plan.estimate(store, NEW.name, measure=False)
         assert estimated is not None
-        assert estimated.memories == 44
+        assert estimated.memories == 58
     with pytest.raises(Refused, match=r"test-embedder-1024 .* is unfinished; continue it, or delete"):
         await start.check(JobRequest("reembed", store_url, store_url, {"model": OTHER.name}))
     with pytest.raises(Refused, match="is unfinished"):

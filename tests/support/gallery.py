@@ -258,6 +258,7 @@ class Gallery(App[None]):
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self.outage_ended: Signal[VestigeError] = Signal(self, "outage_ended")
         self.card_hidden = False
+        self.search_history = None
         self.last_words: list[str] = []
         self.session = StoreSession(Config(), "", emit=self._show_event, may_create=self._may_create)
         # Stands for an open store, so that the commands which write are enabled.
@@ -279,6 +280,10 @@ class Gallery(App[None]):
 
     async def on_mount(self) -> None:
         await self.switch_mode(FIRST_PLACE)
+
+    async def copy(self, text: str, subject: str, *, instead: str = "") -> str:
+        """Say what a copy would do: no page of the gallery has a clipboard."""
+        return f"Copied {subject}."
 
     def _show_event(self, event: SessionEvent) -> None:
         """Do nothing: no page of the gallery opens a store."""

@@ -20,7 +20,8 @@ MIN_LEAD_CHARS = 8
 Part: TypeAlias = tuple[str, bool]
 """Text that is safe to show, and whether it matches."""
 
-_SENTENCE_END = re.compile(r"[.!?;:]\s+|[。！？；：]")  # noqa: RUF001 - the marks of Chinese and Japanese
+# The last five are the marks of Chinese and Japanese.
+_SENTENCE_END = re.compile(r"[.!?;:]\s+|[\u3002\uff01\uff1f\uff1b\uff1a]")
 _WORD_END = re.compile(r"\s+")
 
 
