@@ -15,6 +15,7 @@ OTHERS = {
     ("cli/program.py", "_open_closed_streams", "os.open"): "the null device, where a stream came closed",
     ("cli/program.py", "_open_closed_streams", "os.fdopen"): "the null device, where a stream came closed",
     ("cli/program.py", "_drop_stdout", "os.open"): "the null device, where the reader of stdout went away",
+    ("config/search_history.py", "_locked", "os.open"): "a lock, which stays empty",
     ("embedding/encoder_pool.py", "serve", "os.fdopen"): "a pipe",
     ("jobs/known_stores.py", "_locked", "os.open"): "a lock, which stays empty",
     ("jobs/start.py", "spawn_worker", "os.open"): "a worker's log, which is appended to",

@@ -474,7 +474,7 @@ async def test_a_damaged_file_of_our_own_arrives_with_every_bad_row_named(
         connection.execute(f"{event} VALUES (?, NULL, 'supersede', ?)", (ids[1], at))
         connection.execute(f"{event} VALUES (?, ?, 'supersede', ?)", (ids[1], ids[1], at))
         connection.execute(f"{event} VALUES (?, 'deleted-long-ago', 'supersede', ?)", (ids[1], at))
-        connection.execute("INSERT INTO review_marks VALUES ('gone', 1, 'never')")
+        connection.execute("INSERT INTO review_marks (memory_id, suspended, buried_until) VALUES ('gone', 1, 'never')")
         connection.execute("INSERT INTO group_memberships VALUES ('gone', 'gone', 'owner', ?)", (at,))
         connection.execute("INSERT INTO domains VALUES ('odd', 'Odd', x'00', 'x', -1, '', '[]')")
     for attempt in (1, 2):

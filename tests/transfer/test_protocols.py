@@ -85,7 +85,9 @@ async def filled(tmp_path: Path) -> Path:
         connection.execute("UPDATE node_embeddings SET embedding = ? WHERE node_id = ?", (negative.tobytes(), ids[21]))
         connection.execute("UPDATE scheduling SET stability = 36500.0, last_review = NULL, next_review = ?", (late,))
         connection.execute("INSERT INTO edges VALUES (?, ?, '', 1.0, ?)", (ids[3], ids[3], early))
-        connection.execute("INSERT INTO review_marks VALUES (?, 0, ?)", (ids[5], late))
+        connection.execute(
+            "INSERT INTO review_marks (memory_id, suspended, buried_until) VALUES (?, 0, ?)", (ids[5], late)
+        )
         connection.execute("INSERT INTO domains (id, label, created_at) VALUES ('鍵', '', ?)", (early,))
     return path
 
@@ -489,7 +491,9 @@ async def test_orphans_are_named_as_on_a_server(empty_store: Store, postgres_dat
             )
         ],
         "supersession": [(gone, here, b"supersede", at(), pgbinary_encode.integer(0))],
-        "marks": [(gone, pgbinary_encode.boolean(True), None)],
+        "marks": [
+            (gone, pgbinary_encode.boolean(True), None, pgbinary_encode.boolean(False), pgbinary_encode.integer(0))
+        ],
     }
     assert set(orphans) == {table.name for table in TABLES if table.owned}
     async with open_store(postgres_database, create=True) as server:

@@ -222,7 +222,12 @@ VALUES: Mapping[str, Mapping[str, str]] = {
         "new_state": """'{"s": 9}'""",
         "undoes": "(SELECT min(id) FROM {table})",
     },
-    "marks": {"suspended": "BOOLEAN", "buried_until": "TIME"},
+    "marks": {
+        "suspended": "BOOLEAN",
+        "buried_until": "TIME",
+        "pinned": "TRUE",
+        "cleared_lapses": "cleared_lapses + 1",
+    },
 }
 """For every column that is no part of a key, another value."""
 STORED = {
@@ -242,6 +247,7 @@ SPELT = {
         "UUIDS": """'["00000000-0000-4000-8000-000000000009"]'""",
         "VECTOR": "zeroblob(32)",
         "BOOLEAN": "0",
+        "TRUE": "1",
     },
     "postgres": {
         "TIME": "'2020-01-01T00:00:00.000001+00:00'",

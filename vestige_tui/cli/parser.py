@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import sys
 from collections.abc import Awaitable, Callable
@@ -58,7 +57,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if choice_error := _NO_COMMAND.match(message):
             names = re.findall(r"'([\w-]+)'", message[choice_error.end() :])
-            matches = difflib.get_close_matches(choice_error[1], names, n=1)
+            from difflib import get_close_matches
+
+            matches = get_close_matches(choice_error[1], names, n=1)
             hint = f"did you mean {matches[0]}?" if matches else f"see `{self.prog} --help`."
             raise Usage(f"Unknown command {quoted(choice_error[1])}; {hint}")
         raise Usage(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")

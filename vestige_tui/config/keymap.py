@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from vestige_tui.config.settings import Config
 from vestige_tui.config.settings_file import SettingsFile, did_you_mean
@@ -69,6 +68,9 @@ def _base_name(key: str) -> str | None:
 
 def similar_key(key: str) -> str | None:
     """Return the key that a misspelt one may stand for (``ctlr+f``: ``ctrl+f``); None if none is close."""
+    # Only a misspelt key needs it, and each start would pay for its import.
+    from difflib import get_close_matches
+
     *modifiers, last = key.strip().lower().split("+")
     parts = [(each, _MODIFIERS) for each in modifiers] + [(last, (*_NAMED_KEYS, *_KEY_ALIASES))]
     words: list[str] = []

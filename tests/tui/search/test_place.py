@@ -102,7 +102,7 @@ async def test_down_and_slash_go_between_line_and_hits_and_letters_are_keys_ther
         await ask(console, "deploy")
         assert "to the list" in console.lines[-1]
         assert "/ filter" not in console.lines[-1]
-        assert "f8 filters" in console.lines[-1]
+        assert "F8 filters" in console.lines[-1]
         await console.press("down")
         assert isinstance(console.app.focused, HitList)
         assert "space select" in console.lines[-1]
@@ -152,11 +152,12 @@ async def test_fields_become_chips_and_backspace_takes_them_away(corpus: Path) -
         await console.until("type decision")
         await console.still()
         chips = console.app.screen.query_one(FilterBar).chips
-        assert [(chip.field, chip.value) for chip in chips] == [("type", "decision"), ("codebase", "harbour-web")]
+        fields = [("type", "decision"), ("codebase", "harbour-api"), ("codebase", "harbour-web")]
+        assert [(chip.field, chip.value) for chip in chips] == fields
         hits = console.app.screen.query_one(HitList).hits
         assert hits
         assert {hit.memory.node_type for hit in hits} == {"decision"}
-        await console.press("home", "backspace", "backspace")
+        await console.press("home", "backspace", "backspace", "backspace")
         await console.still()
         assert console.app.screen.query_one(FilterBar).chips == ()
 
