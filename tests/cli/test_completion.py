@@ -25,7 +25,7 @@ LINES = {
     "vestige-tui search keys --mode t": {"text"},
     "vestige-tui completion ": {"bash", "zsh", "fish"},
     "vestige-tui migrate --source demo.db verify --re": {"--read-only", "--repair"},
-    "vestige-tui review sus": {"suspend"},
+    "vestige-tui susp": {"suspend"},
     "vestige-tui import pla": {"place.jsonl"},
     "vestige-tui --config pla": {"place.jsonl"},
     "vestige-tui add pla": set(),
