@@ -9,7 +9,7 @@ from vestige_tui.core.errors import Usage
 from vestige_tui.core.memory_template import read_label, write_label
 from vestige_tui.core.text import quoted
 
-_WORD = re.compile(r'([+-]?)("(?:[^"\\]|\\.)*"|[^"\s]\S*)(?=\s|\Z)', re.DOTALL)
+_WORD = re.compile(r'([+-]?+)("(?:[^"\\]|\\.)*"|[^"\s]\S*)(?=\s|\Z)', re.DOTALL)
 _BARE = re.compile(r'[^"\s]\S*')
 
 

@@ -100,6 +100,7 @@ class FieldsDialog(Dialog[Patch | None]):
     }
     FieldsDialog TextArea:focus { border: none; }
     FieldsDialog Input { width: 1fr; }
+    FieldsDialog Input.-textual-compact { padding: 0 1; }
     FieldsDialog.-narrow .field { margin: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
