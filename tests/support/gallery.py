@@ -32,6 +32,7 @@ from vestige_tui.tui.commands.command import bindings, key_display
 from vestige_tui.tui.commands.everywhere import OpenPalette
 from vestige_tui.tui.commands.palette import PaletteEntry, entries_of
 from vestige_tui.tui.commands.places import GoToBrowse, GoToJobs, GoToRegistry, GoToReview, GoToSearch, GoToStore
+from vestige_tui.tui.console_state import ConsoleState
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Message, Pick
 from vestige_tui.tui.dialogs.palette import Palette
 from vestige_tui.tui.filters.bar import FilterBar
@@ -260,6 +261,7 @@ class Gallery(App[None]):
         self.card_hidden = False
         self.search_history = None
         self.last_words: list[str] = []
+        self.state = ConsoleState(None)
         self.session = StoreSession(Config(), "", emit=self._show_event, may_create=self._may_create)
         # Stands for an open store, so that the commands which write are enabled.
         self.session.store = cast(Any, SimpleNamespace(read_only=False, read_only_reason=""))

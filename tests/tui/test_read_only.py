@@ -35,10 +35,13 @@ from vestige_tui.tui.commands.everywhere import Interrupt, Quit, SuspendConsole
 from vestige_tui.tui.commands.places import PLACES
 from vestige_tui.tui.dialogs.help import HelpScreen, Sheet
 from vestige_tui.tui.dialogs.modals import Ask, Confirm
+from vestige_tui.tui.journal.page import JournalScreen
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.widgets.key_line import KeyLine
 
 WRITING = [command for command in catalogue().values() if command.writes]
+JOURNAL = "journal"
+"""Name of the one page that writes, beside those of the places."""
 WRITING_ELSEWHERE = [command for command in catalogue().values() if command.writes_elsewhere]
 
 
@@ -99,12 +102,16 @@ def url_by_cause(cause: str, request: pytest.FixtureRequest, corpus: Path, folde
 CAUSES = (*("flag, SQLite", "flag, PostgreSQL", "role", "server setting", "standby", "Vestige file", "file", "folder"),)
 
 
-async def go_to(console: Console, place: str) -> Place:
-    """Go to a place and leave its input line, so that letters are keys."""
-    await console.app.switch_mode(place)
+async def go_to(console: Console, place: str) -> CommandScreen:
+    """Go to a place or the journal, and leave the input line, so that letters are keys."""
+    if place == JOURNAL:
+        await console.app.run_action("show_journal")
+        await console.until(lambda: isinstance(console.app.screen, JournalScreen))
+    else:
+        await console.app.switch_mode(place)
     await console.still()
     screen = console.app.screen
-    assert isinstance(screen, Place)
+    assert isinstance(screen, CommandScreen)
     if isinstance(console.app.focused, Input):
         screen.set_focus(None)
     await console.pilot.pause()
@@ -138,8 +145,8 @@ async def test_every_key_that_writes_is_dim_with_the_reason(
         assert "read-only" in console.lines[0]
         sentence = read_only_sentence(console.store.read_only_reason)
         assert reason in sentence
-        for place in PLACES:
-            screen = await go_to(console, place.place)
+        for place in (*(command.place for command in PLACES), JOURNAL):
+            screen = await go_to(console, place)
             for command in WRITING:
                 keys = bound_keys(screen, command)
                 for key in keys:
@@ -212,6 +219,9 @@ async def answer(console: Console) -> None:
         screen = console.app.screen
         if isinstance(screen, Place):
             return
+        if isinstance(screen, CommandScreen):
+            await console.press("escape")
+            continue
         if isinstance(screen, Confirm):
             await console.press("y")
         elif isinstance(screen, Ask):

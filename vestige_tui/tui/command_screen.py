@@ -19,6 +19,7 @@ from vestige_tui.tui.widgets.status_line import StatusLine
 if TYPE_CHECKING:
     from vestige_tui.config.search_history import SearchHistory
     from vestige_tui.store.store import Store
+    from vestige_tui.tui.console_state import ConsoleState
     from vestige_tui.tui.store_session import StoreSession
 
 NOT_OPEN = "The store is not open yet."
@@ -43,6 +44,8 @@ class Console(Protocol):
     """True after the user has hidden the card beside the lists."""
     search_history: SearchHistory | None
     """Queries of the search line; None if the settings turn it off."""
+    state: ConsoleState
+    """What the console remembers between two starts."""
     last_words: list[str]
     """Sentences for stderr after the console has ended."""
 

@@ -57,6 +57,7 @@ class ConsoleState:
 
     def note_hints(self) -> None:
         """Note that the hints were shown, so that they are never shown again."""
+        self._shows_hints = False
         if self._folder is not None:
             self._write(HINTS_FILE, "The console has shown its first hints.\n")
 

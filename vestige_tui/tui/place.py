@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.keys import key_to_character
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
@@ -273,12 +274,12 @@ class Place(CommandScreen):
     def key_named(self, command: type[Command], *, typing: bool = False) -> str:
         """Return a key of this command as it is displayed, even if it is not active now.
 
-        With ``typing`` return a key that is no letter, if there is one: an input line would take a letter.
+        With ``typing`` return a key without a character, if there is one: an input line would take a letter.
         """
         app = self.app
         configured = app.config.keys.get(command.id) if isinstance(app, Configured) else None
         keys = (configured or command.key).split(",")
-        key = next((name for name in keys if len(name) > 1), keys[0]) if typing else keys[0]
+        key = next((name for name in keys if key_to_character(name) is None), keys[0]) if typing else keys[0]
         display = None if configured else command.display
         return app.get_key_display(Binding(key, command.action, key_display=display))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vestige_tui.tui.commands.command import Command
-from vestige_tui.tui.commands.everywhere import Close, Refresh, ShowHelp
+from vestige_tui.tui.commands.everywhere import Close, Refresh, ShowHelp, ShowLegend
 from vestige_tui.tui.commands.memories import RedoChange
 from vestige_tui.tui.commands.places import PLACES
 
@@ -34,6 +34,7 @@ OF_THE_JOURNAL: tuple[type[Command], ...] = (
     *PLACES,
     Refresh,
     Close,
+    ShowLegend,
     ShowHelp,
 )
 """Commands of the journal page, besides those of its list."""

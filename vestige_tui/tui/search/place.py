@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
@@ -28,15 +29,17 @@ from vestige_tui.presenters.explanation import MODE_NAMES
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.everywhere import Leave, Quit, ShowHelp
 from vestige_tui.tui.commands.lists import LeaveLine
 from vestige_tui.tui.commands.memories import AddMemory
-from vestige_tui.tui.commands.places import GoToRegistry, GoToSearch
+from vestige_tui.tui.commands.places import GoToRegistry, GoToReview, GoToSearch
 from vestige_tui.tui.commands.search import CycleMode, SearchLiteral, SearchWithout, ToggleSuperseded
 from vestige_tui.tui.filtered_place import REPLACED
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.reading_place import OUTSIDE, ReadingPlace
 from vestige_tui.tui.search.hit_list import HitList
 from vestige_tui.tui.widgets.empty import Empty
+from vestige_tui.tui.widgets.first_hints import FirstHints
 from vestige_tui.tui.widgets.status_line import StatusLine
 from vestige_tui.tui.workers import work
 
@@ -99,10 +102,42 @@ memory is not in the results.
         yield FilterBar("Ask what your agents remember", history=self.console.search_history, id="ask")
         yield StatusLine(id="notes")
         yield from self.compose_found(HitList(clock=self.now, id="list"))
+        if self.console.state.wants_hints:
+            yield self._first_hints()
 
     def on_mount(self) -> None:
         super().on_mount()
         self.query_one(FilterBar).focus_input()
+        if self.query(FirstHints):
+            self._note_hints()
+
+    # Hints of the first start
+
+    def _first_hints(self) -> FirstHints:
+        keys = {
+            "list": self.key_named(LeaveLine),
+            "help": self.key_named(ShowHelp, typing=True),
+            "review": self.key_named(GoToReview),
+            "quit": self.key_named(Quit),
+            "back": self.key_named(Leave),
+        }
+        return FirstHints(keys)
+
+    @work(group="state", exit_on_error=False)
+    async def _note_hints(self) -> None:
+        # In a thread, because the disk may be slow.
+        await asyncio.to_thread(self.console.state.note_hints)
+
+    def _close_hints(self) -> bool:
+        """Remove the hints for good; return whether they were shown."""
+        hints = self.query(FirstHints)
+        hints.remove()
+        return bool(hints)
+
+    def on_screen_suspend(self) -> None:
+        super().on_screen_suspend()
+        if self.app.current_mode != self.GO_TO.place:
+            self._close_hints()
 
     # Query
 
@@ -349,7 +384,7 @@ memory is not in the results.
         self.set_focus(self.query_one(HitList) if self.query_one(HitList).hits else None)
 
     def action_back(self) -> None:
-        if not self.close_card():
+        if not self._close_hints() and not self.close_card():
             super().action_back()
             self.query_one(FilterBar).focus_input()
 
@@ -361,6 +396,7 @@ memory is not in the results.
     @on(HitList.HitChosen)
     def _chosen(self, event: HitList.HitChosen) -> None:
         self.query_one(FilterBar).remember()
+        self._close_hints()
         self.open_card()
 
     @on(HitList.SelectionChanged)
