@@ -185,7 +185,7 @@ async def test_help_says_why_keys_are_dim(corpus: Path) -> None:
         await console.press("question_mark")
         await console.until(lambda: isinstance(console.app.screen, HelpScreen))
         sheet = console.app.screen.query_one(Sheet).render().plain
-        assert "Disabled now: e t d R l S u a. This store is read-only: opened with --read-only." in sheet
+        assert "Disabled now: e t E M d R l S p X u U a. This store is read-only: opened with --read-only." in sheet
 
 
 async def test_keys_are_dim_before_the_store_is_open(corpus: Path) -> None:

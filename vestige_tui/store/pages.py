@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vestige_tui.core.errors import Conflict, Usage
 from vestige_tui.core.memories import Filter, Memory, Page, Sort
 from vestige_tui.core.times import format_time
+from vestige_tui.store.backends.protocol import fitting
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ async def read_page(
     moment: datetime | None,
 ) -> Page[Memory]:
     """Return one page of a filtered list, as ``MemoryService.page`` does."""
+    fitting(limit)
     segments = _SEGMENTS[sort]
     cursor = _read_cursor(after, sort) if after is not None else None
     if cursor is not None and not context.backend.is_id(cursor.memory_id):
