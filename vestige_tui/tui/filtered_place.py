@@ -20,6 +20,7 @@ from vestige_tui.tui.commands.palette import Kind, PaletteEntry
 from vestige_tui.tui.commands.places import GoToBrowse, GoToReview, GoToSearch
 from vestige_tui.tui.dialogs.modals import Choice, Pick
 from vestige_tui.tui.filters.bar import FilterBar
+from vestige_tui.tui.filters.completion import LineCompletions
 from vestige_tui.tui.filters.saved import SavedFilters, ask_to_save
 from vestige_tui.tui.filters.values import resolved
 from vestige_tui.tui.place import Place
@@ -34,6 +35,13 @@ FILTERED = (GoToSearch, GoToBrowse, GoToReview)
 
 class FilteredPlace(Place):
     """Place with a list that the chips of a `FilterBar` narrow."""
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        completions = LineCompletions(lambda: self.store)
+        self.bar.complete_by(completions.of)
+        # On the line, as a node has one subscription to a signal.
+        self.console.store_changed.subscribe(self.bar, lambda _: completions.forget())
 
     @property
     def bar(self) -> FilterBar:

@@ -24,7 +24,7 @@ from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.browse.memory_table import MemoryTable
 from vestige_tui.tui.dialogs.modals import Ask, Confirm, Pick
 from vestige_tui.tui.filters import picker as filter_picker
-from vestige_tui.tui.filters.bar import ChipView, FilterBar
+from vestige_tui.tui.filters.bar import AskInput, ChipView, FilterBar
 from vestige_tui.tui.filters.picker import FilterPicker
 
 SIZES = [(120, 40), (80, 24), (60, 20)]
@@ -541,3 +541,28 @@ async def test_a_line_hints_at_a_misspelled_filter(corpus: Path) -> None:
         await console.type("tgas:x std::map ")
         await console.until("tgas: is searched for as a word; the filter is tag:.")
         assert bar(console).chips == ()
+
+
+async def test_tab_accepts_a_completion_only_while_one_is_shown(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        await console.press("f3")
+        await settle(console)
+        [tag, *_] = await console.store.memories.facets("tags", Filter(superseded=True))
+        await console.press("slash")
+        line = bar(console).query_one(AskInput)
+        await console.type(f"-tag:{tag.value[:2]}")
+        await console.until(lambda: line._suggestion.startswith("-tag:"))
+        expected = line._suggestion.removeprefix("-tag:")
+        await console.press("tab")
+        await console.until(lambda: bar(console).chips == (Chip("tag", expected, "-"),))
+        assert line.has_focus
+        await console.type("zzz")
+        await console.press("tab")
+        await console.until(lambda: not line.has_focus)
+        memory = (await console.store.page(limit=1)).items[0]
+        line.focus()
+        line.value = ""
+        await console.type(memory.id[:8])
+        await console.until(lambda: line._suggestion == memory.id)
+        await console.press("right")
+        assert line.value == memory.id

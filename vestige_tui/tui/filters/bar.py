@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from textual import events
 from textual.app import ComposeResult
@@ -15,11 +15,13 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
+from textual.suggester import Suggester
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
 from vestige_tui.config.search_history import HistoryWalk, SearchHistory
+from vestige_tui.core.completion import Completion
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.filter_syntax import Chip, normalized, split_chips, write_chips
 from vestige_tui.core.log import suppressed
@@ -66,12 +68,59 @@ class ChipView(Widget):
         self.post_message(FilterBar.ChipRemoved(self.chip))
 
 
+Complete: TypeAlias = Callable[[str], Awaitable[Completion | None]]
+"""Coroutine that returns the completion of a line."""
+
+
+class _LineSuggester(Suggester):
+    """Suggester of an ``AskInput``: it remembers the line that its suggestion stands for."""
+
+    def __init__(self, complete: Complete) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._complete = complete
+        self._last: Completion | None = None
+
+    async def get_suggestion(self, value: str) -> str | None:
+        completion = await self._complete(value)
+        if completion is not None:
+            self._last = completion
+        return completion.shown if completion is not None else None
+
+    def accepted(self, shown: str) -> str:
+        """Return the line after the completion that is shown was accepted."""
+        return self._last.line if self._last is not None and self._last.shown == shown else shown
+
+
 class AskInput(Input):
-    """Input of the filter line: backspace at its start removes the last chip, ``down`` goes to the list."""
+    """Input of the filter line: backspace at its start removes the last chip, ``down`` goes to the list.
+
+    With ``complete`` the rest of a word is shown behind it; ``tab`` and ``right`` accept it while it is shown.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveLine, EarlierQuery)
 
+    def complete_by(self, complete: Complete) -> None:
+        """Complete words by this coroutine from now on."""
+        self.suggester = _LineSuggester(complete)
+
+    def _accept_completion(self) -> bool:
+        """Take over the completion that is shown; return False if none is."""
+        shown = self._suggestion
+        if not (shown and self.cursor_at_end and isinstance(self.suggester, _LineSuggester)):
+            return False
+        self.value = self.suggester.accepted(shown)
+        self.cursor_position = len(self.value)
+        return True
+
+    def action_cursor_right(self, select: bool = False) -> None:
+        if select or not self._accept_completion():
+            super().action_cursor_right(select)
+
     async def on_key(self, event: events.Key) -> None:
+        if event.key == "tab" and self._accept_completion():
+            event.stop()
+            event.prevent_default()
+            return
         if event.key == "backspace" and self.cursor_position == 0 and self.selection.is_empty:
             event.stop()
             event.prevent_default()
@@ -99,6 +148,7 @@ class FilterBar(Vertical):
     FilterBar.-typing #ask-mark { color: $accent; }
     FilterBar AskInput { width: 1fr; height: 1; border: none; padding: 0; background: transparent; }
     FilterBar AskInput:focus { border: none; }
+    FilterBar AskInput .input--suggestion { color: $text-muted; }
     FilterBar #ask-note { width: auto; height: 1; color: $text-muted; padding: 0 0 0 2; }
     FilterBar > #ask-chips { height: 1; padding: 0 0 0 2; display: none; }
     FilterBar.-chips > #ask-chips { display: block; }
@@ -160,6 +210,10 @@ class FilterBar(Vertical):
     def chips(self) -> tuple[Chip, ...]:
         """Filters of the line."""
         return self._chips
+
+    def complete_by(self, complete: Complete) -> None:
+        """Complete the words of the line by this coroutine."""
+        self.query_one(AskInput).complete_by(complete)
 
     def focus_input(self) -> None:
         """Focus the line."""
