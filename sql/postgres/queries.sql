@@ -797,7 +797,7 @@ ORDER BY v.id DESC LIMIT 1
 SELECT k.suspended, k.buried_until, k.pinned, k.cleared_lapses FROM review_marks k WHERE k.memory_id = %(id)s::uuid
 
 -- list_marks_of --
--- Suspended and buried state of the memories that have one.
+-- Marks of the memories that have any.
 SELECT k.memory_id::text AS memory_id, k.suspended, k.buried_until, k.pinned, k.cleared_lapses FROM review_marks k WHERE k.memory_id = ANY (%(ids)s::uuid[])
 
 -- put_marks --

@@ -180,7 +180,7 @@ def test_delete_says_what_comes_back_and_undo_restores_it(run: Command, sample: 
     assert ran.json["changed"] == [sample_id(0), sample_id(1)]
     assert f'Becomes active again: {sample_id(5)[:8]} "{SENTENCES[5]}"' in ran.err
     assert "Also deletes 1 link and 2 reviews." in ran.err
-    assert run("--store", sample, "undo", "--json").json["changed"] == [sample_id(0), sample_id(1)]
+    assert set(run("--store", sample, "undo", "--json").json["changed"]) == {sample_id(0), sample_id(1)}
     shown = run("--store", sample, "show", sample_id(0), "--json").json
     assert len(shown["edges"]) == len(shown["reviews"]) == 1
     assert run("--store", sample, "show", sample_id(5), "--json").json["memory"]["superseded_by"] == sample_id(0)

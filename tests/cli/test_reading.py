@@ -9,7 +9,8 @@ from vestige_tui.core.health import HealthProblem
 
 MEMORY = {
     "id", "content", "node_type", "tags", "domains", "domain_scores", "codebase", "metadata", "created_at",
-    "updated_at", "owner_user_id", "visibility", "superseded_by", "scheduling", "marks"}  # fmt: skip
+    "updated_at", "owner_user_id", "visibility", "superseded_by", "scheduling", "marks",
+}  # fmt: skip
 SCHEDULING = {"stability", "difficulty", "retrievability", "last_review", "next_review", "reps", "lapses"}
 EDGE = {"source_id", "target_id", "edge_type", "weight", "created_at"}
 REVIEW = {"id", "memory_id", "at", "rating", "prior", "new", "undoes"}

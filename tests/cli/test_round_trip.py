@@ -157,7 +157,9 @@ async def test_a_file_that_other_programs_wrote(store: Store, other: Store, tmp_
             "INSERT INTO scheduling (memory_id, stability, reps, lapses) VALUES (?, 9e999, 9223372036854775807, -4)",
             (sample_id(5),),
         )
-        connection.execute("INSERT INTO review_marks VALUES (?, 1, 'soon')", (sample_id(5),))
+        connection.execute(
+            "INSERT INTO review_marks (memory_id, suspended, buried_until) VALUES (?, 1, 'soon')", (sample_id(5),)
+        )
         connection.execute("UPDATE knowledge_nodes SET domain_scores = '{\"a\": NaN}' WHERE id = ?", (sample_id(5),))
     async with open_store(f"sqlite:{path}", read_only=True) as source:
         lines = await export_lines(source)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.clock import Clock
 from tests.support.memory_ids import list_ids
+from vestige_tui.core.bulk import Deletion, Target
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Conflict, ModelMismatch, NotFound, ReadOnly, SchemaPending, Usage
 from vestige_tui.core.links import Edge
@@ -254,7 +255,7 @@ async def test_a_deleted_memory_comes_back_whole(store: Store, clock: Clock) -> 
     await store.reviews.record(victim, Rating.GOOD)
     await store.reviews.suspend(victim)
     before = await store.get(victim)
-    preview = await store.memories.preview_delete([victim])
+    preview = await store.bulk.preview(Target((victim,)), Deletion())
     assert (preview.edges, preview.reviews) == (1, 1)
     assert [memory.id for memory in preview.resurrected] == [loser]
     clock.advance(hours=1)

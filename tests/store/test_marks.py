@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.clock import Clock
 from tests.support.vestige_files import make_v18, memory_id
+from vestige_tui.core.bulk import Deletion, Target
 from vestige_tui.core.errors import Conflict, NotFound, Refused
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.reviews import Marks, Scheduling
@@ -101,9 +102,10 @@ async def test_a_change_of_marks_since_refuses_the_undo(store: Store) -> None:
 async def test_a_delete_of_several_leaves_out_what_is_pinned(store: Store) -> None:
     one, two, three = [await add(store, text) for text in ("one", "two", "three")]
     await store.reviews.pin([one, three])
-    preview = await store.memories.preview_delete([one, two, three])
-    assert [memory.id for memory in preview.memories] == [two]
-    assert {memory.id for memory in preview.pinned} == {one, three}
+    preview = await store.bulk.preview(Target((one, two, three)), Deletion())
+    assert preview.ids == (two,)
+    [left_out] = preview.left_out
+    assert set(left_out.ids) == {one, three}
     change = await store.delete([one, two, three])
     assert change.changed == (two,)
     assert change.warnings == ("2 pinned memories are left out.",)

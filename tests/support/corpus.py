@@ -17,6 +17,8 @@ from vestige_tui.store.store import Store
 NOW = datetime(2026, 11, 20, 14, 2, tzinfo=UTC)
 MEMORIES = 374
 REPLACED = 19
+ACTIVE = MEMORIES - REPLACED
+PINNED = 1
 
 
 def embedders() -> EmbedderSource:

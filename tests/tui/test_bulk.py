@@ -8,7 +8,7 @@ import pytest
 from textual.widgets import Input, TextArea
 
 from tests.support.console import Console, open_browse, open_console, pick
-from tests.support.corpus import second_handle
+from tests.support.corpus import ACTIVE, PINNED, second_handle
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.memories import Filter, Memory, Patch
 from vestige_tui.tui.browse import memory_table
@@ -141,7 +141,7 @@ async def test_marks_and_a_replacement_of_a_selection(corpus: Path) -> None:
         await console.until("3 memories are now replaced by")
         assert {memory.superseded_by for memory in await many(console, ids)} == {winner.id}
         await console.press("u")
-        await console.until("Undid: replacement of 3 memories")
+        await console.until(f"Undid: replace by {winner.id[:8]} on 3 memories")
         assert {memory.superseded_by for memory in await many(console, ids)} == {None}
 
 
@@ -180,8 +180,8 @@ async def test_the_keys_of_the_dialogs_are_in_sight(corpus: Path, size: tuple[in
         await console.until("ctrl+s save")
         assert "esc cancel" in console.text
         await console.press("escape", "asterisk")
-        await console.until("355 selected")
+        await console.until(f"{ACTIVE} selected")
         await console.press("d")
-        await console.until("Delete 355 memories?")
+        await console.until(f"Delete {ACTIVE - PINNED} memories?")
         await console.until("y delete")
         assert "esc cancel" in console.text

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tests.support.console import Console, open_browse, open_console
-from tests.support.corpus import second_handle
+from tests.support.corpus import ACTIVE, PINNED, second_handle
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.memories import Draft, Memory
@@ -167,10 +167,10 @@ async def test_the_palette_gives_the_same_commands(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
         await console.press("space", "space", "ctrl+p")
-        await console.until("Search for commands")
-        await console.paste("first shows what else")
-        await console.until("Delete  (d)")
-        await console.press("down", "enter")
+        await console.until("Type the name of a command")
+        await console.paste("delete")
+        await console.until("Delete the memory or the selection")
+        await console.press("enter")
         await console.until("Delete 2 memories?")
 
 
@@ -381,9 +381,9 @@ async def test_commands_wait_for_a_selection_that_is_still_being_made(
             await console.until("Still selecting…")
             assert dialogs(console) == 0
         slow.go_on.set()
-        await console.until("355 selected")
+        await console.until(f"{ACTIVE} selected")
         await console.press("d")
-        await console.until("Delete 355 memories?")
+        await console.until(f"Delete {ACTIVE - PINNED} memories?")
 
 
 @pytest.mark.parametrize("place", ["f2", "f3"])
@@ -438,8 +438,8 @@ async def test_what_is_empty_names_the_keys_of_ones_own(empty_store: Path) -> No
         await console.until(lambda: bool(re.search(r"\bn +add the first memory", console.text)))
         console.app.screen.query_one(FilterBar).set_chips([Chip("tag", "nowhere")])
         await console.until("No memory passes these filters.")
-        assert re.search(r"\^t +change the filters", console.text)
-        assert re.search(r"\^g +clear the filters", console.text)
+        assert re.search(r"\bctrl\+t +change the filters", console.text)
+        assert re.search(r"\bctrl\+g +clear the filters", console.text)
 
 
 async def test_a_tag_that_is_too_long_is_refused_in_a_sentence(corpus: Path) -> None:

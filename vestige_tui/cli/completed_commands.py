@@ -10,11 +10,8 @@ from vestige_tui.cli.parser import Parser
 
 FILE_METAVARS = frozenset({"FILE", "PATH", "DIR", "URL"})
 """Names of values that are files, or often are."""
-_WORDS_BY_METAVAR = {
-    "ID|undo|suspend|bury|resume": ("undo", "suspend", "bury", "resume"),
-    "GRADE|ID": ("again", "hard", "good", "easy"),
-}
-"""Fixed words among the values of an argument that also takes others."""
+_WORDS_BY_METAVAR = {"GRADE": ("again", "hard", "good", "easy")}
+"""Words that a name of a value stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,15 @@ def completed_commands(parser: argparse.ArgumentParser, words: str = "") -> Iter
 
 def _argument(action: argparse.Action) -> CompletedArgument:
     metavar = action.metavar if isinstance(action.metavar, str) else ""
-    words = tuple(map(str, action.choices or ())) or _WORDS_BY_METAVAR.get(metavar, ())
+    words = tuple(map(str, action.choices or ())) or _words(metavar)
     return CompletedArgument(
         tuple(action.option_strings), action.help or "", action.nargs != 0, words, metavar in FILE_METAVARS
     )
+
+
+def _words(metavar: str) -> tuple[str, ...]:
+    """Return the fixed values in a name such as ``ID|undo|suspend``, in which other values are in capitals."""
+    words: list[str] = []
+    for part in metavar.split("|") if "|" in metavar else ():
+        words += [part] if part.islower() else _WORDS_BY_METAVAR.get(part, ())
+    return tuple(words)

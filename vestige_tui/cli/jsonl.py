@@ -26,8 +26,9 @@ IsId: TypeAlias = Callable[[str], bool]
 EVENTS = ("supersede", "unsupersede", "winner_deleted", "imported")
 _VISIBILITIES = ("private", "group", "public")
 MAX_PLAIN_CONTAINERS = 100
-MAX_LAPSES = 2**31 - 1
 """Most containers of a line that cannot be nested too deeply for any of the limits."""
+MAX_LAPSES = 2**31 - 1
+"""Largest number of lapses that a column of PostgreSQL holds."""
 _WRAPPING_DEPTH = 2
 """Containers around unknown keys: the metadata, and one for those of an earlier import."""
 

@@ -164,20 +164,6 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class DeletePreview:
-    """Consequences of a delete: edges and reviews lost, memories that become active again (their winner goes).
-
-    ``pinned`` are the memories that a delete of several leaves out; ``memories`` are the others.
-    """
-
-    memories: tuple[Memory, ...]
-    edges: int
-    reviews: int
-    resurrected: tuple[Memory, ...]
-    pinned: tuple[Memory, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Facet:
     """Value that memories can be filtered by, with the number of memories that have it.
 

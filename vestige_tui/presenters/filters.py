@@ -1,4 +1,4 @@
-"""Filters in words: the chip of a filter line, and the states of a memory."""
+"""Filters in words: the chip of a filter line."""
 
 from __future__ import annotations
 

@@ -13,8 +13,14 @@ from vestige_tui.core.marks import marks_after
 from vestige_tui.core.memories import Memory, Patch
 from vestige_tui.core.reviews import Marks
 from vestige_tui.core.storable import check_labels, clean
-from vestige_tui.store.backends.protocol import Json
-from vestige_tui.store.journal_snapshots import EDITABLE, marks_fields, marks_params, memory_fields, time_text
+from vestige_tui.store.journal_snapshots import (
+    EDITABLE,
+    marks_fields,
+    marks_params,
+    memory_fields,
+    time_text,
+    update_params,
+)
 from vestige_tui.store.memory_writes import patched, snapshots
 from vestige_tui.store.schema import rows
 
@@ -92,7 +98,7 @@ class BulkWrites:
             # Only what changes: the snapshots of many memories with their texts would fill the memory.
             before.append({"id": memory.id, "memory": {name: old[name] for name in (*names, "updated_at")}})
             after.append({"id": memory.id, "memory": {name: new[name] for name in (*names, "updated_at")}})
-            updates.append(update_params(edited, updated_at))
+            updates.append(update_params(memory.id, new))
         await transaction.execute_many("update_memory", updates)
         return before, after
 
@@ -142,18 +148,3 @@ def _changed_fields(memory: Memory, edited: Memory) -> Sequence[str]:
         return ()
     old, new = memory_fields(memory), memory_fields(edited)
     return [name for name in EDITABLE if old[name] != new[name]]
-
-
-def update_params(memory: Memory, updated_at: datetime | None) -> dict[str, Any]:
-    """Return the parameters of ``update_memory``, which writes all editable fields of a memory."""
-    return {
-        "id": memory.id,
-        "content": memory.content,
-        "node_type": memory.node_type,
-        "tags": list(memory.tags),
-        "metadata": Json(dict(memory.metadata)),
-        "domains": list(memory.domains),
-        "codebase": memory.codebase,
-        "visibility": memory.visibility,
-        "updated_at": updated_at,
-    }

@@ -165,6 +165,40 @@ def insert_params(source: Draft | Mapping[str, Any], memory_id: str, now: dateti
     }
 
 
+def update_params(memory_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of ``update_memory`` from all stored fields; it writes the editable ones."""
+    return {
+        "id": memory_id,
+        "content": fields["content"],
+        "node_type": fields["node_type"],
+        "tags": list(fields["tags"]),
+        "metadata": Json(dict(fields["metadata"])),
+        "domains": list(fields["domains"]),
+        "codebase": fields["codebase"],
+        "visibility": fields["visibility"],
+        "updated_at": as_time(fields["updated_at"]),
+    }
+
+
+def review_params(
+    memory_id: str,
+    at: datetime | None,
+    rating: int,
+    prior: Mapping[str, Any] | None,
+    new: Mapping[str, Any] | None,
+    undoes: int | None = None,
+) -> dict[str, Any]:
+    """Return the parameters of ``insert_review`` from schedules in JSON; None is one that does not exist."""
+    return {
+        "id": memory_id,
+        "at": at,
+        "rating": rating,
+        "prior": Json(dict(prior or {})),
+        "new": Json(dict(new or {})),
+        "undoes": undoes,
+    }
+
+
 def schedule_params(memory_id: str, state: Scheduling) -> dict[str, Any]:
     return {
         "id": memory_id,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from vestige_tui.core.errors import Conflict, NotFound, Refused, Usage
 from vestige_tui.core.memories import (
     Change,
-    DeletePreview,
     Draft,
     Facet,
     Filter,
@@ -25,10 +24,11 @@ from vestige_tui.core.scheduling import horizon
 from vestige_tui.core.storable import as_uuid, check_draft, clean, replacement_warning
 from vestige_tui.core.text import quoted
 from vestige_tui.core.times import format_time
-from vestige_tui.store.backends.protocol import Json, Transaction
+from vestige_tui.store.backends.protocol import Transaction
 from vestige_tui.store.journal_snapshots import (
     memory_fields,
     time_text,
+    update_params,
     vector_fields,
     vector_params,
 )
@@ -336,20 +336,7 @@ class MemoryService:
             snapshot: dict[str, Any] = {"id": memory.id, "memory": old}
             if old["content"] != new["content"]:
                 snapshot |= vector_fields(await transaction.fetch("get_embedding", {"id": memory.id}))
-            await transaction.execute(
-                "update_memory",
-                {
-                    "id": memory.id,
-                    "content": new_memory.content,
-                    "node_type": new_memory.node_type,
-                    "tags": new_memory.tags,
-                    "metadata": Json(dict(new_memory.metadata)),
-                    "domains": new_memory.domains,
-                    "codebase": new_memory.codebase,
-                    "visibility": new_memory.visibility,
-                    "updated_at": rows.as_time(new["updated_at"]),
-                },
-            )
+            await transaction.execute("update_memory", update_params(memory.id, new))
             if old["content"] != new["content"]:
                 # The old vector belongs to the old text: no vector is better than a wrong one.
                 await transaction.execute("delete_embedding", {"id": memory.id})
@@ -361,26 +348,6 @@ class MemoryService:
             after.append({"id": memory.id, "memory": new})
         return await self._context.journal(transaction, verb, before, after) if after else None
 
-    async def preview_delete(self, memory_ids: Sequence[str]) -> DeletePreview:
-        """Preview a delete: its memories, links and reviews, and the memories that become active again.
-
-        Raises NotFound.
-        """
-        ids = list(dict.fromkeys(memory_ids))
-        memories = await self.get_many(ids)
-        if len(memories) < len(ids):
-            existing = {memory.id for memory in memories}
-            missing = next(memory_id for memory_id in ids if memory_id not in existing)
-            raise NotFound(f"No memory has the id {quoted(missing)}.")
-        memories, pinned = _split_pinned(memories)
-        ids = [memory.id for memory in memories]
-        edges = await self._backend.fetch("list_edges", {"ids": ids})
-        [reviews] = await self._backend.fetch("count_reviews_of", {"ids": ids})
-        losers = [rows.memory(row) for row in await self._backend.fetch("list_losers", {"ids": ids})]
-        deleted_ids = set(ids)
-        reactivated = tuple(loser for loser in losers if loser.id not in deleted_ids)
-        return DeletePreview(memories, len(edges), int(reviews["n"]), reactivated, pinned)
-
     async def delete(self, memory_ids: Sequence[str]) -> Change:
         """Delete memories, all or none; the journal keeps a snapshot of each.
 
@@ -390,7 +357,9 @@ class MemoryService:
         ids = list(dict.fromkeys(memory_ids))
         async with self._backend.write() as transaction:
             memories = [await self._context.lock_memory(transaction, memory_id) for memory_id in ids]
-            deleted, pinned = _split_pinned(memories)
+            several = len(memories) > 1
+            pinned = [memory for memory in memories if several and memory.marks.pinned]
+            deleted = [memory for memory in memories if not (several and memory.marks.pinned)]
             if pinned and not deleted:
                 raise Refused(f"All {len(pinned):,} memories are pinned; unpin them to delete them.")
             before = await snapshots(transaction, deleted)
@@ -398,11 +367,3 @@ class MemoryService:
             await transaction.execute("delete_memories", {"ids": [memory.id for memory in deleted]})
         warnings = (left_out_sentence(len(pinned)),) if pinned else ()
         return Change(tuple(memory.id for memory in deleted), entry, warnings=warnings)
-
-
-def _split_pinned(memories: Sequence[Memory]) -> tuple[tuple[Memory, ...], tuple[Memory, ...]]:
-    """Return the memories that a delete of these takes, and the pinned ones that it leaves out, if it is of several."""
-    if len(memories) == 1:
-        return tuple(memories), ()
-    pinned = tuple(memory for memory in memories if memory.marks.pinned)
-    return tuple(memory for memory in memories if not memory.marks.pinned), pinned

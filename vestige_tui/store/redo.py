@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.text import grouped
-from vestige_tui.store.backends.protocol import Json
-from vestige_tui.store.journal_snapshots import schedule_fields, schedule_params, schedule_value
+from vestige_tui.store.journal_snapshots import review_params, schedule_fields, schedule_params, schedule_value
 from vestige_tui.store.undo import (
     MAX_KEPT_MEMORIES,
     Reversal,
@@ -91,17 +90,9 @@ async def _repeat_grade(
     if new is None or "undo_review" not in goal:
         raise _too_old()
     await transaction.execute("put_scheduling", schedule_params(memory_id, new))
-    await transaction.fetch(
-        "insert_review",
-        {
-            "id": memory_id,
-            "at": now,
-            "rating": goal["rating"],
-            "prior": Json(start["scheduling"] or {}),
-            "new": Json(goal["scheduling"]),
-            "undoes": goal["undo_review"],
-        },
-    )
+    schedules = start["scheduling"], goal["scheduling"]
+    params = review_params(memory_id, now, goal["rating"], *schedules, goal["undo_review"])
+    await transaction.fetch("insert_review", params)
 
 
 def _too_old() -> Conflict:

@@ -15,7 +15,13 @@ from vestige_tui.core.reviews import MarkedMemory, Marks, QueueCounts, Rating, R
 from vestige_tui.core.scheduling import review as fsrs_review
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json
-from vestige_tui.store.journal_snapshots import marks_fields, marks_params, schedule_fields, schedule_params
+from vestige_tui.store.journal_snapshots import (
+    marks_fields,
+    marks_params,
+    review_params,
+    schedule_fields,
+    schedule_params,
+)
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -127,17 +133,8 @@ class ReviewService:
                 raise Conflict(f"Memory {memory_id[:8]} was graded elsewhere meanwhile; nothing was saved.")
             new = fsrs_review(prior, rating, now, self._context.policy)
             await transaction.execute("put_scheduling", schedule_params(memory_id, new))
-            [row] = await transaction.fetch(
-                "insert_review",
-                {
-                    "id": memory_id,
-                    "at": now,
-                    "rating": int(rating),
-                    "prior": Json(schedule_fields(prior) or {}),
-                    "new": Json(schedule_fields(new)),
-                    "undoes": None,
-                },
-            )
+            params = review_params(memory_id, now, int(rating), schedule_fields(prior), schedule_fields(new))
+            [row] = await transaction.fetch("insert_review", params)
             entry = await self._context.journal(
                 transaction,
                 "review",
@@ -264,14 +261,14 @@ class ReviewService:
             }
             for key, review in zip(keys, reviews, strict=True):
                 if key not in ids_by_key:
-                    params = {
-                        "id": review.memory_id,
-                        "at": review.at,
-                        "rating": review.rating,
-                        "prior": Json(schedule_fields(review.prior)),
-                        "new": Json(schedule_fields(review.new)),
-                        "undoes": new_ids.get(review.undoes) if review.undoes else None,
-                    }
+                    params = review_params(
+                        review.memory_id,
+                        review.at,
+                        review.rating,
+                        schedule_fields(review.prior),
+                        schedule_fields(review.new),
+                        new_ids.get(review.undoes) if review.undoes else None,
+                    )
                     inserted_count += 1
                     ids_by_key[key] = None
                     queue.append(params)

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.reviews import undone_reviews
 from vestige_tui.embedding.models import same_model
-from vestige_tui.store.backends.protocol import Json
 from vestige_tui.store.journal_snapshots import (
     EDITABLE,
     insert_params,
     marks_params,
     marks_value,
     memory_fields,
+    review_params,
     schedule_fields,
     schedule_params,
     schedule_value,
     snapshot_digest,
     unchanged,
+    update_params,
     vector_fields,
     vector_params,
     vector_value,
@@ -135,20 +136,7 @@ async def restore_fields(transaction: Transaction, before: Snapshots, after: Sna
             raise changed_since(memory_id)
         # A change of many memories keeps only the fields that it changes.
         fields = {**memory_fields(memory), **snapshot["memory"]}
-        await transaction.execute(
-            "update_memory",
-            {
-                "id": memory_id,
-                "content": fields["content"],
-                "node_type": fields["node_type"],
-                "tags": list(fields["tags"]),
-                "metadata": Json(fields["metadata"]),
-                "domains": list(fields["domains"]),
-                "codebase": fields["codebase"],
-                "visibility": fields["visibility"],
-                "updated_at": rows.as_time(fields["updated_at"]),
-            },
-        )
+        await transaction.execute("update_memory", update_params(memory_id, fields))
         if fields["content"] != memory.content:
             kept[memory_id] = vector_fields(await transaction.fetch("get_embedding", {"id": memory_id}))
             await transaction.execute("delete_embedding", {"id": memory_id})
@@ -200,14 +188,14 @@ async def _restore_logs(transaction: Transaction, memory_id: str, snapshot: Snap
     keeps_numbers = not (numbers and await transaction.fetch("list_taken_reviews", {"numbers": numbers}))
     new_ids: dict[int, int] = {}
     for review in snapshot["reviews"]:
-        params = {
-            "id": memory_id,
-            "at": rows.as_time(review["at"]),
-            "rating": review["rating"],
-            "prior": Json(review["prior"]),
-            "new": Json(review["new"]),
-            "undoes": new_ids.get(review["undoes"]),
-        }
+        params = review_params(
+            memory_id,
+            rows.as_time(review["at"]),
+            review["rating"],
+            review["prior"],
+            review["new"],
+            new_ids.get(review["undoes"]),
+        )
         if keeps_numbers:
             await transaction.execute("restore_review", {**params, "number": review["id"]})
             new_ids[review["id"]] = int(review["id"])
@@ -305,17 +293,9 @@ async def _restore_schedule(transaction: Transaction, before: Snapshots, after: 
             await transaction.execute("delete_scheduling", {"id": memory_id})
         else:
             await transaction.execute("put_scheduling", schedule_params(memory_id, prior))
-        [row] = await transaction.fetch(
-            "insert_review",
-            {
-                "id": memory_id,
-                "at": now,
-                "rating": after_review["rating"],
-                "prior": Json(schedule_fields(new) or {}),
-                "new": Json(schedule_fields(prior) or {}),
-                "undoes": after_review["review"],
-            },
-        )
+        rating, undoes = after_review["rating"], after_review["review"]
+        params = review_params(memory_id, now, rating, schedule_fields(new), schedule_fields(prior), undoes)
+        [row] = await transaction.fetch("insert_review", params)
         kept[memory_id] = {"undo_review": int(row["id"])}
     return kept
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from textual import events
+from textual.binding import ActiveBinding
+from textual.keys import key_to_character
 from textual.screen import Screen
 from textual.signal import Signal
+from textual.worker import Worker, WorkerState
 
-from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.errors import Cancelled, VestigeError
+from vestige_tui.core.text import plain, redact
 from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.catalogue import WRITES_ELSEWHERE, WRITES_THE_STORE
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
     from vestige_tui.tui.console_state import ConsoleState
     from vestige_tui.tui.store_session import StoreSession
+
+log = logging.getLogger(__name__)
 
 NOT_OPEN = "The store is not open yet."
 CONSOLE_READ_ONLY = "This console was opened with --read-only; it writes to no store."
@@ -93,6 +100,19 @@ class CommandScreen(Screen[None]):
         """Title of the help of this screen."""
         return self.title or ""
 
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        # Textual leaves out the keys that the focused input line takes, but before it applies the user's own keys.
+        active = super().active_bindings
+        focused = self.focused
+        if focused is None:
+            return active
+        return {
+            key: each
+            for key, each in active.items()
+            if each.node is focused or not focused.check_consume_key(key, key_to_character(key))
+        }
+
     # Disabled commands
 
     def why_not(self, action: str) -> str:
@@ -130,6 +150,27 @@ class CommandScreen(Screen[None]):
         if active is None or active.enabled or active.node is not self:
             return
         self.say_why_not(active.binding.action.partition("(")[0])
+
+    # Errors
+
+    def say_error(self, error: BaseException, hint: str = "") -> None:
+        """Show an error as one sentence; one that is not of this program is logged."""
+        if isinstance(error, Cancelled):
+            return
+        is_ours = isinstance(error, VestigeError)
+        if not is_ours:
+            log.error("Unexpected error on %s", type(self).__name__, exc_info=error)
+        sentence = plain(str(error)) if is_ours else "Unexpected error; nothing was lost."
+        self._status.show(Notice(redact(sentence), hint, "bad", error))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR and event.worker.error is not None:
+            event.stop()
+            self.worker_failed(event.worker.group, event.worker.error)
+
+    def worker_failed(self, group: str, error: BaseException) -> None:
+        """Show the error of a worker of this screen."""
+        self.say_error(error)
 
     # Commands
 

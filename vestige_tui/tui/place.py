@@ -7,7 +7,6 @@ MemoryPlace, Search and Browse from ReadingPlace.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,7 +17,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.keys import key_to_character
 from textual.timer import Timer
-from textual.worker import Worker, WorkerState
 
 from vestige_tui.core.errors import Cancelled, Unavailable, Unreachable, Unsure, VestigeError
 from vestige_tui.core.log import chain_of
@@ -47,7 +45,6 @@ if TYPE_CHECKING:
     from vestige_tui.core.memories import Change
     from vestige_tui.core.waits import WaitReport
 
-log = logging.getLogger(__name__)
 
 CANCEL_WAIT = "cancel_wait"
 """Action that breaks off a wait for the store."""
@@ -224,18 +221,12 @@ class Place(CommandScreen):
             hint = f"{self._key_of(UndoChange.id, UndoChange.key)} undo"
         return self._status.say(text, hint, severity)
 
-    def say_error(self, error: BaseException) -> None:
+    def say_error(self, error: BaseException, hint: str = "") -> None:
         """Show an error as one sentence; keep its details for the key ``!``."""
-        if isinstance(error, Cancelled):
-            return
-        is_ours = isinstance(error, VestigeError)
-        if not is_ours:
-            log.error("Unexpected error in the place %s", self.GO_TO.place, exc_info=error)
-        self._details = redact("\n\n".join(causes(error)))
-        sentence = plain(str(error)) if is_ours else "Unexpected error; nothing was lost."
-        hint = f"{self._key_of(ShowErrorDetails.id, '!')} details"
-        shown_hint = "" if is_ours and error.__cause__ is None else hint
-        self._status.show(Notice(redact(sentence), shown_hint, "bad", error))
+        if not isinstance(error, Cancelled):
+            self._details = redact("\n\n".join(causes(error)))
+        has_details = not isinstance(error, VestigeError) or error.__cause__ is not None
+        super().say_error(error, hint or (f"{self._key_of(ShowErrorDetails.id, '!')} details" if has_details else ""))
 
     def complain(self, error: BaseException) -> None:
         """Show that the store does not answer, until ``answered_again`` or another message."""
@@ -283,11 +274,9 @@ class Place(CommandScreen):
         display = None if configured else command.display
         return app.get_key_display(Binding(key, command.action, key_display=display))
 
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        if event.state is WorkerState.ERROR and event.worker.error is not None:
-            event.stop()
-            if event.worker.group not in ("read", "look") or not self._keeps_unconfirmed_write(event.worker.error):
-                self.say_error(event.worker.error)
+    def worker_failed(self, group: str, error: BaseException) -> None:
+        if group not in ("read", "look") or not self._keeps_unconfirmed_write(error):
+            self.say_error(error)
 
     def reason_against(self, action: str) -> str:
         return "No store is open." if self._is_refused(action) else self.why_not(action)

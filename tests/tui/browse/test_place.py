@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.console import Console, open_browse, open_console, pick
-from tests.support.corpus import MEMORIES, REPLACED, second_handle
+from tests.support.corpus import ACTIVE, MEMORIES, second_handle
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.memories import Draft, Memory, Page
@@ -20,7 +20,6 @@ from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.widgets.memory_card import MemoryCard
 
 SIZES = [(120, 40), (80, 24), (60, 20)]
-ACTIVE = MEMORIES - REPLACED
 
 
 def line_of_cursor(console: Console) -> str:

@@ -58,13 +58,13 @@ def test_a_fault_names_file_line_and_key(file: Path, line: str, said: str) -> No
 
 def test_the_line_of_a_fault_is_the_keys(file: Path) -> None:
     file.write_text('[filters]\ngood = "tag:a"\n"two words" = "what"\n')
-    with pytest.raises(ConfigError, match=r"line 3: filters\.two words: 'what' has no field"):
+    with pytest.raises(ConfigError, match=r"line 3, column 15: filters\.two words: 'what' has no field"):
         load_config(file)
 
 
 def test_filters_must_be_a_table(file: Path) -> None:
     file.write_text("filters = 3\n")
-    with pytest.raises(ConfigError, match="line 1: filters must be a table"):
+    with pytest.raises(ConfigError, match="line 1, column 11: filters must be a table"):
         load_config(file)
 
 

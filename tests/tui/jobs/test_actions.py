@@ -281,6 +281,6 @@ async def test_what_can_be_done_stands_in_the_footer_and_in_help(
         # What the sentence beside the job names comes before what can always be done.
         await console.until("R takes it over from its last checkpoint.")
         await console.until("R retry")
-        assert all(said in console.lines[-1] for said in ("x cancel", "R retry", "F mark failed")), console.lines[-1]
+        assert all(said in console.lines[-1] for said in ("x cancel", "R retry", "F fail")), console.lines[-1]
         shown = {row.sentence: row.keys for row in help_rows(console.app.screen)}
         assert {shown[command.help] for command in (CancelJob, RetryJob, FailJob)} == {"x", "R", "F"}

@@ -122,7 +122,7 @@ async def test_the_journal_opens_over_an_explanation_and_from_the_palette(corpus
         await console.until(lambda: console.app.screen is explanation)
         await console.press("escape")
         await console.press("ctrl+p")
-        await console.until("Search for commands")
+        await console.until("Type the name of a command")
         await console.paste("journal")
         await console.until("Journal")
         await console.press("down", "enter")

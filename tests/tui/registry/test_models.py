@@ -523,7 +523,7 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
         assert (job.status, job.error) == ("completed", None)
         await console.until("roll small.db back")
         await console.press("f6")
-        await console.until("6 of 64 dimensions")
+        await console.until("6 with 64 dimensions")
         await console.press("D")
         await console.until("Delete these vectors?")
         assert "6 vectors" in console.text

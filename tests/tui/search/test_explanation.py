@@ -252,7 +252,7 @@ async def test_exact_characters_are_shown_where_they_stand(corpus: Path, size: t
         assert len(hits.hits) == 1
         line = next(line for line in console.lines if "RateLimit-R" in line and "▌   1" in line)
         assert line
-        [piece] = [text for text, ink in hits.draw_row(0, 0, 60) if text == "RateLimit-R" and ink == "accent"]
+        [piece] = [text for text, ink in hits.draw_row(0, 0, 60) if text == "RateLimit-R" and ink == "match"]
         assert piece
         await console.press("m")
         await console.until("Searching by text and vector.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,6 +121,8 @@ async def test_one_connection_more_is_one_other(corpus: Path, monkeypatch: pytes
 
 
 async def test_changes_show_by_themselves(corpus: Path) -> None:
+    with closing(sqlite3.connect(corpus)) as connection, connection:
+        connection.execute("DELETE FROM journal")
     async with open_console(corpus, (120, 90)) as console, second_handle(corpus) as other:
         await console.press("f7")
         await console.until("No changes yet.")
@@ -150,7 +154,7 @@ async def test_unused_space_is_given_back(corpus: Path) -> None:
 async def test_a_vacuum_is_stopped_by_escape(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[bool] = []
 
-    async def endless(store: Store, progress: Callable[[str], None]) -> Vacuumed:
+    async def endless(store: Store, progress: Callable[[str], None], live: Callable[[str], None]) -> Vacuumed:
         progress("the \x1b[31mfile")
         try:
             await asyncio.sleep(60)
@@ -213,7 +217,7 @@ async def test_a_concern_stands_before_all_figures_with_what_to_do(
         await console.until("◐ degraded")
         await console.until("contents")
         # The scroll bar may stand between two lines.
-        said = " ".join(word for line in console.lines for word in line.rstrip("▁▂▃▄▅▆▇█").split())
+        said = " ".join(word for line in console.lines for word in line.strip("▌▁▂▃▄▅▆▇█ ").split())
         assert "The 900,000 vectors exceed the limit of 1.0 GB of memory" in said
         assert "Copy the store to PostgreSQL with" in said
         assert said.index("900,000") < said.index("contents")

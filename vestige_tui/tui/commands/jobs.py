@@ -20,7 +20,7 @@ class RetryJob(Command):
 
 
 class FailJob(Command):
-    id, key, label, action = "job.fail", "F", "mark failed", "fail_job"
+    id, key, label, action = "job.fail", "F", "fail", "fail_job"
     group, footer = "Jobs", True
     help = "Mark abandoned work as failed, with a reason."
     writes_elsewhere = True

@@ -49,6 +49,7 @@ class Dialog(ModalScreen[T]):
     Dialog #sheet-notes { height: auto; color: $text-muted; margin: 0 0 1 0; }
     Dialog #sheet-fault { height: auto; color: $error; margin: 1 0 0 0; }
     Dialog #sheet-rows { height: auto; max-height: 14; padding: 0 1; background: $surface; scrollbar-size-vertical: 1; }
+    Dialog #sheet-rows { border-left: none; }
     Dialog #sheet-rows > Static { height: auto; }
     Dialog #sheet-keys { height: 1; margin: 1 0 0 0; }
     Dialog Input { height: 1; border: none; padding: 0 1; background: $surface; }

@@ -63,13 +63,17 @@ class Value:
 async def resolved(store: Store, chips: Sequence[Chip]) -> Filter:
     """Return the filter of these chips for this store. Raises BadChip, also for an owner unknown to the store."""
     parsed = filter_of(chips, store.now(), store.policy.days)
-    for chip in chips:
-        if chip.field == "owner":
-            try:
-                await store.memories.resolve_owner(Filter(owner=chip.value))
-            except Usage as error:
-                raise BadChip(chip, error.message) from None
-    return await store.memories.resolve_owner(parsed)
+    try:
+        return await store.memories.resolve_owner(parsed)
+    except Usage:
+        # Ask again, one by one, for the chip that the message is on.
+        for chip in chips:
+            if chip.field == "owner":
+                try:
+                    await store.memories.resolve_owner(Filter(owner=chip.value))
+                except Usage as error:
+                    raise BadChip(chip, error.message) from None
+        raise
 
 
 async def values_of(store: Store, field: str, chips: Sequence[Chip], typed: str = "") -> tuple[Value, ...]:

@@ -12,11 +12,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Static
-from textual.worker import Worker, WorkerState
+from textual.worker import Worker
 
-from vestige_tui.core.errors import NotFound, VestigeError
+from vestige_tui.core.errors import NotFound
 from vestige_tui.core.journal import UNDO, JournalLine
-from vestige_tui.core.text import grouped, one_line, plain, redact, short_id
+from vestige_tui.core.text import grouped, one_line, plain, short_id
 from vestige_tui.presenters.changes import NOTHING_TO_REDO, not_undoable, redo_sentence, undo_sentence
 from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.tui.command_screen import NOT_OPEN, CommandScreen
@@ -220,15 +220,6 @@ In the other places `u` undoes the last change of this console only, and `U` rev
     def _say_nothing(self, why: str) -> None:
         self.query_one("#nothing", Empty).say(why, ("esc", "back"))
         self.set_class(True, "-nothing")
-
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        if event.state is WorkerState.ERROR and event.worker.error is not None:
-            event.stop()
-            error = event.worker.error
-            message = plain(str(error)) if isinstance(error, VestigeError) else "Unexpected error; nothing was lost."
-            if not isinstance(error, VestigeError):
-                log.error("Unexpected error in the journal", exc_info=error)
-            self._status.say(redact(message), "", "bad")
 
     # Disabled commands
 

@@ -76,7 +76,8 @@ class ReviewCard(Vertical):
     ReviewCard:focus-within { border-left: outer $accent; }
     ReviewCard > CardText { height: 1fr; width: 1fr; margin: 1 0; }
     ReviewCard > CardText { scrollbar-size-vertical: 1; scrollbar-gutter: stable; background: $surface; }
-    ReviewCard > CardText { scrollbar-background: $surface; border-left: none; }
+    ReviewCard > CardText { scrollbar-background: $surface; }
+    ReviewCard > CardText, ReviewCard > CardText:focus { border-left: none; }
     ReviewCard #asked { width: 1fr; height: auto; }
     ReviewCard #answer { width: 1fr; height: auto; padding: 0; margin: 0; background: transparent; display: none; }
     ReviewCard.-whole #asked { display: none; }

@@ -14,11 +14,9 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
-from textual.worker import Worker, WorkerState
 
-from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.search import NO_TERMS, Explanation, Hit, SearchQuery
-from vestige_tui.core.text import cells, cut, grouped, plain, redact
+from vestige_tui.core.text import cells, cut, grouped, plain
 from vestige_tui.presenters import explanation
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.command_screen import CommandScreen
@@ -126,13 +124,6 @@ that pass each filter alone, and the steps of the search. `tab` goes there.
         store = self.console.session.store
         if store is not None:
             self._show(await store.explain(self._query))
-
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        if event.state is WorkerState.ERROR:
-            event.stop()
-            error = event.worker.error
-            message = plain(str(error)) if isinstance(error, VestigeError) else "Unexpected error; nothing was lost."
-            self._status.say(redact(message), "", "bad")
 
     def _show(self, result: Explanation) -> None:
         first = self._explanation is None

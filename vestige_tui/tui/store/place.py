@@ -180,9 +180,9 @@ Query times are measured in this console since it opened the store. `ctrl+r` ref
 
     @work(group="vacuum", exclusive=True, exit_on_error=False)
     async def _vacuum(self, store: Store) -> None:
-        stop = f"{self._key_of(Leave.id, 'esc')} stops it"
+        say = partial(self._say_vacuuming, f"{self._key_of(Leave.id, 'esc')} stops it")
         try:
-            result = await store.maintenance.vacuum(*[partial(self._say_vacuuming, stop)] * 2)
+            result = await store.maintenance.vacuum(say, say)
         except asyncio.CancelledError:
             if self.is_mounted:
                 self.say("Vacuum stopped; nothing was lost.", severity="quiet")

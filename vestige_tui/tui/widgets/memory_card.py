@@ -1,4 +1,4 @@
-"""Card of one memory: text, facts, forgetting curve, lineage, links, reviews, metadata and history."""
+"""Card of one memory: text, facts, forgetting curve, lineage, links, reviews and metadata."""
 
 from __future__ import annotations
 
@@ -152,7 +152,6 @@ class MemoryCard(Panels):
         yield LinkList(id="card-links")
         yield Section("reviews", id="card-reviews")
         yield MetadataView(id="card-metadata")
-        yield Section("history", id="card-history")
 
     @property
     def detail(self) -> MemoryDetail | None:
@@ -261,7 +260,6 @@ class MemoryCard(Panels):
         self._fill("card-owner", lambda width: ownership(detail, now, width))
         self.query_one("#card-metadata", MetadataView).show(memory.metadata)
         self._tell_links()
-        self._fill("card-history", (lambda width: _history(detail, now)) if detail.history else None)
 
     # Links ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -493,15 +491,3 @@ def _reviews(detail: MemoryDetail, now: datetime) -> Content:
             )
         )
     return _lines(lines, len(latest), 0)
-
-
-def _history(detail: MemoryDetail, now: datetime) -> Content:
-    lines = [
-        Content.assemble(
-            (f"{ago(entry.at, now):>9}  ", "$text-muted"),
-            (plain(entry.verb), "$text" if entry.undone_by is None else "$text-disabled"),
-            ("   undone" if entry.undone_by is not None else "", "$text-disabled"),
-        )
-        for entry in detail.history[:SHOWN_ROWS]
-    ]
-    return _lines(lines, len(detail.history), 0)

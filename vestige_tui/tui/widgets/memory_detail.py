@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vestige_tui.core.links import Edge, Lineage, Neighbor
-from vestige_tui.core.memories import JournalEntry, Memory
+from vestige_tui.core.memories import Memory
 from vestige_tui.core.reviews import Review
 from vestige_tui.core.search import NO_TERMS, Hit, MatchTerms
 
@@ -19,7 +19,6 @@ class MemoryDetail:
     edges: tuple[Edge, ...] = ()
     neighbors: tuple[Neighbor, ...] = ()
     reviews: tuple[Review, ...] = ()
-    history: tuple[JournalEntry, ...] = ()
     lineage: Lineage | None = None
     hit: Hit | None = None
     """Hit of the search that found it."""
