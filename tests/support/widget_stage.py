@@ -8,20 +8,19 @@ from contextlib import asynccontextmanager
 from textual.app import App, ComposeResult
 from textual.message import Message as TextualMessage
 from textual.pilot import Pilot
+from textual.widget import Widget
 
 from tests.support.sample_memories import NOW, Source
 from vestige_tui.tui.browse.memory_table import MemoryTable
 from vestige_tui.tui.filters.bar import FilterBar
-from vestige_tui.tui.jobs.job_progress import JobProgressPanel
 from vestige_tui.tui.search.hit_list import HitList
 from vestige_tui.tui.themes import THEMES, register
-from vestige_tui.tui.widgets.memory_card import MemoryCard
 
 
 class Stage(App[None]):
     """One widget alone, with a list of what it posted."""
 
-    def __init__(self, widget: MemoryTable | HitList | MemoryCard | FilterBar | JobProgressPanel) -> None:
+    def __init__(self, widget: Widget) -> None:
         super().__init__()
         self.widget = widget
         self.posted: list[TextualMessage] = []

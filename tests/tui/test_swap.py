@@ -139,7 +139,7 @@ async def test_memories_that_the_new_model_lacks_get_their_vectors(
         await console.until("other-embedder-64 64")
         await console.press("f6")
         await console.until("100.0 %  used by vector search")
-        await console.until("375 of 64 dimensions")
+        await console.until("375 with 64 dimensions")
         assert (await console.store.get(written.changed[0])).has_embedding
 
 

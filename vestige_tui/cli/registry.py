@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
@@ -13,10 +13,11 @@ from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.reembed import add_rollback, spare_document
 from vestige_tui.core.text import bytes_size, cells, cut, duration, grouped, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
-from vestige_tui.presenters.models import dimensions, full_name
+from vestige_tui.presenters.models import dimensions, full_name, model_hint
 from vestige_tui.presenters.reembedding import fill_result, overlap, shared_hits, spare_vectors
 
 if TYPE_CHECKING:
+    from vestige_tui.embedding.catalogue import CatalogModel
     from vestige_tui.reembed.preview import Preview, RankedMemory
 
 _NEXT_COMMANDS = {
@@ -91,18 +92,24 @@ async def _models(args: Namespace, output: Output) -> int:
 
     models = await asyncio.to_thread(catalog)
     if output.as_json:
-        output.document(json_shapes.listed(asdict(model) for model in models))
+        output.document(json_shapes.listed(_document(model) for model in models))
         return 0
-    rows = [("model", "dimensions", "download", "licence")]
+    rows = [("model", "dimensions", "download", "language", "licence")]
     for model in models:
         size = bytes_size(int(model.size_mb * 1_000_000)) if model.size_mb else "unknown"
-        rows.append((model.name, str(model.dimension), "here" if model.offline else size, model.licence))
+        rows.append(
+            (model.name, str(model.dimension), "here" if model.offline else size, model.language, model.licence)
+        )
     # Names stay whole, to be copied after `--model`; a narrow terminal omits the licences.
-    fits = sum(max(cells(row[column]) for row in rows) + 2 for column in range(4)) <= output.width + 2
-    columns = 4 if fits or not output.terminal else 3
+    fits = sum(max(cells(row[column]) for row in rows) + 2 for column in range(5)) <= output.width + 2
+    columns = 5 if fits or not output.terminal else 4
     header, *lines = (row[:columns] for row in rows)
     output.table(lines, flexible=0, header=header, right=(1, 2), wrap=True)
     return 0
+
+
+def _document(model: CatalogModel) -> dict[str, Any]:
+    return {**asdict(model), "language": model.language, "max_tokens": model.max_tokens, "hint": model_hint(model)}
 
 
 async def _fill(args: Namespace, output: Output) -> int:

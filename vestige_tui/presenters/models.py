@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.text import grouped, plain
+
+if TYPE_CHECKING:
+    from vestige_tui.embedding.catalogue import CatalogModel
+
+
+MEDIUM_MB, LARGE_MB = 200.0, 1_000.0
+"""Sizes from which a model is slower on a usual machine, and from which it needs a fast one."""
+LONG_TOKENS = 2_048
 
 
 def short_name(name: str) -> str:
@@ -19,6 +29,27 @@ def dimensions(dimension: int) -> str:
 def full_name(model: ModelSignature) -> str:
     """Return the name of a model with its publisher and its dimension."""
     return f"{plain(model.name)}, {dimensions(model.dimension)}"
+
+
+def model_hint(model: CatalogModel) -> str:
+    """Return in one line who should choose a model of the catalogue: by its subject, its languages and its size."""
+    tokens, size = model.max_tokens, model.size_mb or 0.0
+    if model.is_for_images:
+        subject = "For stores that share their vectors with images; others describe text better"
+    elif model.is_for_code:
+        subject = "For memories with much source code"
+    elif model.language == "English":
+        subject = "For English memories"
+    else:
+        subject = f"For memories in {model.language}" if model.language else "For general text"
+    length = f", also long ones (up to {grouped(tokens)} tokens)" if tokens >= LONG_TOKENS else ""
+    if size >= LARGE_MB:
+        effort = "best with a fast machine and much memory"
+    elif size >= MEDIUM_MB:
+        effort = "slower, and often better"
+    else:
+        effort = "fast on any machine"
+    return f"{subject}{length}; {effort}."
 
 
 def distinct_names(one: ModelSignature, other: ModelSignature, *, cut: bool = False) -> tuple[str, str]:

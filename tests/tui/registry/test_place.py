@@ -28,7 +28,7 @@ async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[
     async with open_console(corpus, size) as console:
         await console.press("f6")
         wide = size[0] >= 100
-        await console.until(f"{MEMORIES} of 64 dimensions" if wide else f"{MEMORIES} vectors, one for each memory")
+        await console.until(f"{MEMORIES} with 64 dimensions" if wide else f"{MEMORIES} vectors, one for each memory")
         for said in ("test-embedder-64", "64 dimensions", "● loaded in this console"):
             assert said in console.text
         assert "tab card" in console.lines[-1]
@@ -40,7 +40,7 @@ async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[
         await console.until("tab models")
         await console.press("G")
         await console.until("100.0 %  used by vector search")
-        assert f"{MEMORIES} of 64 dimensions" in console.text
+        assert f"{MEMORIES} with 64 dimensions" in console.text
         assert ("gte-large" in console.text) == wide
         await console.press("escape")
         await console.until("gte-large")

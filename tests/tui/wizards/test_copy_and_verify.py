@@ -25,7 +25,8 @@ from vestige_tui.tui.notice import NO_NOTICE
 from vestige_tui.tui.widgets.status_line import StatusLine
 from vestige_tui.tui.wizards.wizard import Wizard
 
-TABLES = "users groups memberships domains memories vectors scheduling edges reviews supersession marks".split()
+TABLES = ["users", "groups", "memberships", "domains", "memories", "vectors", "scheduling", "edges", "reviews"]
+TABLES += ["supersession", "marks"]
 NOTHING_IS_THERE = "127.0.0.1:1/x"
 
 

@@ -35,6 +35,7 @@ from vestige_tui.tui.commands.registry import (
     ConfigureModel,
     DropOldVectors,
     FillVectors,
+    NarrowModels,
     PreviewModel,
     ReadModelCard,
     RollBack,
@@ -119,7 +120,16 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         RedoChange,
     ),
     "jobs": (CancelJob, RetryJob, FailJob, OpenJobStore, StartCopy, VerifyCopy, Reembed, CopyJobId),
-    "registry": (PreviewModel, Reembed, ReadModelCard, RollBack, DropOldVectors, FillVectors, ConfigureModel),
+    "registry": (
+        NarrowModels,
+        PreviewModel,
+        Reembed,
+        ReadModelCard,
+        RollBack,
+        DropOldVectors,
+        FillVectors,
+        ConfigureModel,
+    ),
     "store": (StartCopy, Vacuum),
 }
 """Commands of each place, besides ``EVERYWHERE``."""

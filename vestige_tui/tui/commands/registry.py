@@ -18,6 +18,12 @@ class PreviewModel(Command):
     help = "Compare the answers of the chosen and the current model to the same questions."
 
 
+class NarrowModels(Command):
+    id, key, label, action = "registry.narrow", "slash", "narrow", "narrow_models"
+    group, footer, display = "Registry", True, "/"
+    help = "Narrow the list of models by words: a name, a language, a number of dimensions, a licence."
+
+
 class ReadModelCard(Command):
     id, key, label, action = "registry.card", "tab", "card", "read_card"
     group, footer = "Registry", True

@@ -87,7 +87,8 @@ class HelpScreen(Dialog[None]):
     HelpScreen #sheet { width: 84; height: 88%; max-height: 88%; }
     HelpScreen #sheet-rows { height: 1fr; max-height: 100%; background: $panel; padding: 0 1 0 0; }
     HelpScreen.-narrow #sheet { width: 100%; max-width: 100%; height: 100%; max-height: 100%; padding: 0 1; }
-    HelpScreen.-narrow #sheet-title, HelpScreen.-narrow #sheet-keys { margin: 0; }
+    HelpScreen.-narrow #sheet-title { margin: 0; }
+    HelpScreen.-narrow #sheet-keys { height: 1; padding: 0; }
     HelpScreen.-narrow #sheet-rows { max-height: 100%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding(ShowHelp.key, "leave", "close", id=ShowHelp.id, show=False)]

@@ -25,7 +25,8 @@ class LegendScreen(Dialog[None]):
     LegendScreen #sheet { width: 76; height: 88%; max-height: 88%; }
     LegendScreen #sheet-rows { height: 1fr; max-height: 100%; background: $panel; padding: 0 1 0 0; }
     LegendScreen.-narrow #sheet { width: 100%; max-width: 100%; height: 100%; max-height: 100%; padding: 0 1; }
-    LegendScreen.-narrow #sheet-title, LegendScreen.-narrow #sheet-keys { margin: 0; }
+    LegendScreen.-narrow #sheet-title { margin: 0; }
+    LegendScreen.-narrow #sheet-keys { height: 1; padding: 0; }
     LegendScreen.-narrow #sheet-rows { max-height: 100%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding(ShowLegend.key, "leave", "close", id=ShowLegend.id, show=False)]

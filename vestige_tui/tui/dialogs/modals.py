@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -20,6 +21,10 @@ from vestige_tui.tui.commands.everywhere import Close
 from vestige_tui.tui.notice import Notice
 
 T = TypeVar("T")
+
+MAX_KEY_CELLS = 1_000
+MIN_ROWS = 2
+"""Least rows of a list in a dialog, however low the terminal is."""
 
 
 class Dialog(ModalScreen[T]):
@@ -39,6 +44,8 @@ class Dialog(ModalScreen[T]):
         padding: 1 2;
         background: $panel;
         border-left: outer $accent;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
     }
 
     Dialog:ansi #sheet {
@@ -51,7 +58,7 @@ class Dialog(ModalScreen[T]):
     Dialog #sheet-rows { height: auto; max-height: 14; padding: 0 1; background: $surface; scrollbar-size-vertical: 1; }
     Dialog #sheet-rows { border-left: none; }
     Dialog #sheet-rows > Static { height: auto; }
-    Dialog #sheet-keys { height: 1; margin: 1 0 0 0; }
+    Dialog #sheet-keys { height: 2; padding: 1 0 0 0; dock: bottom; background: $panel; }
     Dialog Input { height: 1; border: none; padding: 0 1; background: $surface; }
     Dialog Input:focus { border: none; }
     Dialog OptionList {
@@ -88,10 +95,39 @@ class Dialog(ModalScreen[T]):
         raise NotImplementedError
 
     def _key_line(self) -> Content:
-        pieces: list[tuple[str, str]] = []
-        for key, label in self._keys:
-            pieces += [(key, "$accent bold"), (f" {label}    ", "$text-muted")]
-        return Content.assemble(*pieces)
+        pieces = [Content.assemble((key, "$accent bold"), (f" {label}", "$text-muted")) for key, label in self._keys]
+        line = Content("    ").join(pieces)
+        return line if line.cell_length <= self._key_cells else Content("  ").join(pieces)
+
+    @property
+    def _key_cells(self) -> int:
+        """Cells of the line of keys; before the first layout as many as it likes."""
+        return self.query_one("#sheet-keys").size.width if self.is_mounted and self.size else MAX_KEY_CELLS
+
+    def on_mount(self) -> None:
+        # What a dialog shows may change while it is open, and a list has its height only after its first layout.
+        self.watch(self.query_one("#sheet"), "virtual_size", self._fit, init=False)
+
+    def on_resize(self) -> None:
+        for each in self._scrolling():
+            each.styles.max_height = None
+        self.call_after_refresh(self._fit)
+
+    def _scrolling(self) -> list[Widget]:
+        """Return the parts of the sheet that scroll, and may be lower than their content."""
+        return [each for each in self.query("#sheet > #sheet-rows, #sheet > OptionList") if each.display]
+
+    def _fit(self) -> None:
+        """Lower the list of the sheet until all of the sheet is visible, however low the terminal is."""
+        if not self.is_mounted:
+            return
+        if self._hint is None:
+            self.query_one("#sheet-keys", Static).update(self._key_line())
+        sheet = self.query_one("#sheet")
+        hidden = sheet.virtual_size.height - sheet.scrollable_content_region.height
+        if hidden > 0 and (parts := self._scrolling()):
+            tallest = max(parts, key=lambda each: each.outer_size.height)
+            tallest.styles.max_height = max(MIN_ROWS, tallest.outer_size.height - hidden)
 
     def action_leave(self) -> None:
         self.dismiss(None)

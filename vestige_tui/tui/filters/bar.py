@@ -152,8 +152,7 @@ class FilterBar(Vertical):
     FilterBar #ask-note { width: auto; height: 1; color: $text-muted; padding: 0 0 0 2; }
     FilterBar > #ask-chips { height: 1; padding: 0 0 0 2; display: none; }
     FilterBar.-chips > #ask-chips { display: block; }
-    FilterBar > #ask-fault { width: 1fr; height: 1; padding: 0 0 0 2; color: $error; display: none;
-        text-wrap: nowrap; text-overflow: ellipsis; }
+    FilterBar > #ask-fault { width: 1fr; height: auto; padding: 0 0 0 2; color: $error; display: none; }
     FilterBar.-fault > #ask-fault { display: block; }
     """
 

@@ -12,13 +12,14 @@ from textual.message import Message
 from vestige_tui.core.text import plain
 from vestige_tui.embedding.catalogue import CatalogModel
 from vestige_tui.embedding.models import same_model
+from vestige_tui.presenters.models import model_hint
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import MOTIONS, ChooseRow
 from vestige_tui.tui.widgets.grouped_list import GroupedList
 from vestige_tui.tui.widgets.row_list import Piece, fit
 
 HERE, AWAY = "usable here", "downloaded on first use"
-WIDTH_CELLS, SIZE_CELLS, MAKER_CELLS, LICENCE_CELLS = 6, 6, 13, 12
+WIDTH_CELLS, SIZE_CELLS, LANGUAGE_CELLS, MAKER_CELLS, LICENCE_CELLS = 6, 6, 13, 13, 12
 COLUMN_GAP_CELLS = 2
 """Gap between two columns of words."""
 MIN_NAME_CELLS = 26
@@ -45,7 +46,9 @@ class ModelList(GroupedList, inherit_bindings=False):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._all: tuple[CatalogModel, ...] = ()
         self._models: tuple[CatalogModel, ...] = ()
+        self._words: tuple[str, ...] = ()
         self._used = ""
 
     @property
@@ -56,8 +59,19 @@ class ModelList(GroupedList, inherit_bindings=False):
     def show(self, models: Sequence[CatalogModel], used: str = "") -> None:
         """Show these models; ``used`` is the name of the store's own."""
         before = self.current
-        self._models = tuple(sorted(models, key=lambda model: not model.offline))
+        self._all = tuple(sorted(models, key=lambda model: not model.offline))
         self._used = used
+        self._list(before)
+
+    def narrow(self, text: str) -> None:
+        """List the models with all these words in their name, language, dimensions, licence or hint."""
+        before = self.current
+        self._words = tuple(text.casefold().split())
+        self._list(before)
+        self.cursor_moved()
+
+    def _list(self, before: CatalogModel | None) -> None:
+        self._models = tuple(model for model in self._all if all(word in _text(model) for word in self._words))
         if before is not None:
             names = [model.name for model in self._models]
             self._cursor = names.index(before.name) if before.name in names else 0
@@ -76,12 +90,12 @@ class ModelList(GroupedList, inherit_bindings=False):
     @property
     def knows_used(self) -> bool:
         """False if the list lacks the store's own model."""
-        return not self._used or not self._models or any(self.uses(model) for model in self._models)
+        return not self._used or not self._all or any(self.uses(model) for model in self._all)
 
     @property
     def is_away(self) -> bool:
         """True if the list has the store's own model, and it is not downloaded."""
-        return any(self.uses(model) and not model.offline for model in self._models)
+        return any(self.uses(model) and not model.offline for model in self._all)
 
     def cursor_moved(self) -> None:
         if self.current is not None:
@@ -91,28 +105,33 @@ class ModelList(GroupedList, inherit_bindings=False):
         if self.current is not None:
             self.post_message(self.ModelChosen(self.current))
 
-    def _room(self, width: int) -> tuple[int, int, int]:
-        """Return the cells of name, maker and licence; 0 for a column without room."""
+    def _room(self, width: int) -> tuple[int, int, int, int]:
+        """Return the cells of name, language, maker and licence; 0 for a column without room."""
         room = width - 2 - WIDTH_CELLS - SIZE_CELLS
-        maker = MAKER_CELLS if room - MAKER_CELLS - COLUMN_GAP_CELLS >= MIN_NAME_CELLS else 0
-        room -= maker + COLUMN_GAP_CELLS if maker else 0
-        licence = LICENCE_CELLS if room - LICENCE_CELLS - COLUMN_GAP_CELLS >= MIN_NAME_CELLS else 0
-        return max(8, room - (licence + COLUMN_GAP_CELLS if licence else 0)), maker, licence
+        columns = []
+        for cells in (LANGUAGE_CELLS, LICENCE_CELLS, MAKER_CELLS):
+            fits = room - cells - COLUMN_GAP_CELLS >= MIN_NAME_CELLS
+            columns.append(cells if fits else 0)
+            room -= cells + COLUMN_GAP_CELLS if fits else 0
+        language, licence, maker = columns
+        return max(8, room), language, maker, licence
 
     def draw_head(self, width: int) -> Iterable[Piece]:
-        name, maker, licence = self._room(width)
+        name, language, maker, licence = self._room(width)
+        titles = [(title, cells) for title, cells in (("maker", maker), ("language", language)) if cells]
         if self.knows_used:
-            title = fit("models", name) + (" " * COLUMN_GAP_CELLS + fit("maker", maker) if maker else "")
+            title = fit("models", name) + "".join(" " * COLUMN_GAP_CELLS + fit(each, cells) for each, cells in titles)
         else:
-            title = fit("models; this store's own is not listed", name + (maker + COLUMN_GAP_CELLS if maker else 0))
-        titles = f"{'dims':>{WIDTH_CELLS}}{'MB':>{SIZE_CELLS}}" + (
+            room = name + sum(cells + COLUMN_GAP_CELLS for _, cells in titles)
+            title = fit("models; this store's own is not listed", room)
+        figures = f"{'dims':>{WIDTH_CELLS}}{'MB':>{SIZE_CELLS}}" + (
             " " * COLUMN_GAP_CELLS + "licence" if licence else ""
         )
-        return [(f"  {title}{titles}", "faint")]
+        return [(f"  {title}{figures}", "faint")]
 
     def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
         model = self._models[index]
-        name, maker, licence = self._room(width)
+        name, language, maker, licence = self._room(width)
         used = self.uses(model)
         house, _, short_name = plain(model.name).rpartition("/")
         size = f"{model.size_mb:,.0f}" if model.size_mb else "─"
@@ -122,7 +141,15 @@ class ModelList(GroupedList, inherit_bindings=False):
         ]
         if maker:
             pieces.append((" " * COLUMN_GAP_CELLS + fit(house, maker), "muted"))
+        if language:
+            pieces.append((" " * COLUMN_GAP_CELLS + fit(plain(model.language) or "─", language), "muted"))
         pieces.append((f"{model.dimension:>{WIDTH_CELLS},}{size:>{SIZE_CELLS}}", "muted"))
         if licence:
             pieces.append((" " * COLUMN_GAP_CELLS + fit(plain(model.licence), licence), "muted"))
         return pieces
+
+
+def _text(model: CatalogModel) -> str:
+    """Return the text in which the words of a narrowed list are searched."""
+    parts = (model.name, model.language, str(model.dimension), model.licence, model_hint(model))
+    return " ".join(parts).casefold()

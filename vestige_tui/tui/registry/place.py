@@ -8,17 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container
+from textual.containers import Container, Vertical
+from textual.content import Content
 from textual.message import Message
+from textual.widgets import Input, Static
 
 from vestige_tui.config.directories import default_path
 from vestige_tui.config.writer import set_value
 from vestige_tui.core.errors import ReadOnly, Usage
-from vestige_tui.core.text import below_home, grouped
+from vestige_tui.core.text import below_home, grouped, plain
 from vestige_tui.embedding.catalogue import CatalogModel, catalog
 from vestige_tui.embedding.models import DEFAULT_MODEL
+from vestige_tui.presenters.models import model_hint
 from vestige_tui.presenters.reembedding import fill_result
 from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.tui import layout_widths
@@ -26,7 +30,7 @@ from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.jobs import Reembed
-from vestige_tui.tui.commands.lists import MOTIONS
+from vestige_tui.tui.commands.lists import MOTIONS, LeaveLine
 from vestige_tui.tui.commands.places import GoToRegistry
 from vestige_tui.tui.commands.registry import (
     ConfigureModel,
@@ -100,6 +104,15 @@ class ModelCard(Panels, inherit_bindings=False):
         self.post_message(self.Closed())
 
 
+class NarrowLine(Input):
+    """Line that narrows the list of models; ``down`` and ``enter`` go to the list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveLine)
+
+    def action_leave_line(self) -> None:
+        self.post_message(self.Submitted(self, self.value))
+
+
 class RegistryPlace(Place):
     """Card of the registered model, its vectors and history below, and other models beside it.
 
@@ -113,6 +126,8 @@ class RegistryPlace(Place):
 Vectors of two models cannot be compared, so a store uses one model. Vector search needs it; where it is not available,
 searches use text only and say so.
 
+`/` narrows the list by words, such as `german` or `384`; below it stands who should choose the model under the cursor.
+
 Another model: `enter` or `p` compares both models by the same questions, `r` re-embeds with it, as a job, while
 searches continue. The vectors of the previous model are kept: `b` rolls back to them, `D` deletes them. `f` makes
 missing vectors. `tab` switches between the list of models and the card of this store's model.
@@ -122,6 +137,7 @@ missing vectors. `tab` switches between the list of models and the card of this 
         super().__init__()
         self._catalog: Sequence[CatalogModel] | None = None
         self._looked = False
+        self._narrowing = False
         self._keys = {name: command.key for name, command in KEYS.items()}
         self._model: ModelSignature | None = None
         self._census: VectorCensus | None = None
@@ -138,7 +154,10 @@ missing vectors. `tab` switches between the list of models and the card of this 
                 yield StackedBar(id="vectors")
                 yield Section("vectors of a second model", id="second")
                 yield Section("model history", id="history")
-            yield ModelList(id="models")
+            with Vertical(id="models-side"):
+                yield NarrowLine(placeholder="name, language, dimensions, licence", compact=True, id="narrow")
+                yield ModelList(id="models")
+                yield Static(id="model-hint", markup=False)
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -271,6 +290,7 @@ missing vectors. `tab` switches between the list of models and the card of this 
         models = self.query_one(ModelList)
         fetched = models.is_away
         models.show(self._catalog, used.name if used is not None else "")
+        self._show_hint()
         if fetched and not models.is_away and self.store_session.banner is not None:
             # The store's own model has been downloaded meanwhile.
             self.store_session.prepare_model()
@@ -288,6 +308,8 @@ missing vectors. `tab` switches between the list of models and the card of this 
     def action_back(self) -> None:
         if self.is_page_open:
             self.on_model_card_closed()
+        elif self._narrowing:
+            self._end_narrowing()
         else:
             super().action_back()
 
@@ -302,7 +324,43 @@ missing vectors. `tab` switches between the list of models and the card of this 
     # Models
 
     def on_model_list_model_highlighted(self) -> None:
+        self._show_hint()
         self.refresh_bindings()
+
+    def _show_hint(self) -> None:
+        """Show below the list who should choose the model under the cursor."""
+        model = self.query_one(ModelList).current
+        if model is None:
+            text = "No model matches these words." if self.query_one("#narrow", Input).value.strip() else ""
+        else:
+            text = model_hint(model)
+        self.query_one("#model-hint", Static).update(Content.styled(plain(text), "$text-muted"))
+
+    # Narrowing the list
+
+    def action_narrow_models(self) -> None:
+        self.remove_class("-reading")
+        self._narrowing = True
+        self.add_class("-narrowing")
+        self.query_one("#narrow", Input).focus()
+
+    @on(Input.Changed, "#narrow")
+    def _narrowed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.query_one(ModelList).narrow(event.value)
+        self._show_hint()
+        self.refresh_bindings()
+
+    @on(Input.Submitted, "#narrow")
+    def _to_the_models(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.query_one(ModelList).focus()
+
+    def _end_narrowing(self) -> None:
+        self.query_one("#narrow", Input).value = ""
+        self._narrowing = False
+        self.remove_class("-narrowing")
+        self.query_one(ModelList).focus()
 
     def on_model_list_model_chosen(self) -> None:
         if not self.say_why_not("preview_model"):

@@ -102,6 +102,11 @@ class ReviewCard(Vertical):
             yield StoredMarkdown(id="answer")
         yield CardEdge(id="card-foot")
 
+    @property
+    def overflows(self) -> bool:
+        """True if the text is longer than the card, and scrolls."""
+        return self.query_one(CardText).max_scroll_y > 0
+
     def focus_text(self) -> None:
         """Focus the text of the card."""
         self.query_one(CardText).focus()

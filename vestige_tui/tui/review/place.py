@@ -245,11 +245,23 @@ reverses the last undo.
         if card is None:
             return
         self._revealed = revealed
+        self.remove_class("-long")
         await self.query_one(ReviewCard).show(card, revealed=revealed)
+        if not revealed:
+            self.call_after_refresh(self._make_room)
         retention = Retention.of(card.memory, self._reviews, card.now)
         self.query_one("#curve", RetentionPlot).show(retention)
         self.set_class(revealed and retention is not None and not card.practice, "-curved")
         self._show_grades()
+
+    def _make_room(self) -> None:
+        """Give a question that does not fit the whole height, until it is revealed and its curve needs the room."""
+        self.set_class(not self._revealed and self.query_one(ReviewCard).overflows, "-long")
+
+    def on_resize(self) -> None:
+        if self._card is not None and not self._revealed:
+            self.remove_class("-long")
+            self.call_after_refresh(self._make_room)
 
     def _show_grades(self) -> None:
         card, store, bar = self._card, self.store, self.query_one(RatingBar)

@@ -1,4 +1,4 @@
-"""Status line: one sentence on the last command and the key that undoes it; errors wrap to several lines."""
+"""Status line: one sentence on the last command and the key that undoes it; errors and warnings wrap."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STYLES: dict[Severity, tuple[str, str]] = {
 class StatusLine(Widget):
     """One sentence with a hint on its right: the key that undoes or explains it."""
 
-    DEFAULT_CSS = "StatusLine { height: auto; min-height: 1; max-height: 4; width: 1fr; padding: 0 1; }"
+    DEFAULT_CSS = "StatusLine { height: auto; min-height: 1; max-height: 12; width: 1fr; padding: 0 1; }"
 
     notice: reactive[Notice] = reactive(NO_NOTICE, layout=True)
 
@@ -49,6 +49,7 @@ class StatusLine(Widget):
         glyph, style = STYLES[notice.severity]
         key, _, verb = plain(notice.hint).partition(" ")
         text = plain(notice.text)
-        # Only failures are shown in full; other sentences are cut to one line.
-        sentence = text if notice.severity == "bad" else cut(text, max(4, self.size.width - 5 - len(notice.hint)))
+        # Failures and warnings are shown in full; other sentences are cut to one line.
+        whole = notice.severity in ("bad", "waiting")
+        sentence = text if whole else cut(text, max(4, self.size.width - 5 - len(notice.hint)))
         return Content.assemble((glyph + sentence, style), "   ", (key, "$accent bold"), (f" {verb}", "$text-muted"))

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from vestige_tui.core.text import cut, grouped, plain
 from vestige_tui.embedding.catalogue import CatalogModel
-from vestige_tui.presenters.models import short_name
+from vestige_tui.presenters.models import model_hint, short_name
 from vestige_tui.tui.registry.model_list import ModelList
 from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
@@ -77,7 +77,7 @@ class ModelStep(WizardStep):
         model = self.query_one(ModelList).current
         if model is None:
             return
-        text = cut(plain(model.description), DESCRIPTION_CHARS)
+        text = f"{model_hint(model)} {cut(plain(model.description), DESCRIPTION_CHARS)}"
         if self._is_current(model):
             text = f"This store uses it with {grouped(self._current.dimension)} dimensions. {text}"
         self.query_one("#model-said", Static).update(Content.styled(text, "$text-muted"))
