@@ -49,6 +49,26 @@ def test_memories_only_and_filters(run: Command, sample: str, tmp_path: Path) ->
     assert sorted(str(line["kind"]) for line in lines(path)) == ["memory", "memory", "review", "supersession"]
 
 
+def test_named_memories_alone(run: Command, sample: str, tmp_path: Path) -> None:
+    file = tmp_path / "two.jsonl"
+    ids = [sample_id(2), sample_id(0)]
+    named = [option for each in (*ids, ids[0][:8]) for option in ("--memory", each)]
+    assert run("--store", sample, "export", str(file), *named).status == 0
+    written = [line for line in lines(file) if line["kind"] == "memory"]
+    assert [line["id"] for line in written] == ids
+    others = {
+        str(value)
+        for line in lines(file)
+        if line["kind"] != "memory"
+        for key, value in line.items()
+        if key.endswith("_id")
+    }
+    assert others <= set(ids)
+    for options, status in ((["--memory", "ffffffff"], 1), ([*named, "--type", "fact"], 2)):
+        assert run("--store", sample, "export", str(tmp_path / "none.jsonl"), *options).status == status
+        assert not (tmp_path / "none.jsonl").exists()
+
+
 def test_stdin_and_stdout(sample: str, tmp_path: Path) -> None:
     out = run_process("--store", sample, "export", "-")
     assert out.status == 0

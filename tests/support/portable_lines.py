@@ -9,9 +9,10 @@ from typing import Any
 
 from tests.support.command_line import sample_id
 from vestige_tui.cli.line_import import ImportTally, LineImport
-from vestige_tui.cli.output import dumps
-from vestige_tui.cli.portable import _exported
+from vestige_tui.core.bulk import Target
+from vestige_tui.core.json_text import dumps
 from vestige_tui.core.memories import Filter
+from vestige_tui.presenters.export_lines import exported_lines
 from vestige_tui.store.store import Store
 
 AT = "2026-03-01T08:00:00.000001+00:00"
@@ -19,7 +20,7 @@ AT = "2026-03-01T08:00:00.000001+00:00"
 
 async def export_lines(store: Store) -> list[str]:
     """Return the lines of an export of the whole store, as its file has them."""
-    return [dumps(line) async for line in _exported(store, Filter(superseded=True), False)]
+    return [dumps(line) async for line in exported_lines(store, Target(filter=Filter(superseded=True)))]
 
 
 async def import_lines(store: Store, lines: Iterable[str | bytes]) -> ImportTally:

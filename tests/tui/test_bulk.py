@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,55 @@ async def test_the_keys_of_the_dialogs_are_in_sight(corpus: Path, size: tuple[in
         await console.until(f"Delete {ACTIVE - PINNED} memories?")
         await console.until("y delete")
         assert "esc cancel" in console.text
+
+
+async def test_a_selection_is_copied_and_exported(corpus: Path, tmp_path: Path) -> None:
+    file = tmp_path / "three.jsonl"
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
+        await console.press("space", "space", "space")
+        ids = [memory.id for memory in table.selected]
+        await console.press("y")
+        await console.until("Sent the texts of 3 memories to the terminal")
+        contents = [memory.content for memory in await many(console, ids)]
+        assert console.app.clipboard == "\n\n".join(contents)
+        await console.press("Y")
+        await console.until("Sent the ids of 3 memories to the terminal")
+        assert console.app.clipboard == "\n".join(ids)
+        for place in (file, tmp_path / "all.jsonl"):
+            await console.press("ctrl+p")
+            await console.until("Type the name of a command")
+            await console.type("export")
+            await console.until("Export selection…")
+            await console.press("enter")
+            await console.until("3 memories to" if place is file else f"{ACTIVE} memories to")
+            await console.press("end", "ctrl+u")
+            await console.paste(str(place))
+            await console.press("enter")
+            await console.until(f"lines to {place}")
+            exported = [json.loads(line) for line in place.read_text(encoding="utf-8").splitlines()]
+            memories = [line["id"] for line in exported if line["kind"] == "memory"]
+            assert memories == ids if place is file else len(memories) == ACTIVE
+            await console.press("asterisk")
+            await console.until(f"{ACTIVE} selected")
+        # An existing file stays as it is.
+        await console.press("ctrl+p")
+        await console.until("Type the name of a command")
+        await console.type("export")
+        await console.press("enter")
+        await console.until(f"{ACTIVE} memories to")
+        await console.press("end", "ctrl+u")
+        await console.paste(str(file))
+        await console.press("enter")
+        await console.until(lambda: bool(console.app.screen.query("#sheet-fault")))
+        assert len(file.read_text(encoding="utf-8").splitlines()) < ACTIVE
+
+
+async def test_a_selection_that_is_too_large_to_copy_names_the_way_to_a_file(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vestige_tui.tui.taken_out.MAX_COPIED_MEMORIES", 3)
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        await console.press("space", "space", "space", "space", "y")
+        await console.until("Write it to a file: ctrl+p, Export selection.")

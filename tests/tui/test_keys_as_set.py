@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from textual.widgets import Input
+
 from tests.support.console import Console, open_explanation
 from tests.support.corpus import clock, embedders
 from vestige_tui.config.settings import Config
@@ -42,3 +44,11 @@ async def test_the_key_that_makes_the_first_vectors(tmp_path: Path) -> None:
         await console.until("No jobs yet.")
         await console.press("r")
         await console.until("This store has no model yet; ctrl+g in the Registry place computes its first vectors.")
+
+
+async def test_the_key_line_names_the_key_that_works_while_one_types(empty_store: Path) -> None:
+    async with with_keys(empty_store, {"filter.pick": "P,ctrl+t"}, embedders()) as console:
+        assert isinstance(console.app.focused, Input)
+        assert "ctrl+t filters" in console.lines[-1]
+        await console.press("f3", "escape")
+        await console.until("P filters")

@@ -236,7 +236,7 @@ def _schedule(state: Scheduling | None, now: datetime) -> str:
 
 
 def _value(value: object) -> str:
-    from vestige_tui.cli.output import dumps
+    from vestige_tui.core.json_text import dumps
 
     return value if isinstance(value, str) else dumps(json_shapes.finite(value))
 

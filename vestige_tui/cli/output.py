@@ -5,20 +5,18 @@ Stored text passes ``text.plain``; JSON carries terminal control characters only
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any, TextIO
 
 from vestige_tui.core.encodings import encodable, encoding_of, is_unicode, lacks
 from vestige_tui.core.errors import VestigeError
-from vestige_tui.core.text import REPLACEMENT, cells, cut, grouped, plain, safe
+from vestige_tui.core.json_text import dumps
+from vestige_tui.core.text import cells, cut, grouped, plain, safe
 
 DEFAULT_COLUMNS = 120
 REFRESH_SECONDS = 0.1
@@ -27,25 +25,6 @@ ECHO_COLUMNS = 3
 """Columns that an updated line leaves free: the terminal echoes ``^C`` there, which must not wrap."""
 _GAP = "  "
 MIN_FLEXIBLE_COLUMNS = 12
-_MAYBE_UNSAFE = re.compile(r"[^\n\x20-\x7e]")
-
-
-def _escape(match: re.Match[str]) -> str:
-    character = match.group()
-    if character != REPLACEMENT and safe(character) == character:
-        return character
-    return json.dumps(character)[1:-1] if character != "\x7f" else "\\u007f"
-
-
-def dumps(data: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
-    """Return JSON with control and bidi characters escaped."""
-    encoded = partial(json.dumps, data, ensure_ascii=ascii_only, allow_nan=False)
-    try:
-        text = encoded(indent=indent)
-    except RecursionError:
-        # Only Python's own writer indents, and it gives up far earlier than the one that does not.
-        text = encoded()
-    return _MAYBE_UNSAFE.sub(_escape, text)
 
 
 class Unwritable(VestigeError):

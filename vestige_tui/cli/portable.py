@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import sys
 from argparse import Namespace
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
@@ -19,17 +18,17 @@ from vestige_tui.cli.foreign_formats import HEAD_BYTES, HEAD_LINES, foreign_form
 from vestige_tui.cli.global_options import chosen_store, is_file
 from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.line_import import ImportTally, LineImport, numbered_lines
-from vestige_tui.cli.output import Output, dumps
+from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.core import file_targets, files
+from vestige_tui.core.bulk import Target
 from vestige_tui.core.errors import Cancelled, Refused, Unavailable, Usage
 from vestige_tui.core.file_permissions import is_readable_by_others
-from vestige_tui.core.links import SupersessionEvent
+from vestige_tui.core.json_text import dumps
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.paths import user_path
-from vestige_tui.core.reviews import Review
 from vestige_tui.core.text import file_name, grouped
-from vestige_tui.presenters import json_shapes
+from vestige_tui.presenters.export_lines import exported_lines
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -56,6 +55,9 @@ def add_commands(commands: Commands) -> None:
     exporting.add_argument("--yes", action="store_true", help="replace an existing file; a database is never replaced")
     exporting.add_argument(
         "--memories-only", action="store_true", help="leave out links, reviews, replacements and marks"
+    )
+    exporting.add_argument(
+        "--memory", metavar="ID", action="append", default=[], help="only this memory; repeat for several"
     )
     add_filters(exporting, superseded=False)
 
@@ -159,14 +161,14 @@ async def _export(args: Namespace, output: Output) -> int:
     counts: dict[str, int] = {}
     progress = output.progress("exported")
     async with chosen_store(args) as store:
-        criteria = await chosen_filter(args, store, superseded=True)
+        chosen = await _chosen(args, store)
         target = _examine(args, store)
         if target.occupied and not await confirmed(args, f"Replace {args.file}?"):
             raise Cancelled(f"{file_name(args.file)} was not changed.")
         note_waiting = partial(output.note, f"Waiting for a program to read {args.file}; ctrl-C cancels.")
         async with files.written(target, overwrite=target.occupied, waiting=note_waiting) as sink:
             try:
-                async for line in _exported(store, criteria, args.memories_only):
+                async for line in exported_lines(store, chosen, memories_only=args.memories_only):
                     counts[line["kind"]] = counts.get(line["kind"], 0) + 1
                     await sink.write(dumps(line) + "\n")
                     progress(sum(counts.values()))
@@ -181,6 +183,16 @@ async def _export(args: Namespace, output: Output) -> int:
     return 0
 
 
+async def _chosen(args: Namespace, store: Store) -> Target:
+    """Return the memories to export: those that are named, else all that pass the filters."""
+    criteria = await chosen_filter(args, store, superseded=True)
+    if not args.memory:
+        return Target(filter=criteria)
+    if criteria != Filter(superseded=True):
+        raise Usage("--memory cannot be combined with filters.")
+    return Target(tuple(dict.fromkeys([await store.memories.resolve(each) for each in args.memory])))
+
+
 def _examine(args: Namespace, store: Store | None = None) -> file_targets.FileTarget:
     """Return the examined target of an export. Raises Refused or Unavailable where it cannot be written."""
     store_path = Path(store.location.removeprefix("sqlite:")) if store is not None and is_file(store.location) else None
@@ -190,50 +202,3 @@ def _examine(args: Namespace, store: Store | None = None) -> file_targets.FileTa
     if target.occupied:
         refuse_unasked(args, f"This would replace {args.file}")
     return target
-
-
-async def _exported(store: Store, criteria: Filter, memories_only: bool) -> AsyncIterator[dict[str, Any]]:
-    """Yield all lines of an export: memories, then the links, reviews and events among them only."""
-    ids: dict[str, None] = {}  # ordered, so that two exports of a store are equal
-    after: str | None = None
-    while True:
-        page = await store.page(criteria, limit=PAGE_ROWS, after=after)
-        for memory in page.items:
-            ids[memory.id] = None
-            yield json_shapes.memory_line(memory)
-        after = page.next
-        if after is None:
-            break
-    if memories_only:
-        return
-    for memory_id in ids:
-        for edge in await store.links.edges(memory_id):
-            if edge.source_id == memory_id and edge.target_id in ids:
-                yield json_shapes.edge_line(edge)
-    reviews = [review for review in await store.reviews.since(_BEGINNING) if review.memory_id in ids]
-    for line in _numbered(reviews):
-        yield json_shapes.review_line(line)
-    for number, event in enumerate(await _decisions(store, ids), start=1):
-        yield json_shapes.supersession_line(dataclasses.replace(event, id=number))
-    for marked in await store.reviews.marked():
-        if marked.memory_id in ids:
-            yield json_shapes.mark_line(marked)
-
-
-def _numbered(reviews: Sequence[Review]) -> Iterator[Review]:
-    """Number reviews from 1, so that equal logs of two stores give equal lines; an undo names the new number."""
-    numbers = {review.id: number for number, review in enumerate(reviews, start=1)}
-    for review in reviews:
-        undoes = None if review.undoes is None else numbers.get(review.undoes)
-        yield dataclasses.replace(review, id=numbers[review.id], undoes=undoes)
-
-
-async def _decisions(store: Store, ids: Collection[str]) -> list[SupersessionEvent]:
-    """Return the decisions among these memories, oldest first: in another order some would seem to close a circle."""
-    events = [
-        event
-        for memory_id in ids
-        for event in await store.links.history(memory_id)
-        if event.loser_id == memory_id and (event.winner_id is None or event.winner_id in ids)
-    ]
-    return sorted(events, key=lambda event: (event.decided_at, event.id))

@@ -38,10 +38,11 @@ from vestige_tui.cli import (
 from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.examples import examples_text
 from vestige_tui.cli.global_options import start_log
-from vestige_tui.cli.output import Output, Unwritable, dumps, say
+from vestige_tui.cli.output import Output, Unwritable, say
 from vestige_tui.cli.parser import PROGRAM, Commands, Parser
 from vestige_tui.cli.waits import note_waits
 from vestige_tui.core.errors import Unavailable, Usage, VestigeError
+from vestige_tui.core.json_text import dumps
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.paths import refuse_unnamable
 from vestige_tui.core.storable import is_escaped

@@ -14,8 +14,10 @@ from textual.app import SuspendNotSupported
 from vestige_tui.config.directories import default_path
 from vestige_tui.config.log import log_path
 from vestige_tui.core import file_targets, files
+from vestige_tui.core.bulk import Target
 from vestige_tui.core.editor import edit_in_place
 from vestige_tui.core.errors import Refused
+from vestige_tui.core.memories import Filter
 from vestige_tui.core.paths import user_path
 from vestige_tui.core.text import below_home, plain
 from vestige_tui.presenters.stores import location, read_only_sentence
@@ -24,8 +26,10 @@ from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.palette import Kind, PaletteEntry
 from vestige_tui.tui.dialogs.asking import ask_and_use
 from vestige_tui.tui.dialogs.modals import Ask, Message
+from vestige_tui.tui.memory_place import MemoryPlace
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.program_command import run_command
+from vestige_tui.tui.taken_out import export_to_file
 from vestige_tui.tui.themes import THEMES
 
 if TYPE_CHECKING:
@@ -52,7 +56,7 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
     no_store = "" if opened else NOT_OPEN
     against = read_only_sentence(store.read_only_reason) if store is not None and read_only else no_store
     for name, sentence, run, words, reason in (
-        ("Export…", "Write all memories to a JSON Lines file.", export_memories, "save backup jsonl", no_store),
+        (*_export_offer(app.place_in_front), export_memories, "save backup jsonl selection", no_store),
         (
             "Import…",
             "Add the memories of a JSON Lines file.",
@@ -75,6 +79,13 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
             partial(_set_theme, app, theme.name),
             words=COLOURS,
         )
+
+
+def _export_offer(place: Place | None) -> tuple[str, str]:
+    """Return name and sentence of the export, which is of the selection where there is one."""
+    if isinstance(place, MemoryPlace) and place.selection() is not None:
+        return "Export selection…", f"Write the selection ({place.chosen_subject()}) to a JSON Lines file."
+    return "Export…", "Write all memories to a JSON Lines file."
 
 
 async def _as_coroutine(run: Callable[[], object]) -> None:
@@ -130,18 +141,36 @@ async def show_log(app: ConsoleApp, place: Place) -> None:
 
 
 async def export_memories(app: ConsoleApp, place: Place) -> None:
-    """Ask for a file and export all memories into it."""
-    await _run_on_file(app, place, "export", _ask_export)
+    """Ask for a file and export the selection into it, or all memories."""
+    selection = place.selection() if isinstance(place, MemoryPlace) else None
+    subject = place.chosen_subject() if isinstance(place, MemoryPlace) and selection is not None else "all memories"
+    target = selection or Target(filter=Filter(superseded=True))
+
+    def ask(line: str, fault: str) -> Ask:
+        return Ask(f"Export {subject} to", value=line or EXPORTED, fault=fault, note=EXPORT_NOTE, verb="export")
+
+    async def run(line: str) -> str:
+        store = place.store
+        if store is None:
+            raise Refused(NOT_OPEN)
+        place.say("Exporting…", severity="quiet")
+        return await export_to_file(store, target, line.strip())
+
+    place.say(await ask_and_use(place, ask, run) or "Nothing was exported.")
 
 
 async def import_memories(app: ConsoleApp, place: Place) -> None:
     """Ask for a file and import its memories."""
-    await _run_on_file(app, place, "import", _ask_import)
+
+    async def run(line: str) -> str:
+        path = user_path(line.strip()).absolute()
+        place.say("Importing…", severity="quiet")
+        options = ["--read-only"] if app.session.opened_read_only else []
+        return await run_command(app.config, app.session.url, [*options, "import", str(path)])
+
+    text = await ask_and_use(place, _ask_import, run)
+    place.say(plain(text.splitlines()[-1]) if text else "Nothing was imported.")
     app.session.note_change()
-
-
-def _ask_export(line: str, fault: str) -> Ask:
-    return Ask("Export all memories to", value=line or EXPORTED, fault=fault, note=EXPORT_NOTE, verb="export")
 
 
 def _ask_import(line: str, fault: str) -> Ask:
@@ -150,14 +179,3 @@ def _ask_import(line: str, fault: str) -> Ask:
 
 EXPORT_NOTE = "JSON Lines, with links, reviews, replacements and marks. An existing file is not replaced."
 IMPORT_NOTE = "JSON Lines, as export writes it. Existing memories are not changed."
-
-
-async def _run_on_file(app: ConsoleApp, place: Place, verb: str, ask: Callable[[str, str], Ask]) -> None:
-    async def run(line: str) -> str:
-        path = user_path(line.strip()).absolute()
-        place.say(f"{verb.capitalize()}ing…", severity="quiet")
-        options = ["--read-only"] if app.session.opened_read_only else []
-        return await run_command(app.config, app.session.url, [*options, verb, str(path)])
-
-    text = await ask_and_use(place, ask, run)
-    place.say(plain(text.splitlines()[-1]) if text else f"Nothing was {verb}ed.")

@@ -21,7 +21,7 @@ from vestige_tui.core.memory_template import MemoryForm
 from vestige_tui.core.tag_syntax import read_tags, write_tag
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, safe, short_id
 from vestige_tui.jobs.known_stores import without_password
-from vestige_tui.presenters.bulk import MARK_VALUES
+from vestige_tui.presenters.bulk import MARK_VALUES, many
 from vestige_tui.presenters.changes import (
     NOTHING_TO_REDO,
     change_sentence,
@@ -39,6 +39,7 @@ from vestige_tui.tui.dialogs.modals import Ask, Choice, Pick
 from vestige_tui.tui.filtered_place import FilteredPlace, form_of_filters
 from vestige_tui.tui.memory_editor import edit_in_editor
 from vestige_tui.tui.notice import Notice
+from vestige_tui.tui.taken_out import EXPORT_INSTEAD, memories_to_copy
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
@@ -140,21 +141,29 @@ class MemoryPlace(FilteredPlace):
 
     @work(group="copy", exclusive=True, exit_on_error=False)
     async def action_copy_memory(self) -> None:
-        memory = self.current_memory()
-        if memory is None or self.store is None:
+        store, target = self.store, self.target()
+        if store is None or target is None:
             return
         # Lists hold only the beginning of a text.
-        store = self.store
-        text = safe((await store.get(memory.id)).content, newlines=True)
-        command = (
-            f"vestige-tui --store {quote(without_password(store.location))} show {quote(memory.id)} --text > memory.txt"
-        )
-        self.say(await self.console.copy(text, "the text", instead=command), severity="quiet")
+        memories = await memories_to_copy(store, target)
+        if len(memories) == 1:
+            memory = memories[0]
+            location = quote(without_password(store.location))
+            instead = f"vestige-tui --store {location} show {quote(memory.id)} --text > memory.txt"
+            copied = await self.console.copy(safe(memory.content, newlines=True), "the text", instead=instead)
+        else:
+            text = "\n\n".join(safe(memory.content, newlines=True) for memory in memories)
+            copied = await self.console.copy(text, f"the texts of {many(len(memories))}", instead=EXPORT_INSTEAD)
+        self.say(copied, severity="quiet")
 
     @work(group="copy", exclusive=True, exit_on_error=False)
     async def action_copy_id(self) -> None:
-        if memory := self.current_memory():
-            self.say(await self.console.copy(safe(memory.id), f"the id {plain(memory.id)}"), severity="quiet")
+        store, target = self.store, self.target()
+        if store is None or target is None:
+            return
+        ids = [memory.id for memory in await memories_to_copy(store, target)]
+        subject = f"the id {plain(ids[0])}" if len(ids) == 1 else f"the ids of {many(len(ids))}"
+        self.say(await self.console.copy("\n".join(map(safe, ids)), subject), severity="quiet")
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_open_web_link(self) -> None:
@@ -273,6 +282,10 @@ class MemoryPlace(FilteredPlace):
         """Return the memories that a command acts on; None without one."""
         ids = tuple(memory.id for memory in self.chosen_memories())
         return Target(ids) if ids else None
+
+    def selection(self) -> Target | None:
+        """Return what is selected; None without a selection."""
+        return None
 
     def chosen_subject(self) -> str:
         """Return the chosen memories in words: the quoted text of one, the number of several."""

@@ -101,6 +101,10 @@ class ReadingPlace(MemoryPlace):
             return Target(filter=self.list_filter)
         return super().target()
 
+    def selection(self) -> Target | None:
+        rows = self.the_list()
+        return self.target() if rows.selected or rows.everything else None
+
     @property
     def list_filter(self) -> Filter:
         """Filter that the rows of the list pass."""

@@ -96,10 +96,13 @@ async def test_prompt_and_answer_stand_in_the_same_place(tmp_path: Path) -> None
 
 async def test_exact_days_on_demand(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
+        await at.sees("space reveal")
         await at.press("space", sees="JWKS")
+        await at.sees("space dates")
         due = preview(THREE[0].scheduling, NOW)[Rating.GOOD].next_review
         assert due is not None
         await at.press("space", sees=f"{due.astimezone():%Y-%m-%d}")
+        await at.sees("space intervals")
         await at.press("space", sees=ago(due, NOW))
 
 

@@ -8,14 +8,14 @@ from vestige_tui.tui.commands.command import Command
 class CopyMemory(Command):
     id, key, label, action = "memory.copy", "y", "copy", "copy_memory"
     group, footer = "Memory", True
-    help = "Copy the memory's text to the clipboard."
+    help = "Copy the text of the memory or the selection to the clipboard."
     words = "clipboard"
 
 
 class CopyId(Command):
     id, key, label, action = "memory.copy_id", "Y", "copy id", "copy_id"
     group = "Memory"
-    help = "Copy the memory's full id to the clipboard."
+    help = "Copy the full id of the memory or the selection to the clipboard."
 
 
 class OpenWebLink(Command):

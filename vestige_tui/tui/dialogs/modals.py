@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -104,7 +105,8 @@ class Dialog(ModalScreen[T]):
         """Cells of the line of keys; before the first layout as many as it likes."""
         return self.query_one("#sheet-keys").size.width if self.is_mounted and self.size else MAX_KEY_CELLS
 
-    def on_mount(self) -> None:
+    @on(events.Mount)
+    def _watch_height(self) -> None:
         # What a dialog shows may change while it is open, and a list has its height only after its first layout.
         self.watch(self.query_one("#sheet"), "virtual_size", self._fit, init=False)
 

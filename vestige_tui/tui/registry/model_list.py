@@ -118,16 +118,14 @@ class ModelList(GroupedList, inherit_bindings=False):
 
     def draw_head(self, width: int) -> Iterable[Piece]:
         name, language, maker, licence = self._room(width)
-        titles = [(title, cells) for title, cells in (("maker", maker), ("language", language)) if cells]
-        if self.knows_used:
-            title = fit("models", name) + "".join(" " * COLUMN_GAP_CELLS + fit(each, cells) for each, cells in titles)
-        else:
-            room = name + sum(cells + COLUMN_GAP_CELLS for _, cells in titles)
-            title = fit("models; this store's own is not listed", room)
+        title = "models" if self.knows_used else "models; this store's own is not listed"
+        heading = fit(title if len(title) <= name else "models", name)
+        for column, cells in (("maker", maker), ("language", language)):
+            heading += " " * COLUMN_GAP_CELLS + fit(column, cells) if cells else ""
         figures = f"{'dims':>{WIDTH_CELLS}}{'MB':>{SIZE_CELLS}}" + (
             " " * COLUMN_GAP_CELLS + "licence" if licence else ""
         )
-        return [(f"  {title}{figures}", "faint")]
+        return [(f"  {heading}{figures}", "faint")]
 
     def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
         model = self._models[index]

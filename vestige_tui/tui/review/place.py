@@ -145,6 +145,14 @@ reverses the last undo.
             return "There is no card to review."
         return ""
 
+    def label_of(self, action: str) -> str:
+        """Return what the key of the answer does now, once there is nothing to reveal."""
+        if action != "reveal":
+            return ""
+        if self._card is None:
+            return "continue"
+        return ("intervals" if self._exact else "dates") if self._revealed else ""
+
     # Reading the store
 
     def refresh_place(self) -> None:
@@ -253,6 +261,7 @@ reverses the last undo.
         self.query_one("#curve", RetentionPlot).show(retention)
         self.set_class(revealed and retention is not None and not card.practice, "-curved")
         self._show_grades()
+        self.refresh_bindings()
 
     def _make_room(self) -> None:
         """Give a question that does not fit the whole height, until it is revealed and its curve needs the room."""
@@ -352,6 +361,7 @@ reverses the last undo.
         elif self._revealed:
             self._exact = not self._exact
             self._show_grades()
+            self.refresh_bindings()
         else:
             await self._show_card(True)
 

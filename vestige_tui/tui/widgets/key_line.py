@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from textual import events
 from textual.content import Content
@@ -28,6 +28,15 @@ WIDE_GAP_CELLS, NARROW_GAP_CELLS = 3, 2
 BACK = "escape"
 ALWAYS = (ShowHelp.id, Quit.id)
 """Commands that the line shows at every width."""
+
+
+@runtime_checkable
+class Relabelling(Protocol):
+    """Protocol of a screen whose keys have other labels in some of its states."""
+
+    def label_of(self, action: str) -> str:
+        """Return the label of an action now; empty for the one of its command."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +71,11 @@ class KeyLine(Widget):
         by_action: dict[str, Key] = {}
         always: dict[str, Key] = {}
         palette: Key | None = None
-        for key, (node, binding, enabled, _) in self.screen.active_bindings.items():
+        screen = self.screen
+        for key, (node, binding, enabled, _) in screen.active_bindings.items():
             spelling = self.app.get_key_display(binding)
-            entry = Key(spelling, binding.description, binding.action, node, enabled, key == BACK)
+            label = screen.label_of(binding.action) if isinstance(screen, Relabelling) else ""
+            entry = Key(spelling, label or binding.description, binding.action, node, enabled, key == BACK)
             if binding.id == OpenPalette.id:
                 palette = entry
             elif binding.id in ALWAYS:
