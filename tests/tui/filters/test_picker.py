@@ -573,3 +573,41 @@ async def test_tab_accepts_a_completion_only_while_one_is_shown(corpus: Path) ->
         await console.until(lambda: line._suggestion == memory.id)
         await console.press("right")
         assert line.value == memory.id
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
+async def test_a_sign_asks_for_all_of_the_values_or_for_none_of_them(corpus: Path, size: tuple[int, int]) -> None:
+    async with open_console(corpus, size) as console:
+        await console.press("f3")
+        await picker(console)
+        await go(console, "tag")
+        first, second = list(offered(console))[:2]
+        texts = [first.partition(":")[2], second.partition(":")[2]]
+        await console.press("+")
+        await settle(console)
+        assert bar(console).chips == (Chip("tag", texts[0], "+"),)
+        assert f"+ {texts[0]}" in console.text
+        # The same key takes it back, another one changes it.
+        await console.press("-")
+        await settle(console)
+        assert bar(console).chips == (Chip("tag", texts[0], "-"),)
+        count = (await console.store.page(Filter(no_tags=(texts[0],)), limit=1)).items
+        assert count
+        assert f"- {texts[0]}" in console.text
+        await console.press("-")
+        await settle(console)
+        assert bar(console).chips == ()
+        # In a line that is not empty a sign is text.
+        await console.type("a")
+        await console.press("+")
+        assert console.app.screen.query_one(Input).value == "a+"
+        await console.press("ctrl+u")
+        # A date takes no sign, so that one can be typed.
+        await go(console, "since")
+        await console.press("-")
+        assert console.app.screen.query_one(Input).value == "-"
+        if size[0] >= 80:
+            await go(console, "tag")
+            assert "+ and" in console.text
+            assert "- not" in console.text
+        assert "esc close" in console.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
@@ -20,6 +21,7 @@ from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.filter_syntax import (
     FIELDS,
     MANY,
+    SIGNED,
     BadChip,
     Chip,
     filter_of,
@@ -59,15 +61,21 @@ SHOWN_VALUE_COUNT = 500
 SETTLE_SECONDS = 0.12
 PATIENCE_SECONDS = 0.3
 FULL, EMPTY = "●", "○"
+SIGNS = {"plus": "+", "minus": "-"}
+"""Signs by the name of their key."""
+SIGN_LABELS = {"+": "and", "-": "not"}
 DATES = "or type a date: -45d, 2026-11-01"
 PLACEHOLDERS = {"since": DATES, "until": DATES, "recall": "or type a number: 0.85"}
 
 
 class NarrowInput(AskInput):
-    """Input that narrows the values; space is a key here."""
+    """Input that narrows the values. Space is a key here, and so are the ``signs`` of the field in an empty line."""
+
+    signs: tuple[str, ...] = ()
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        return key != "space" and super().check_consume_key(key, character)
+        is_sign = not self.value and SIGNS.get(key) in self.signs
+        return key != "space" and not is_sign and super().check_consume_key(key, character)
 
 
 class FilterPicker(Dialog[None]):
@@ -85,6 +93,8 @@ class FilterPicker(Dialog[None]):
         Binding("tab,right", "field(1)", "next field", show=False, priority=True),
         Binding("shift+tab,left", "field(-1)", "previous field", show=False, priority=True),
         Binding("space,enter", "choose", "toggle", show=False, priority=True),
+        Binding("plus", "choose_signed('+')", "and", show=False, priority=True),
+        Binding("minus", "choose_signed('-')", "not", show=False, priority=True),
         Binding("ctrl+s", "save", "save", show=False, priority=True),
         Binding("delete", "drop", "delete", show=False, priority=True),
     ]
@@ -167,6 +177,7 @@ class FilterPicker(Dialog[None]):
     def _open_field(self) -> None:
         self.query_one("#fields", OptionList).highlighted = self._fields.index(self._field)
         self.query_one("#sheet-keys", Static).update(self._key_line())
+        self.query_one(NarrowInput).signs = signs_of(self._field)
         self.query_one(NarrowInput).placeholder = PLACEHOLDERS.get(self._field, "type to narrow")
         self._values, self._loaded_key, self._fault = (), None, ""
         self._narrow()
@@ -174,11 +185,14 @@ class FilterPicker(Dialog[None]):
 
     def _key_line(self) -> Content:
         own = [("enter", "use"), ("del", "delete")] if self._field == SAVED else [("space", "toggle")]
+        if not layout_widths.is_narrow(self.size.width):
+            own += [(sign, SIGN_LABELS[sign]) for sign in signs_of(self._field)]
         keys = [*own, ("tab", "field"), ("ctrl+s", "save"), ("esc", "close")]
-        if layout_widths.is_wide(self.size.width):
-            keys.insert(-1, ("backspace", "remove last"))
-        pieces = [((f"{key} ", "$accent bold"), (label, "$text-muted")) for key, label in keys]
-        return Content("   ").join(Content.assemble(*piece) for piece in pieces)
+        lines = (
+            _key_line([*keys[:-1], ("backspace", "remove last"), keys[-1]], "   "),
+            _key_line(keys, "   "),
+        )
+        return next((line for line in lines if line.cell_length <= self._key_cells), _key_line(keys, "  "))
 
     # Values
 
@@ -232,14 +246,16 @@ class FilterPicker(Dialog[None]):
         count = grouped(value.count) if value.count is not None else "─"
         label = cut(plain(value.label[: width * 4]), width - len(count) - 4)
         gap = " " * max(2, width - 2 - cells(label) - len(count))
-        chosen = self._is_chosen(value)
-        mark = (f"{FULL if chosen else EMPTY} ", "$accent" if chosen else "$text-disabled")
+        sign = self._sign_of(value)
+        chosen = sign is not None
+        mark = (f"{EMPTY if sign is None else sign or FULL} ", "$accent" if chosen else "$text-disabled")
         return Content.assemble(mark, (label, "$text bold" if chosen else "$text"), gap, (count, "$text-muted"))
 
-    def _is_chosen(self, value: Value) -> bool:
+    def _sign_of(self, value: Value) -> str | None:
+        """Return the sign with which a value is chosen; empty for the usual choice, None if it is not chosen."""
         if value.chip.field == SAVED:
-            return same_chips(self._saved.chips(value.chip.value), self._chips)
-        return value.chip in self._chips
+            return "" if same_chips(self._saved.chips(value.chip.value), self._chips) else None
+        return next((chip.sign for chip in self._chips if replace(chip, sign="") == value.chip), None)
 
     def _why(self) -> tuple[str, *tuple[tuple[str, str], ...]]:
         typed = cut(plain(self._typed), 30)
@@ -312,20 +328,25 @@ class FilterPicker(Dialog[None]):
         event.stop()
         self._toggle_at(event.option_index)
 
-    def _toggle_at(self, index: int | None) -> None:
-        if index is not None and index < len(self._shown):
-            self._toggle_value(self._shown[index])
+    def action_choose_signed(self, sign: str) -> None:
+        """Ask for memories with this value too, or for those without it; again, take that back."""
+        self._toggle_at(self.query_one("#values", OptionList).highlighted, sign)
 
-    def _toggle_value(self, value: Value) -> None:
-        chosen = self._is_chosen(value)
+    def _toggle_at(self, index: int | None, sign: str = "") -> None:
+        if index is not None and index < len(self._shown):
+            self._toggle_value(self._shown[index], sign)
+
+    def _toggle_value(self, value: Value, sign: str = "") -> None:
+        chosen = self._sign_of(value)
         if value.chip.field == SAVED:
-            self._change(() if chosen else self._saved.chips(value.chip.value))
-        elif chosen:
-            self._change([chip for chip in self._chips if chip != value.chip])
-        else:
-            several = value.chip.field in MANY or value.chip.field in STATE_FIELDS
-            others = self._chips if several else without_field(self._chips, value.chip.field)
-            self._change([*others, value.chip])
+            self._change(() if chosen is not None else self._saved.chips(value.chip.value))
+            return
+        others = [chip for chip in self._chips if replace(chip, sign="") != value.chip]
+        if chosen is None or chosen != sign:
+            several = sign or value.chip.field in MANY or value.chip.field in STATE_FIELDS
+            others = others if several else list(without_field(others, value.chip.field))
+            others.append(replace(value.chip, sign=sign))
+        self._change(others)
 
     @on(FilterBar.ChipRemoved)
     def _remove_last(self, event: FilterBar.ChipRemoved) -> None:
@@ -393,6 +414,17 @@ class FilterPicker(Dialog[None]):
             event.stop()
             is_ours = isinstance(event.worker.error, VestigeError)
             self._tell(str(event.worker.error) if is_ours else "Unexpected error; nothing was changed.", "$error")
+
+
+def _key_line(keys: Sequence[tuple[str, str]], gap: str) -> Content:
+    return Content(gap).join(
+        Content.assemble((f"{key} ", "$accent bold"), (label, "$text-muted")) for key, label in keys
+    )
+
+
+def signs_of(field: str) -> tuple[str, ...]:
+    """Return the signs that a field takes: ``+`` for memories with this value too, ``-`` for those without it."""
+    return ("+", "-") if field in MANY else ("-",) if field in SIGNED else ()
 
 
 def _is_valid(chip: Chip, now: datetime) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Usage
@@ -84,7 +84,7 @@ async def values_of(store: Store, field: str, chips: Sequence[Chip], typed: str 
     if field in STATE_FIELDS:
         return await _states(store, field, chips)
     others = await resolved(store, without_field(chips, field))
-    chosen = [chip for chip in chips if chip.field == field and not chip.sign]
+    chosen = [replace(chip, sign="") for chip in chips if chip.field == field]
     if field in FACETS:
         values = tuple(
             _facet(field, facet) for facet in await store.memories.facets(FACETS[field], others, MAX_VALUE_COUNT)
@@ -132,7 +132,8 @@ async def _states(store: Store, field: str, chips: Sequence[Chip]) -> tuple[Valu
     for state, label in STATE_FIELDS[field].items():
         chip = Chip(field, state)
         # Each state is counted together with the others that are chosen.
-        count = await store.memories.count(await resolved(store, [*(other for other in chips if other != chip), chip]))
+        others = [other for other in chips if replace(other, sign="") != chip]
+        count = await store.memories.count(await resolved(store, [*others, chip]))
         values.append(Value(chip, f"{state}  {label}" if field == "is" else label, count))
     return tuple(values)
 
