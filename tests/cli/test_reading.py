@@ -198,7 +198,8 @@ def test_registry(run: Command, sample: str) -> None:
     assert shown["vectors"] == {"by_width": {"384": 6}, "without": 0, "zero": 0, "non_finite": 0}
     models = run("registry", "models", "--json").json["items"]
     assert models[0]["offline"] is True
-    assert set(models[0]) == {"name", "dimension", "size_mb", "licence", "description", "offline"}
+    described = {"name", "dimension", "size_mb", "licence", "description", "offline", "language", "max_tokens", "hint"}
+    assert set(models[0]) == described
     assert run("--store", sample, "registry", "fill", "--json").json == {"filled": 0}
     assert "all-MiniLM-L6-v2" in run("registry", "models").out
 

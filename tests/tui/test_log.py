@@ -105,7 +105,7 @@ async def test_a_refused_store_is_named_once(tmp_path: Path, monkeypatch: pytest
     await watched.until(lambda: attempts > 3)
     await watched.end()
     [refused] = states()
-    assert refused.startswith("Store was refused: Unreachable (unavailable) in _open, vestige_tui/tui/")
+    assert refused.startswith("Store was refused: Unreachable (unavailable) in _open_or_create, vestige_tui/tui/")
 
 
 async def test_an_exception_that_ends_the_console_is_logged(corpus: Path) -> None:

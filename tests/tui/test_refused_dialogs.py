@@ -81,16 +81,16 @@ async def test_tags_stay_in_the_dialog(corpus: Path) -> None:
 async def test_tags_are_written_once_the_write_succeeds(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
-        tag = console.store.memories.tag
+        apply = console.store.bulk.apply
 
         async def refuse(*_: object) -> None:
             raise Refused("The disk is full.")
 
-        monkeypatch.setattr(console.store.memories, "tag", refuse)
+        monkeypatch.setattr(console.store.bulk, "apply", refuse)
         await console.press("t")
         await typed_into_dialog(console, "+urgent")
         await console.until(lambda: asked_again(console, "+urgent", "The disk is full."))
-        monkeypatch.setattr(console.store.memories, "tag", tag)
+        monkeypatch.setattr(console.store.bulk, "apply", apply)
         await console.press("enter")
         await console.until("Tagged")
         async with second_handle(corpus) as other:
