@@ -15,7 +15,7 @@ PATH = ROOT / "docs" / "cheat-sheet.md"
 HEAD = """\
 # Cheat sheet
 
-Made from the commands of the program by `make cheat-sheet`. `?` in the console lists the keys of the open place;
+Made from the commands of the program by `make cheat-sheet`. `?` in the console lists the keys of the open screen;
 `vestige-tui keys list` prints all keys as your settings set them, `vestige-tui COMMAND --help` all options.
 """
 

@@ -33,7 +33,7 @@ def run_sql(store: Store, statement: str, *values: object) -> None:
 
 
 async def problems(store: Store) -> str:
-    """Return the problems of a thorough look; the report of the Store place and of `stats` has the same."""
+    """Return the problems of a thorough look; the report of the Store screen and of `stats` has the same."""
     health = await store.maintenance.health(thorough=True)
     assert (health.state == "healthy") == (not health.problems)
     assert all(each.remedy for each in health.problems)

@@ -43,7 +43,7 @@ async def test_the_key_that_makes_the_first_vectors(tmp_path: Path) -> None:
         await console.press("f5")
         await console.until("No jobs yet.")
         await console.press("r")
-        await console.until("This store has no model yet; ctrl+g in the Registry place computes its first vectors.")
+        await console.until("This store has no model yet; ctrl+g on the Registry screen computes its first vectors.")
 
 
 async def test_the_key_line_names_the_key_that_works_while_one_types(empty_store: Path) -> None:

@@ -32,13 +32,18 @@ def add_commands(commands: Commands) -> None:
     add.add_argument("--type", metavar="TYPE", default="fact", help="default: fact")
     add.add_argument("--tag", metavar="TAG", action="append", default=[], help="repeat for several")
     add.add_argument("--domain", metavar="NAME", action="append", default=[], help="repeat for several")
-    add.add_argument("--codebase", metavar="NAME", help="name of the code base it belongs to")
+    add.add_argument("--codebase", metavar="NAME", help="codebase that it belongs to")
     edit = commands.add("edit", _edit, "edit a memory; without options, open its fields and its text in $EDITOR")
     edit.add_argument("ids", metavar="ID", nargs="*", help=ID_HELP)
     edit.add_argument("--content", metavar="TEXT", help="new text; - reads stdin")
     edit.add_argument("--type", metavar="TYPE", help="new type")
     edit.add_argument("--codebase", metavar="NAME", help='new codebase; "" for none')
-    edit.add_argument("--domain", metavar="NAME", action="append", help='new domain, repeat for several; "" for none')
+    edit.add_argument(
+        "--domain",
+        metavar="NAME",
+        action="append",
+        help='new domain (a subject, such as auth), repeat for several; "" for none',
+    )
     edit.add_argument("--visibility", choices=_VISIBILITIES, help="new visibility")
     edit.add_argument("--meta", metavar="K=V", action="append", help="set a metadata key; K= removes it")
     add_target(edit, filters=False)

@@ -29,13 +29,17 @@ _MANY_VALUED = (
 
 
 def add_filters(parser: Parser, *, superseded: bool = True) -> None:
-    group = parser.add_argument_group("filters", "several values of one option match any of them")
+    group = parser.add_argument_group("filters", "an option that is repeated matches memories with any of its values")
     for name, metavar, noun in _MANY_VALUED:
         group.add_argument(
             f"--{name}", metavar=metavar, action="append", default=[], help=f"only this {noun}; repeat for several"
         )
     group.add_argument(
-        "--all-tag", metavar="TAG", action="append", default=[], help="only with this tag, too; repeat for several"
+        "--all-tag",
+        metavar="TAG",
+        action="append",
+        default=[],
+        help="memories must have this tag; repeat to require several",
     )
     group.add_argument("--owner", metavar="NAME", help="only this owner: handle, display name or id")
     group.add_argument("--since", metavar="TIME", help="created at or after this time: 2026-11-01, -7d, 3mo, today")
@@ -60,7 +64,11 @@ def add_filters(parser: Parser, *, superseded: bool = True) -> None:
         help=f"leave out what matches, such as tag:draft or is:new; fields: {', '.join(SIGNED)}",
     )
     group.add_argument("--without-vector", action="store_true", help="the same as --is without-vector")
-    group.add_argument("--filter", metavar="NAME", help="a saved filter; other options override or narrow it")
+    group.add_argument(
+        "--filter",
+        metavar="NAME",
+        help="a saved filter; an option for the same field replaces its value, any other narrows it",
+    )
     if superseded:
         group.add_argument(
             "--with", metavar="replaced", dest="included", action="append", default=[], help="include replaced memories"

@@ -58,7 +58,10 @@ def add_commands(commands: Commands) -> None:
     steps = commands.subcommands(jobs, "step")
     listing = steps.add("list", _list, "list the jobs of all known stores, running jobs first")
     listing.add_argument(
-        "--status", metavar="S", help="in_flight, queued, dispatched, in_progress, stuck, completed or failed"
+        "--status",
+        metavar="S",
+        help="queued, dispatched (to a worker), in_progress, stuck (no heartbeat), completed, failed, or in_flight: "
+        "all that have not ended",
     )
     listing.add_argument(
         "--limit", metavar="N", type=whole, default=50, help="maximum number of jobs, up to 1000 (default 50)"
@@ -68,13 +71,13 @@ def add_commands(commands: Commands) -> None:
     )
     watch = steps.add("watch", _watch, "print each change of all jobs, or of one job until it ends")
     watch.add_argument("id", metavar="ID", nargs="?", help=_ID_HELP)
-    steps.add("cancel", _cancel, "cancel a job at its next checkpoint, or work delegated to an agent").add_argument(
+    steps.add("cancel", _cancel, "cancel a job (at its next checkpoint) or a task delegated to an agent").add_argument(
         "id", metavar="ID", help=_ID_HELP
     )
-    steps.add("retry", _retry, "continue a job from its checkpoint, or queue delegated work again").add_argument(
+    steps.add("retry", _retry, "continue a job from its checkpoint, or queue a delegated task again").add_argument(
         "id", metavar="ID", help=_ID_HELP
     )
-    fail = steps.add("fail", _fail, "mark abandoned work as failed")
+    fail = steps.add("fail", _fail, "mark a task that nobody works on any more as failed")
     fail.add_argument("id", metavar="ID", help=_ID_HELP)
     fail.add_argument("--reason", metavar="TEXT", default="", help="reason to record")
     sweep = steps.add("sweep", _sweep, "mark work past its deadline as failed, and work without a heartbeat as stuck")

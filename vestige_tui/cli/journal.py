@@ -35,10 +35,10 @@ def add_commands(commands: Commands) -> None:
     journal.add_argument("--limit", metavar="N", type=whole, default=50, help="entries per page (default 50)")
     journal.add_argument("--after", metavar="ENTRY", type=entry_number, help="continue after this entry")
     undo = commands.add(
-        "undo", _undo, "undo your last change, from any console or command, or the change with this number"
+        "undo", _undo, "undo the change with this number; without one, your last change by any console or command"
     )
     undo.add_argument("entry", metavar="ENTRY", nargs="?", type=entry_number, help=_ENTRY_HELP)
-    redo = commands.add("redo", _redo, "reverse your last undo, or the undo with this number")
+    redo = commands.add("redo", _redo, "redo the undo with this number; without one, your last undo")
     redo.add_argument("entry", metavar="ENTRY", nargs="?", type=entry_number, help=_ENTRY_HELP)
 
 
@@ -59,7 +59,11 @@ async def _journal(args: Namespace, output: Output) -> int:
     if page.next is not None:
         output.note(f"More: add --after {page.next}")
     if not page.items:
-        output.note("A Vestige file has no journal." if store.kind == "vestige" else "No entry of the journal matches.")
+        output.note(
+            "This file belongs to a Vestige server; it has no journal."
+            if store.kind == "vestige"
+            else "No entry of the journal matches."
+        )
     return 0
 
 

@@ -297,7 +297,7 @@ def _mark(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> Pars
             raise BadLine(f"has a {name} that is not true or false")
     lapses = _integer(data, "cleared_lapses") or 0
     if not 0 <= lapses <= MAX_LAPSES:
-        raise BadLine("has cleared_lapses that are no number of lapses")
+        raise BadLine("has a cleared_lapses that is not a whole number from 0 on")
     marks = Marks(data.get("suspended", False), _time(data, "buried_until"), data.get("pinned", False), lapses)
     marked = MarkedMemory(_required_id(data, "memory_id", is_id), marks)
     return _parsed(marked, data, sanitizer, "memory_id", "suspended", "buried_until", "pinned", "cleared_lapses")

@@ -316,7 +316,7 @@ def _of_local_user(parsed: ParsedLine, draft: Draft) -> tuple[ParsedLine, Draft]
     before = earlier.get("original", {})
     original = {**(before if isinstance(before, dict) else {"original": before}), "owner_user_id": draft.owner_user_id}
     metadata = {**draft.metadata, "imported": {**earlier, "original": original}}
-    note = "owner_user_id is not a user of this store"
+    note = "owner_user_id is not a user of this store; the local user owns the memory"
     return (
         dataclasses.replace(parsed, notes=(*parsed.notes, note)),
         dataclasses.replace(draft, owner_user_id=LOCAL_USER, metadata=metadata),

@@ -27,7 +27,7 @@ def add_commands(commands: Commands) -> None:
     link.add_argument("source", metavar="A", help=ID_HELP)
     link.add_argument("target", metavar="B", help=ID_HELP)
     link.add_argument("--type", metavar="TYPE", default="related", help="type of the link (default: related)")
-    link.add_argument("--weight", metavar="W", type=share, default=1.0, help="strength, 0 to 1 (default 1)")
+    link.add_argument("--weight", metavar="W", type=share, default=1.0, help="weight, 0 to 1 (default 1)")
     unlink = commands.add("unlink", _unlink, "remove a link between two memories")
     unlink.add_argument("source", metavar="A", help=ID_HELP)
     unlink.add_argument("target", metavar="B", help=ID_HELP)

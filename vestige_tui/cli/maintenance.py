@@ -108,7 +108,7 @@ async def _up(args: Namespace, output: Output) -> int:
         raise Refused("schema up writes to the store; remove --read-only.")
     async with _open_database(args, create=True) as backend:
         _refuse_foreign(backend)
-        line = output.progress("memories prepared")
+        line = output.progress("memories updated")
         try:
             steps = await schema.up(backend, to=args.to, progress=lambda step: line(step.done, step.total))
         finally:

@@ -51,7 +51,7 @@ def add_commands(commands: Commands) -> None:
     listing = commands.add("list", _list, "list memories, one page at a time")
     listing.add_argument("--sort", choices=tuple(SORTS), default="created", help="default: created (newest first)")
     listing.add_argument("--limit", metavar="N", type=whole, default=50, help="memories per page (default 50)")
-    listing.add_argument("--after", metavar="CURSOR", help="continue after this cursor")
+    listing.add_argument("--after", metavar="CURSOR", help="continue after the cursor that the last page printed")
     add_filters(listing)
     show = commands.add("show", _show, "show one memory in full")
     show.add_argument("id", metavar="ID", help=ID_HELP)

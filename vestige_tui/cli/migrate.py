@@ -73,7 +73,7 @@ def _add_stores(parser: Parser, *, hidden: bool = False) -> None:
         group.add_argument(name, help=argparse.SUPPRESS if hidden else help, **options)  # type: ignore[arg-type]
 
     add("--source", "store to read, any kind", metavar="URL")
-    add("--target", "store to write or compare with; not a Vestige file when writing", metavar="URL")
+    add("--target", "store to write or compare with; the file of a Vestige server can only be compared", metavar="URL")
     add("--sqlite-path", "the SQLite store (default: from the settings)", metavar="PATH")
     add("--postgres-url", "the PostgreSQL store (default: from the settings)", metavar="URL")
     add("--from", "kind of the source (default sqlite)", dest="source_kind", choices=KINDS_OF_STORE)

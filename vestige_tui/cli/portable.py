@@ -48,7 +48,7 @@ def add_commands(commands: Commands) -> None:
         "--format",
         choices=("auto", "jsonl"),
         default="auto",
-        help="auto (default) refuses known formats of other programs; jsonl reads every line that has a content",
+        help='auto (default) refuses known formats of other programs; jsonl imports every line with a "content" key',
     )
     exporting = commands.add("export", _export, "write memories, links, reviews, replacements and marks as JSON Lines")
     exporting.add_argument("file", metavar="FILE", help="file to write; - writes to stdout")
@@ -99,7 +99,7 @@ def _refuse_foreign(name: str, head: Sequence[tuple[int, bytes]]) -> None:
     foreign = foreign_format([raw for _, raw in head if raw.strip()])
     if foreign is None:
         return
-    advice = " To copy a Vestige database use `vestige-tui migrate copy`." if "Vestige" in foreign else ""
+    advice = " To copy the file of a Vestige server use `vestige-tui migrate copy`." if "Vestige" in foreign else ""
     title = "Standard input" if name == "-" else file_name(name)
     raise Refused(f"{title} contains {foreign}; import cannot read it, and nothing was imported.{advice}")
 

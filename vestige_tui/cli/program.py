@@ -104,7 +104,10 @@ def _add_common(target: Parser, default: object) -> None:
         "--config", metavar="FILE", default=default, help="settings file (default ~/.vestige/vestige.toml)"
     )
     target.add_argument(
-        "--store", metavar="URL", default=default, help="store to open: sqlite:PATH, postgresql://… or pgembed:DIR"
+        "--store",
+        metavar="URL",
+        default=default,
+        help="store to open: sqlite:PATH, postgresql://… or pgembed:DIR (a PostgreSQL of its own)",
     )
     target.add_argument(
         "--read-only", action="store_true", default=false, help="never write to a store, source or target"

@@ -54,7 +54,7 @@ def add_command(steps: Commands) -> None:
     command.add_argument(
         "--drop-old",
         action="store_true",
-        help="delete the old vectors at the end (no rollback then); without --model: delete the kept vectors now",
+        help="delete the previous model's vectors when done (no rollback then); without --model: delete them now",
     )
     command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     group = command.add_argument_group("in place")
@@ -65,7 +65,7 @@ def add_command(steps: Commands) -> None:
     group.add_argument(
         "--concurrent-index",
         action="store_true",
-        help="with --in-place: build the index without blocking writers (the default without --in-place)",
+        help="with --in-place: build the index without blocking writers",
     )
     # These may also stand before the word reembed, where a copy has them, too.
     command.argument_default = argparse.SUPPRESS
@@ -263,7 +263,7 @@ def _sentences(estimate: Estimate, previous: SpareVectors | None, *, drops_old: 
     if estimate.kind == "in_place":
         return
     if previous is not None and equal(previous.model, estimate.after):
-        yield f"The kept vectors are of this model; {_ROLLBACK} restores them faster."
+        yield f"The store still has vectors of this model; {_ROLLBACK} is faster than computing them again."
     if drops_old:
         yield deleted_last(estimate)
     else:

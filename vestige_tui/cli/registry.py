@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from vestige_tui.reembed.preview import Preview, RankedMemory
 
 _NEXT_COMMANDS = {
-    "building": "`vestige-tui migrate reembed` with that model continues, `migrate reembed --drop-old` deletes them",
+    "building": "`vestige-tui migrate reembed` with the same model finishes them, "
+    "`migrate reembed --drop-old` deletes them",
     "kept": "`vestige-tui registry rollback` restores them, `migrate reembed --drop-old` deletes them",
 }
 
@@ -78,7 +79,9 @@ async def _show(args: Namespace, output: Output) -> int:
     rows += [(f"vectors, {width} dimensions", grouped(count)) for width, count in sorted(census.by_width.items())]
     rows.append(("without a vector", grouped(census.without)))
     rows += [
-        (label, grouped(count)) for label, count in (("zero", census.zero), ("not finite", census.non_finite)) if count
+        (label, grouped(count))
+        for label, count in (("all zeros", census.zero), ("with NaN or infinity", census.non_finite))
+        if count
     ]
     if second is not None:
         state = f"{full_name(second.model)}, {spare_vectors(second)}"

@@ -33,7 +33,7 @@ _MARK_HELP: Mapping[MarkVerb, str] = {
     "suspend": "exclude memories from reviews until they are resumed",
     "bury": "exclude memories from reviews until tomorrow",
     "resume": "include suspended and buried memories in reviews again",
-    "pin": "pin memories: a delete of several leaves them out",
+    "pin": "pin memories: they are kept when several are deleted at once",
     "unpin": "unpin memories",
 }
 _UNLIMITED_ROWS = 1_000_000
@@ -41,7 +41,7 @@ _MAX_BAR_COLUMNS = 40
 
 
 def add_commands(commands: Commands) -> None:
-    due = commands.add("due", _due, "list the memories due by the end of today, longest overdue first")
+    due = commands.add("due", _due, "list the memories due for review by the end of today, longest overdue first")
     due.add_argument("--before", metavar="TIME", help="due before this time instead: tomorrow, +7d, 2026-11-01")
     due.add_argument("--limit", metavar="N", type=whole, default=100, help="maximum number (default 100)")
     due.add_argument("--count", action="store_true", help="print only the number")
@@ -49,9 +49,14 @@ def add_commands(commands: Commands) -> None:
     review = commands.add(
         "review", _review, "grade a memory (again, hard, good, easy), or undo, suspend, bury, resume, clear"
     )
-    review.add_argument("what", metavar="ID|undo|suspend|bury|resume|clear", help="memory to grade, or the action")
     review.add_argument(
-        "grade", metavar="GRADE|ID", nargs="?", help="again, hard, good or easy; after an action the id"
+        "what", metavar="ID|undo|suspend|bury|resume|clear", help="id of the memory to grade, or an action"
+    )
+    review.add_argument(
+        "grade",
+        metavar="GRADE|ID",
+        nargs="?",
+        help="grade: again, hard, good or easy; after an action other than undo: id of the memory",
     )
     for verb, help_text in _MARK_HELP.items():
         marking = commands.add(verb, _mark_many, help_text)

@@ -58,7 +58,7 @@ def _refuse_contradictions(args: Namespace) -> None:
     if args.delete and not args.repair:
         raise Usage("--delete works only with --repair.")
     if args.repair and args.detach:
-        raise Usage("A repair first shows its changes; remove --detach.")
+        raise Usage("--repair asks before it changes anything, so it cannot be combined with --detach.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ async def _compare(args: Namespace, output: Output, request: JobRequest) -> _Com
 
     try:
         if args.read_only:
-            raise ReadOnly("With --read-only, no job is recorded.")
+            raise ReadOnly("Because of --read-only, this comparison is not recorded as a job.")
         async with started_job(request, output, "compared", detach=args.detach) as handle:
             job = handle.job
             findings = await _all_findings(Ledger(handle.store), job.id) if job.status == "completed" else []

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_FILE = """\
-# Settings of vestige-tui. A setting states its default. A line that begins with "# " is an example of a setting that
-# has no default, or that needs one: remove the "# " to use it.
+# Settings of vestige-tui. Each setting below has its default value. A line that begins with "# " is an example: remove
+# the "# " and write your own value.
 
-# [storage]                         # default: the file of a Vestige server in its usual place, else a store of our own
+# [storage]                         # default: the file of a Vestige server if there is one, else a file of vestige-tui
 # backend = "sqlite"                # or "postgres"
 
 # [storage.sqlite]
@@ -44,9 +44,9 @@ provider = "fastembed"
 
 [review]
 desired_retention = 0.9             # a memory is due when the chance to remember it falls to this
-new_per_day = 10                    # memories that were never reviewed
+new_per_day = 10                    # never reviewed memories that a day may bring
 day_starts_at = "00:00"             # local time at which a new day starts
-weights = [                         # of FSRS-6
+weights = [                         # of FSRS-6, which schedules the reviews; leave them unchanged
     0.212, 1.2931, 2.3065, 8.2956, 6.4133, 0.8334, 3.0194, 0.001, 1.8722, 0.1666, 0.796, 1.4835, 0.0614, 0.2629,
     1.6483, 0.6014, 1.8729, 0.5425, 0.0912, 0.0658, 0.1542,
 ]

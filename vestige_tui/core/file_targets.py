@@ -99,7 +99,7 @@ def examine_document(path: Path) -> FileTarget:
 
 def examine_stdout(*, store: Path | None = None) -> FileTarget:
     """Examine the file behind stdout. Raises like ``examine``."""
-    return _examine_descriptor("The answer", sys.stdout.fileno(), store, is_stdout=True)
+    return _examine_descriptor("The output", sys.stdout.fileno(), store, is_stdout=True)
 
 
 def _examine_descriptor(name: str, descriptor: int, store: Path | None, *, is_stdout: bool) -> FileTarget:

@@ -94,6 +94,6 @@ def _warnings(host: str, ascii_host: str, has_user: bool) -> Iterable[str]:
     if has_user:
         yield f"The part before the @ is a user name; the site is {ascii_host}."
     if not host.isascii():
-        yield f"The site is written with letters outside ASCII; its real name is {ascii_host}."
+        yield f"The site is written with letters outside ASCII; its real name is {ascii_host}. Do you know it?"
     elif any(label.startswith("xn--") for label in ascii_host.lower().split(".")):
-        yield "The name of the site stands for letters outside ASCII (xn--)."
+        yield "The name of the site stands for letters outside ASCII (xn--). Do you know it?"

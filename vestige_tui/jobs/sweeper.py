@@ -153,7 +153,7 @@ def _moment(stored: object, default: datetime) -> datetime:
     if stored is None:
         return default
     if (moment := as_time(stored)) is None:
-        raise VestigeError("A time in the ledger cannot be read.")
+        raise VestigeError("A time in the job log cannot be read.")
     return moment
 
 

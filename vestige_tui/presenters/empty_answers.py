@@ -22,7 +22,7 @@ def empty_sentence(reason: EmptyReason) -> str:
     """Return the sentence on the condition that leaves no hit, with the number of hits without it."""
     count = hits_without(reason)
     if reason.kind == "replaced":
-        return f"Only replaced memories match, and they are hidden: {count} with them."
+        return f"Only replaced memories match, and they are hidden ({count})."
     subject = _SUBJECTS[reason.kind].format(condition=cut(plain(reason.condition), CONDITION_CELLS))
     return f"No memory matches because of {subject}: {count} without {pronoun(reason)}."
 

@@ -154,7 +154,10 @@ def rules(explanation: Explanation) -> tuple[str, ...]:
     if is_newest(explanation):
         return ("Nothing to rank by: newest memories first.",)
     if explanation.answer.mode == "literal":
-        return ("Matches in the same case first, then those where A to Z differ in case; newest first within each.",)
+        return (
+            "Matches in the same case first, then those that differ only in upper and lower case; newest first in each "
+            "group.",
+        )
     if not fusion.text_weight and not fusion.vector_weight:
         return ("Nothing to rank by.",)
     lines = []

@@ -15,7 +15,7 @@ _COUNT_NAMES: Mapping[str, str] = {
     "only_source": "only in source",
     "only_target": "only in target",
 }
-_SUM_NAMES: Mapping[str, str] = {"present": "already there", "zero_vector": "zero vectors"}
+_SUM_NAMES: Mapping[str, str] = {"present": "already there", "zero_vector": "all-zero vectors"}
 """Names beside a sum that differ from those in the head of a table."""
 DIFFERENCES = ("differ", "only_source", "only_target")
 """Counts of rows that a comparison found different."""

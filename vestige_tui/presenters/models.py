@@ -35,7 +35,7 @@ def model_hint(model: CatalogModel) -> str:
     """Return in one line who should choose a model of the catalogue: by its subject, its languages and its size."""
     tokens, size = model.max_tokens, model.size_mb or 0.0
     if model.is_for_images:
-        subject = "For stores that share their vectors with images; others describe text better"
+        subject = "For comparing text with images; other models are better for text alone"
     elif model.is_for_code:
         subject = "For memories with much source code"
     elif model.language == "English":
@@ -44,7 +44,7 @@ def model_hint(model: CatalogModel) -> str:
         subject = f"For memories in {model.language}" if model.language else "For general text"
     length = f", also long ones (up to {grouped(tokens)} tokens)" if tokens >= LONG_TOKENS else ""
     if size >= LARGE_MB:
-        effort = "best with a fast machine and much memory"
+        effort = "best with a fast machine and plenty of RAM"
     elif size >= MEDIUM_MB:
         effort = "slower, and often better"
     else:

@@ -161,11 +161,11 @@ def vectors_in_memory(cache: VectorsHeld | None) -> list[Pair]:
     if cache is None:
         return []
     if cache.too_large:
-        return [("in memory", f"none: {grouped(cache.too_large)} vectors exceed the limit, {bytes_size(cache.limit)}")]
+        return [("in RAM", f"none: {grouped(cache.too_large)} vectors exceed the limit, {bytes_size(cache.limit)}")]
     if not cache.count:
-        return [("in memory", "none yet; the first vector search loads them")]
+        return [("in RAM", "none yet; the first vector search loads them")]
     return [
-        ("in memory", f"{grouped(cache.count)} vectors of {grouped(cache.dimension)} dimensions"),
+        ("in RAM", f"{grouped(cache.count)} vectors of {grouped(cache.dimension)} dimensions"),
         ("size", f"{bytes_size(cache.bytes)} used, limit {bytes_size(cache.limit)}"),
     ]
 

@@ -134,7 +134,8 @@ def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool 
             subject = "1 vector" if is_one else f"{grouped(fault.count)} vectors"
             yield HealthProblem(
                 f"{subject} {trouble}; vector search cannot find {'it' if is_one else 'them'}: {memory}.",
-                copied or "Editing the text creates a new vector; for many memories, re-embed with another model.",
+                copied
+                or "Edit the text of a memory to compute its vector again; for many, re-embed with another model.",
             )
 
 
@@ -148,11 +149,12 @@ def of_index(waits_for: str | None, *, exists: bool = True) -> HealthProblem:
     if not exists:
         return HealthProblem(
             "The vector index is missing; vector search compares every vector.",
-            "As the owner of the tables, create idx_node_embeddings_hnsw again: HNSW on the vectors, cosine distance.",
+            "As the owner of the tables, run: CREATE INDEX idx_node_embeddings_hnsw ON node_embeddings "
+            "USING hnsw (embedding vector_cosine_ops); above 2,000 dimensions halfvec_cosine_ops.",
         )
     return HealthProblem(
         "The vector index is broken; vector search compares every vector.",
-        "Run REINDEX on the index of the vectors, as the owner of the tables.",
+        "Run REINDEX INDEX idx_node_embeddings_hnsw, as the owner of the tables.",
     )
 
 
@@ -208,5 +210,5 @@ def of_report(
             yield HealthProblem(
                 f"{session.application or f'Session {session.pid}'} has had an idle transaction open for "
                 f"{duration(idle.total_seconds())}; until it ends, dead rows cannot be removed.",
-                f"End it there, or run SELECT pg_terminate_backend({session.pid}).",
+                f"End it in that program, or run SELECT pg_terminate_backend({session.pid}).",
             )

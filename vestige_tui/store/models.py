@@ -229,7 +229,7 @@ class ModelService:
 
         registered = await self.registered()
         if registered is None:
-            raise Usage("This store has no registered model; register one before giving vectors.")
+            raise Usage("This store has no embedding model yet; add a memory without a vector first, which sets it.")
         if any(vector.shape != (registered.dimension,) for vector in vectors):
             registered = await self.refresh() or registered
         for vector in vectors:
@@ -238,5 +238,5 @@ class ModelService:
                     f"This vector has {vector.shape[-1]} dimensions, but the store's have {registered.dimension}."
                 )
             if not np.isfinite(vector).all():
-                raise Usage("This vector contains a number that is not finite; nothing was changed.")
+                raise Usage("This vector contains NaN or infinity; nothing was changed.")
         return VectorBatch(registered, vectors)

@@ -67,7 +67,7 @@ def open_backend(
         from vestige_tui.store.backends.postgres import PostgresBackend
 
         if scheme == "pgembed" and not rest:
-            raise Usage("pgembed: needs a directory.")
+            raise Usage("pgembed: needs a folder, such as pgembed:~/memories.")
         target: str | Path = user_path(rest) if scheme == "pgembed" else url
         return PostgresBackend(
             target,

@@ -96,7 +96,7 @@ async def _repeat_grade(
 
 
 def _too_old() -> Conflict:
-    return Conflict("An earlier version undid this change and kept too little of it; it cannot be redone.")
+    return Conflict("This change was undone by an older version of vestige-tui, which did not save enough to redo it.")
 
 
 _Repeat = Callable[["Transaction", Snapshots, Snapshots, datetime], Awaitable[Snapshots | None]]

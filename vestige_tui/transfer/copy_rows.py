@@ -262,7 +262,9 @@ def count_written(meter: Meter, table: Table, rows: Sequence[TransferRow], outco
             findings.append(JobFinding(table.name, "repaired", row.key, sentence("; ".join(row.notes))))
         if row.zero:
             meter.zero_vectors += 1
-            findings.append(JobFinding(table.name, "zero_vector", row.key, "It is zero; vector search cannot find it."))
+            findings.append(
+                JobFinding(table.name, "zero_vector", row.key, "Its vector is all zeros; vector search cannot find it.")
+            )
     meter.add(
         table.name,
         read=len(rows),

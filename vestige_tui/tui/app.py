@@ -304,7 +304,7 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         """
         driver = self._driver
         if driver is None or not driver.can_suspend or self._lent:
-            raise SuspendNotSupported("This terminal cannot be handed to another program.")
+            raise SuspendNotSupported("This terminal cannot run another program, such as an editor.")
         self._suspend_signal()
         driver.suspend_application_mode()
         self._lent = True

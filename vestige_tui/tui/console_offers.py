@@ -47,7 +47,7 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
         yield PaletteEntry(
             Kind.STORE,
             f"Open {location(url)}",
-            "Go over to this store; the present one stays open until then.",
+            "Switch to this store; the current one stays open until the new one is open.",
             partial(_as_coroutine, partial(app.action_open_store, url)),
             words="store recent",
         )
@@ -70,7 +70,7 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
     ):
         yield PaletteEntry(Kind.CONSOLE, name, sentence, partial(_in_worker, app, run), words=words, reason=reason)
     for theme in THEMES:
-        now = " It is the present one." if theme.name == app.theme else ""
+        now = " It is the current one." if theme.name == app.theme else ""
         sentence = f"Use this theme, now and at the next start.{now}"
         yield PaletteEntry(
             Kind.THEME,

@@ -59,7 +59,7 @@ class ConsoleState:
         """Note that the hints were shown, so that they are never shown again."""
         self._shows_hints = False
         if self._folder is not None:
-            self._write(HINTS_FILE, "The console has shown its first hints.\n")
+            self._write(HINTS_FILE, "The hints of the first start were shown; delete this file to see them again.\n")
 
     def _write(self, name: str, text: str) -> None:
         assert self._folder is not None

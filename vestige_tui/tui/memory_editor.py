@@ -54,7 +54,7 @@ async def _run(place: Place, edited: EditedText) -> bool:
         if edited.returned_at_once:
             taken = await place.app.push_screen_wait(EditorWait(edited))
     except SuspendNotSupported:
-        raise Refused("This kind of terminal cannot open an editor.") from None
+        raise Refused("No editor can be opened in this terminal; `vestige-tui edit ID` does it in a shell.") from None
     except asyncio.CancelledError:
         _keep_or_discard(place, edited)
         raise

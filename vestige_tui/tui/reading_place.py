@@ -152,7 +152,7 @@ class ReadingPlace(MemoryPlace):
     def why_not(self, action: str) -> str:
         reason = super().why_not(action)
         if action == ToggleCard.action and not layout_widths.is_wide(self.size.width):
-            return "At this width the card is a page of its own; enter opens it."
+            return "The terminal is too narrow for the memory beside the list; enter opens it."
         if reason or (action not in ON_THE_CURRENT and action not in ON_THE_CHOSEN):
             return reason
         if self.store is None:

@@ -316,7 +316,7 @@ async def test_an_unfinished_one_is_gone_on_with_in_its_width(
         assert "compare" not in next(line for line in console.lines if "► cost" in line)
         assert "other-embedder-32, 16 dimensions" in console.text
         assert "instead" not in console.text
-        assert on_sheet(console, "To use another model, delete them first: D in the Registry place.")
+        assert on_sheet(console, "To use another model, delete them first: D on the Registry screen.")
         assert "migrate" not in console.text
         await console.press("enter")
         await console.until("in a second table, continued")
@@ -556,7 +556,7 @@ async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, model
         assert " 50 %   4 min left" in console.text
         assert "other-embedder-32, 32 dimensions" in console.text
         await console.press("r")
-        await console.until("This store is already being re-embedded; the Jobs place shows the job.")
+        await console.until("This store is already being re-embedded; the Jobs screen shows the job.")
         console.app.session.jobs = (replace(running, last_heartbeat=NOW - timedelta(minutes=3)),)
         console.app.frame_changed.publish(None)
         await console.until("no heartbeat, encoding")

@@ -31,7 +31,7 @@ NOTHING_IS_THERE = "127.0.0.1:1/x"
 
 
 async def to_target(console: Console) -> None:
-    """Go from the Jobs place to the step that asks for the target of a copy."""
+    """Go from the Jobs screen to the step that asks for the target of a copy."""
     await console.press("f5", "c")
     await console.until("The store to copy; it is only read.")
     await console.press("enter")

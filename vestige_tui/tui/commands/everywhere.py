@@ -28,7 +28,7 @@ class Leave(Command):
 class Refresh(Command):
     id, key, label, action = "place.refresh", "ctrl+r", "refresh", "refresh_place"
     group = "Everywhere"
-    help = "Refresh this place from the store."
+    help = "Refresh this screen from the store."
     words = "reload update"
 
 
@@ -55,7 +55,7 @@ class OpenStore(Command):
 class Close(Command):
     id, key, label, action = "screen.close", "q", "close", "close"
     group = "Everywhere"
-    help = "Close a page or a dialog; in a place, show which key quits."
+    help = "Close a page or a dialog; on a main screen, show which key quits."
 
 
 class Quit(Command):
@@ -68,7 +68,7 @@ class Quit(Command):
 class Interrupt(Command):
     id, key, label, action = "app.interrupt", "ctrl+c", "copy or quit", "interrupt"
     group, priority = "Everywhere", True
-    help = "Copy the selected text; without one, quit if you press it twice."
+    help = "Copy the selected text; with nothing selected, press it twice to quit."
 
 
 class SuspendConsole(Command):

@@ -22,7 +22,7 @@ class RetryJob(Command):
 class FailJob(Command):
     id, key, label, action = "job.fail", "F", "fail", "fail_job"
     group, footer = "Jobs", True
-    help = "Mark abandoned work as failed, with a reason."
+    help = "Mark a task that nobody works on any more as failed, with a reason."
     writes_elsewhere = True
 
 
@@ -43,7 +43,7 @@ class CopyJobId(Command):
 class OpenJobStore(Command):
     id, key, label, action = "job.open_store", "o", "open store", "open_job_store"
     group, footer = "Jobs", True
-    help = "Open the store that the job wrote to in this console: the copy of a copy."
+    help = "Open the target store of the job in this console; of a copy job, the new copy."
     words = "target copy"
 
 

@@ -95,13 +95,13 @@ class SupersedeMemory(Command):
 class PinMemory(Command):
     id, key, label, action = "memory.pin", "p", "pin", "pin_memory"
     group, writes = "Memory", True
-    help = "Pin the memory or the selection, or unpin it; a delete of several leaves pinned memories out."
+    help = "Pin the memory or the selection, or unpin it; pinned memories are kept when several are deleted at once."
 
 
 class ClearMarks(Command):
     id, key, label, action = "memory.clear_marks", "X", "clear marks", "clear_marks"
     group, writes = "Memory", True
-    help = "Take off what marks the memory or the selection: suspended, buried, leech, pinned."
+    help = "Clear the states suspended, buried, leech and pinned of the memory or the selection."
 
 
 class UndoChange(Command):
@@ -115,7 +115,7 @@ class UndoChange(Command):
 class RedoChange(Command):
     id, key, label, action = "memory.redo", "U", "redo", "redo"
     group = "Memory"
-    help = "Redo: reverse the last undo of this console, unless it has changed something since."
+    help = "Redo the last undo of this console; not possible after a newer change."
     writes = True
 
 
@@ -128,13 +128,13 @@ class LeaveCard(Command):
 class OpenLink(Command):
     id, key, label, action = "card.open_link", "enter", "open link", "open_link"
     group, footer, display = "Memory", True, "enter"
-    help = "Open the memory of the marked link; the first press marks one. Esc comes back."
+    help = "Open the memory of the highlighted link; without one, highlight the first. Esc goes back."
 
 
 class NextLink(Command):
     id, key, label, action = "card.next_link", "tab", "next link", "next_link"
     group, footer, display = "Memory", True, "tab"
-    help = "Mark the next link, neighbour or replaced memory of the card; after the last one, leave the card."
+    help = "Highlight the next link, neighbour or replaced memory of the card; after the last one, leave the card."
 
 
 class PreviousLink(Command):

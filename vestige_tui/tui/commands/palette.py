@@ -36,7 +36,7 @@ class Kind(IntEnum):
 
 HEADINGS = {
     Kind.VERB: "Here",
-    Kind.PLACE: "Places",
+    Kind.PLACE: "Screens",
     Kind.STORE: "Stores",
     Kind.CONSOLE: "Console",
     Kind.FILTER: "Saved filters",
@@ -88,7 +88,7 @@ def _entry_of(screen: Screen[Any], each: OfferedCommand, general: set[Any]) -> P
     if issubclass(command, GoTo):
         kind, name = Kind.PLACE, f"Go to {command.title}"
     else:
-        is_general = command in general or command.group in ("Everywhere", "Places")
+        is_general = command in general or command.group in ("Everywhere", "Screens")
         kind, name = Kind.CONSOLE if is_general else Kind.VERB, command.label[:1].upper() + command.label[1:]
     run = partial(screen.app.run_action, each.action, each.node)
     return PaletteEntry(kind, name, command.help, run, each.keys, command.words, each.reason)

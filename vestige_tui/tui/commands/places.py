@@ -10,7 +10,7 @@ from vestige_tui.tui.commands.command import Command
 class GoTo(Command):
     """Base class of the six commands that go to a place; they work everywhere, also while typing."""
 
-    group = "Places"
+    group = "Screens"
     priority = True
     place: ClassVar[str]
     title: ClassVar[str]
@@ -56,12 +56,12 @@ PLACES: tuple[type[GoTo], ...] = (GoToSearch, GoToBrowse, GoToReview, GoToJobs, 
 
 
 class PreviousPlace(Command):
-    id, key, label, action = "place.previous", "left_square_bracket", "previous place", "step_place(-1)"
-    group, display = "Places", "["
-    help = "Go to the place on the left."
+    id, key, label, action = "place.previous", "left_square_bracket", "previous screen", "step_place(-1)"
+    group, display = "Screens", "["
+    help = "Go to the screen on the left."
 
 
 class NextPlace(Command):
-    id, key, label, action = "place.next", "right_square_bracket", "next place", "step_place(1)"
-    group, display = "Places", "]"
-    help = "Go to the place on the right."
+    id, key, label, action = "place.next", "right_square_bracket", "next screen", "step_place(1)"
+    group, display = "Screens", "]"
+    help = "Go to the screen on the right."

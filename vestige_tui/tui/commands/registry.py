@@ -15,7 +15,7 @@ class FillVectors(Command):
 class PreviewModel(Command):
     id, key, label, action = "registry.preview", "p", "compare", "preview_model"
     group = "Registry"
-    help = "Compare the answers of the chosen and the current model to the same questions."
+    help = "Compare the search results of the chosen and the current model for the same queries."
 
 
 class NarrowModels(Command):
@@ -44,7 +44,7 @@ class RollBack(Command):
 
 
 class DropOldVectors(Command):
-    id, key, label, action = "registry.drop_old", "D", "drop old", "drop_old"
+    id, key, label, action = "registry.drop_old", "D", "drop previous", "drop_old"
     group, footer = "Registry", True
     help = "Delete the vectors of the previous model; rolling back is then impossible."
     writes = True
@@ -53,4 +53,4 @@ class DropOldVectors(Command):
 class ConfigureModel(Command):
     id, key, label, action = "registry.configure", "w", "write setting", "configure_model"
     group, footer = "Registry", True
-    help = "Write the store's model into the settings file, if that names another one."
+    help = "Write this store's model into the settings file, which names another one."

@@ -22,13 +22,13 @@ class MoreHits(Command):
 class SearchWithout(Command):
     id, key, label, action = "search.without", "n", "search without it", "search_without"
     group = "Search"
-    help = "Search again without the phrase, word or filter that leaves no hit."
+    help = "Search again without the phrase, word or filter that excludes every result."
 
 
 class SearchLiteral(Command):
     id, key, label, action = "search.literal", "L", "exact characters", "search_literal"
     group = "Search"
-    help = "Search for the exact characters of a path, a hash, an identifier or an error code; again: by words."
+    help = "Search for exact characters, such as a path, a hash or an error code; press again to search by words."
 
 
 class ExplainAnswer(Command):

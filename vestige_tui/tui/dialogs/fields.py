@@ -115,7 +115,7 @@ class FieldsDialog(Dialog[Patch | None]):
 
     def compose_body(self) -> ComposeResult:
         if self._fields.several:
-            note = f"Empty lines keep the values of each memory; {NONE} empties a field."
+            note = f"Leave a field empty to keep the values of each memory; {NONE} clears it."
             yield Static(Content(note), id="sheet-notes", markup=False)
         with VerticalScroll(id="fields", can_focus=False):
             for name in self._fields.texts:

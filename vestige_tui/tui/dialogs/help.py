@@ -21,7 +21,7 @@ from vestige_tui.tui.commands.offered import offered_commands
 from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.widgets.panels import Panels
 
-LAST_GROUPS = ("Moving", "Places", "Everywhere")
+LAST_GROUPS = ("Moving", "Screens", "Everywhere")
 OUTSIDE_THE_LINE = "Outside the input line"
 MIN_TEXT_CELLS = 10
 

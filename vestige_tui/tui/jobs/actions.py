@@ -41,7 +41,7 @@ async def retry_job(place: Place, job: Job) -> str:
     if not job.is_ours:
         notes = [
             "It is queued for the same agent, with a new deadline.",
-            *(["This one is marked as failed, retried."] if job.in_flight else []),
+            *(["The present entry ends as failed, with the note that it was retried."] if job.in_flight else []),
         ]
         rows = [title(job), state_label(job, place.store.now()).word if place.store is not None else job.status]
         question = Confirm("Queue this work again?", rows, verb="queue it", notes=notes)

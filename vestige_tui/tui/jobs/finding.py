@@ -56,7 +56,7 @@ class FindingSheet(Dialog[str | None]):
     ]
 
     def __init__(self, finding: JobFinding, memories: tuple[Memory, ...]) -> None:
-        opens = (("enter", "open the memory"), ("o", "open the other"))[: len(memories)]
+        opens = (("enter", "open the memory"), ("o", "open the other memory"))[: len(memories)]
         super().__init__(outcome_heading(finding.outcome)[0], (*opens, ("esc", "back")))
         self._finding, self._memories = finding, memories[:2]
 

@@ -97,10 +97,11 @@ Copies, comparisons and re-embeddings run in processes of their own: they contin
 every console can watch them. A job is recorded in the store that it writes to. Delegated agent work has its own
 section: work that one program gave to another, with its last heartbeat and the time left until its deadline.
 
-`enter` opens a job, and again its findings: the rows that were repaired, failed or differ, each with its reason.
+`enter` opens a job; press it again for the rows that were repaired, failed or differ, each with its reason.
 
 `x` cancels a job at its next checkpoint; everything written until then is kept, and `R` continues from there. `F` marks
-abandoned work as failed. `c` copies a store, `r` re-embeds with another model, `v` compares two stores row by row.
+a task that nobody works on any more as failed. `c` copies a store, `r` re-embeds with another model, `v` compares two
+stores row by row.
 """
     reading: reactive[bool] = reactive(False, repaint=False, toggle_class="-reading")
     """True while a job is open; in a narrow terminal it replaces the list."""
@@ -354,7 +355,7 @@ def store_of(job: Job) -> str:
 
 
 async def show_job(app: App[Any], job_id: str, text: str) -> None:
-    """Open the Jobs place with the cursor on a job, and report its start there."""
+    """Open the Jobs screen with the cursor on a job, and report its start there."""
     await app.switch_mode(GoToJobs.place)
     place = app.screen
     if isinstance(place, JobsPlace):

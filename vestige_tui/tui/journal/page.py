@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 PAGE_ENTRIES = 100
 MAX_CHOICES = 200
 """Memories of one entry that the list to choose from offers."""
-NO_JOURNAL = "A Vestige file has no journal: its server does not record changes, and this console writes none to it."
+NO_JOURNAL = "This file belongs to a Vestige server, and this console only reads it, so it has no journal."
 NO_CHANGES = "No changes yet. Each change by a console or a command is recorded here and can be undone."
 
 

@@ -88,8 +88,8 @@ def first_model(snapshot: ModelSnapshot, key: str) -> str:
     """Return the sentence for a store without a model; ``key`` makes vectors."""
     name = short_name(snapshot.first)
     if snapshot.memories and not snapshot.read_only:
-        return f"No model yet: {key} makes the first vectors, with {name}."
-    return f"No model yet: the first memory added sets it, {name} by the current settings."
+        return f"No model yet: {key} computes the first vectors, with {name}."
+    return f"No model yet: the first memory added sets it; with the current settings {name}."
 
 
 def card(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Content:
@@ -263,8 +263,8 @@ def parts(snapshot: ModelSnapshot) -> tuple[Part, ...]:
         of_it,
         Part("without a vector", census.without, "$text-disabled"),
         Part("other dimension, never searched", other, "$warning"),
-        Part("zero, never searched", census.zero, "$warning"),
-        Part("not finite, never searched", census.non_finite, "$error"),
+        Part("all zeros, never searched", census.zero, "$warning"),
+        Part("NaN or infinity, never searched", census.non_finite, "$error"),
     )
 
 

@@ -126,10 +126,11 @@ class RegistryPlace(Place):
 Vectors of two models cannot be compared, so a store uses one model. Vector search needs it; where it is not available,
 searches use text only and say so.
 
-`/` narrows the list by words, such as `german` or `384`; below it stands who should choose the model under the cursor.
+`/` narrows the list by words, such as `german` or `384`; the line below it tells what the model under the cursor is
+good for.
 
 Another model: `enter` or `p` compares both models by the same questions, `r` re-embeds with it, as a job, while
-searches continue. The vectors of the previous model are kept: `b` rolls back to them, `D` deletes them. `f` makes
+searches continue. The vectors of the previous model are kept: `b` rolls back to them, `D` deletes them. `f` computes
 missing vectors. `tab` switches between the list of models and the card of this store's model.
 """
 
@@ -381,7 +382,7 @@ missing vectors. `tab` switches between the list of models and the card of this 
                 return "This store keeps no vectors of a previous model."
             return self._not_now()
         if action == "configure_model" and not configured_otherwise(self._model, self.store_session.embedders):
-            return "Your settings do not name another model than this store's."
+            return "Your settings already name this store's model, or none."
         return ""
 
     @property

@@ -162,7 +162,7 @@ def encouragement(summary: Summary) -> str:
         )
         sentence += " at shorter intervals"
         if summary.holds is not None:
-            sentence += f"; half of the others are due in {summary.holds:.0f} d or more"
+            sentence += f"; the median interval of the remembered ones is {summary.holds:.0f} d"
     return f"{sentence}."
 
 

@@ -68,7 +68,8 @@ Filters: `type:decision`, `domain:auth`, `tag:"two words"`, `codebase:api`, `own
 list also `f`) chooses filters, with counts; `ctrl+s` saves them; `F` opens them in Browse or Review.
 
 `m` switches between text and vector, text, vector, and exact characters; `L` goes to exact characters at once, such as
-a path, an id or a line of code. Where a phrase, a marked word or a filter leaves no hit, `n` searches without it.
+a path, an id or a line of code. If a phrase, a +word, a -word or a filter excludes every result, `n` searches without
+it.
 
 Matching words are underlined, and each hit shows the passage with the most of them.
 
@@ -196,7 +197,7 @@ memory is not in the results.
         self._announced = False
         self.query_one(FilterBar).note(self._note)
         if not self._answered:
-            self.query_one("#nothing", Empty).say("No answer yet.")
+            self.query_one("#nothing", Empty).say("No results yet.")
 
     def _announce_slow(self) -> None:
         if self._patience is None:
@@ -307,7 +308,10 @@ memory is not in the results.
 
     def why_not(self, action: str) -> str:
         if action == SearchWithout.action and self._empty_because is None:
-            return "There are hits, or no single phrase, word or filter is the reason that there are none."
+            return (
+                "There is nothing to search without: the search has results, or no single phrase, word or filter "
+                "excludes them."
+            )
         return super().why_not(action)
 
     def action_search_without(self) -> None:

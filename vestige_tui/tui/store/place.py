@@ -101,7 +101,7 @@ Query times are measured in this console since it opened the store. `ctrl+r` ref
                 with Vertical(id="aside"):
                     yield Section("server or file", id="server")
                     yield Section("connections", id="connections")
-                    yield Section("vectors in memory", id="held")
+                    yield Section("vectors in RAM", id="held")
                     yield Section("schema", id="schema")
                     yield Section("this console's slowest queries, by max", id="longest")
 
@@ -229,7 +229,7 @@ def _health(store: Store, health: Health) -> Content:
     if store.read_only:
         reason = f"Read-only: {plain(store.read_only_reason)}."
         if store.kind == "vestige":
-            reason += " Its Vestige server keeps using it; this console never writes to it."
+            reason += " It belongs to a Vestige server; this console never writes to it."
         lines.append(Content.styled(reason, "$text"))
     return Content("\n").join(lines)
 

@@ -42,12 +42,12 @@ def legend() -> Mapping[str, Sequence[Sign]]:
         "Review": [Sign("▁", "word to remember, left out of the question")],
         "Lists": [
             Sign("▌", "row under the cursor, or pane with the focus"),
-            Sign("▏", "row under the cursor of a list without the focus"),
+            Sign("▏", "row under the cursor, in a list that does not have the focus"),
             Sign("■", "selected row"),
             Sign("▼", "column by which the list is sorted"),
             Sign("● ○", "filter or switch: on, off"),
             Sign("─", "none"),
-            Sign("…", "cut for want of room"),
+            Sign("…", "cut off: no room for the rest"),
         ],
         "Jobs": [
             *(Sign(label.glyph, label.word) for label in STATUS_LABELS.values()),

@@ -34,7 +34,7 @@ class CostStep(WizardStep):
     word = "cost"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go_on", "continue", show=False),
-        Binding("i", "turn", "other way", show=False),
+        Binding("i", "turn", "other method", show=False),
     ]
 
     def __init__(

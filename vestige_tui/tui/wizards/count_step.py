@@ -36,7 +36,7 @@ def count_table(tables: Mapping[str, TableProgress]) -> Content:
     lines = [Content.styled(f"{'table':<{name_cells}}{'rows':>{COUNT_CELLS}}", "$text-disabled")]
     lines += [line(name, count, "$text") for name, count in copied.items()]
     if left_behind:
-        lines += [Content(""), Content.styled("left behind: the target does not have these tables", "$warning")]
+        lines += [Content(""), Content.styled("not copied, because the target does not have these tables", "$warning")]
         lines += [line(name, count, "$text-muted") for name, count in left_behind.items()]
     return Content("\n").join(lines)
 

@@ -11,7 +11,7 @@ from vestige_tui.tui.store_session import StoreSession
 from vestige_tui.tui.wizards.store_step import StoreStep
 from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
-NOTE = "The console goes over to it once it is open; the present one stays open until then. Jobs keep running."
+NOTE = "The console switches to it once it is open; the current one stays open until then. Jobs keep running."
 
 
 class OpenStoreWizard(Wizard[StoreSession]):

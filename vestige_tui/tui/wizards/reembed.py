@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from vestige_tui.tui.store_session import StoreSession
     from vestige_tui.tui.wizards.wizard import ShowJob
 
-UNDER_WAY = "This store is already being re-embedded; the Jobs place shows the job."
+UNDER_WAY = "This store is already being re-embedded; the Jobs screen shows the job."
 
 
 class ReembeddingUnderWay(Refused):
@@ -129,7 +129,7 @@ class ReembedWizard(Wizard[StartedJob]):
         notes = [(BACK_UP, "$text")]
         if configured and not same_model(configured, name):
             sentence = (
-                f"Your settings name {configured}; once this is done, the Registry place can save the new model there."
+                f"Your settings name {configured}; once this is done, the Registry screen can save the new model there."
             )
             notes.append((sentence, "$text-muted"))
         if note := index_note(self.store):
@@ -200,7 +200,7 @@ class GoOnWizard(ReembedWizard):
         vectors = quantity(self._building.vectors, "vector")
         other_model = (
             f"This continues an unfinished re-embedding: {vectors} computed so far. To use another model, delete them "
-            f"first: {self._drop_key} in the Registry place."
+            f"first: {self._drop_key} on the Registry screen."
         )
         notes = ((other_model, "$text"), *self.notes(model.name))
         return CostStep((), notes, self._go_on, facts=facts, measure=self._measure)
@@ -245,7 +245,7 @@ def of_store(session: StoreSession, store: Store) -> Sequence[Job]:
 def no_model_yet(memories: int | None, fill: str) -> str:
     """Return the sentence for a store without a model: ``fill`` is the key that computes its first vectors."""
     if memories:
-        return f"This store has no model yet; {fill} in the Registry place computes its first vectors."
+        return f"This store has no model yet; {fill} on the Registry screen computes its first vectors."
     return "This store has no model yet: the first memory added sets it."
 
 

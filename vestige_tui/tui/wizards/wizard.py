@@ -23,7 +23,7 @@ from vestige_tui.tui.workers import work
 T = TypeVar("T")
 
 ShowJob: TypeAlias = Callable[[App[Any], str, str], Awaitable[None]]
-"""Callback (app, job id, sentence) that goes to the Jobs place, selects the job and shows the sentence."""
+"""Callback (app, job id, sentence) that goes to the Jobs screen, selects the job and shows the sentence."""
 
 
 class WizardStep(Vertical):
