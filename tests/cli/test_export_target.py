@@ -339,15 +339,15 @@ import asyncio, sys
 from vestige_tui.cli import portable
 from vestige_tui.__main__ import main
 
-real = portable._exported
+real = portable.exported_lines
 
-async def slow(*arguments):
-    async for line in real(*arguments):
+async def slow(*arguments, **options):
+    async for line in real(*arguments, **options):
         yield {**line, "padding": "x" * 100_000}
     print("half", flush=True)
     await asyncio.Event().wait()
 
-portable._exported = slow
+portable.exported_lines = slow
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -591,7 +591,7 @@ async def test_help_matches_the_live_keys_and_follows_the_keymap() -> None:
         assert isinstance(app.screen, HelpScreen)
         shown = "\n".join(screen_lines(app))
         assert "ctrl+y" in shown
-        assert "Copy the memory's text" in shown
+        assert "Copy the text of the memory" in shown
         assert "Grade" not in shown.split("Screens")[0] or "Grade this memory now" in shown
         await pilot.press("escape")
         await pilot.pause()

@@ -151,7 +151,7 @@ async def test_a_selection_stays_said_until_it_is_given_up(corpus: Path) -> None
         await console.press("space", "space", "v", "j", "v")
         await console.until("4 selected, from")
         await console.press("y")
-        await console.until("Sent the text to the terminal")
+        await console.until("Sent the texts of 4 memories to the terminal")
         assert "4 selected, from" in console.text
         await console.press("asterisk")
         await console.until(f"{ACTIVE} selected, from 12 domains")

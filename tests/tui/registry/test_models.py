@@ -468,7 +468,7 @@ async def test_a_list_without_the_stores_own_model_says_so(small: Path, monkeypa
         await to_registry(console)
         await console.until("models; this store's own is not listed")
         # Names stand for themselves, in a wide terminal their makers in a column of their own.
-        line = next(line for line in console.lines if "maker" in line)
+        line = next(line for line in console.lines if "short" in line)
         assert "short   " in line
         assert line.index("maker") > line.index("short")
 
