@@ -24,6 +24,10 @@ from vestige_tui.tui.search.explanation import ExplanationScreen
 from vestige_tui.tui.store_session_events import SessionState
 
 PATIENCE_SECONDS = 40.0
+POLL_SECONDS = 0.02
+SETTLING_PAUSES = 3
+ASKING_GROUPS = {"search", "list", "rows", "selection", "read", "write", "pick"}
+"""Groups of workers that ask the store."""
 WITHOUT_EDGES = str.maketrans("▏▌", "  ")
 
 
@@ -74,31 +78,30 @@ class Console:
 
     async def until(self, said: str | Callable[[], bool], *, gone: bool = False) -> None:
         """Wait until the screen shows these words (or no longer does), or a condition holds, and is drawn."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        while True:
+        await self._poll(said, gone=gone)
+        # What stands beside it is told of the same change by a message of its own.
+        for _ in range(SETTLING_PAUSES):
             await self.pilot.pause(0)
-            seen = self.says(said) if isinstance(said, str) else said()
-            if seen != gone:
-                # What stands beside it is told of the same change by a message of its own.
-                for _ in range(4):
-                    await self.pilot.pause(0)
-                return
+
+    async def _poll(self, said: str | Callable[[], bool], *, gone: bool = False) -> None:
+        """Look until the words are there, without a pause between: each asks every widget of the screen."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while (self.says(said) if isinstance(said, str) else said()) == gone:
             if asyncio.get_running_loop().time() > deadline:
                 raise AssertionError(f"waited in vain for {said!r}\n{self.text}")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def still(self) -> None:
         """Wait until nothing is being asked of the store (or the person is asked) and the screen shows it."""
-        groups = {"search", "list", "rows", "selection", "read", "write", "pick"}
         # Between a worker that found rows and the one that reads the first of them there are some messages.
         for _ in range(2):
-            await self.until(
-                lambda: (
-                    isinstance(self.app.screen, ModalScreen)
-                    or not any(worker.group in groups and not worker.is_finished for worker in self.app.workers)
-                )
-            )
+            await self.pilot.pause(0)
+            await self._poll(self._is_still)
             await self.pilot.pause()
+
+    def _is_still(self) -> bool:
+        asking = (worker.group in ASKING_GROUPS and not worker.is_finished for worker in self.app.workers)
+        return isinstance(self.app.screen, ModalScreen) or not any(asking)
 
 
 @asynccontextmanager

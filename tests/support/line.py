@@ -23,9 +23,15 @@ class Line:
         """before: break where a commit would be passed on; after: once it was; silent: pass nothing on any more;
         login: break at the first question after a login."""
         self._passing: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_unix_connection(str(self.server))
+        if self._stopped:
+            # The server would wait a minute for the login of a client that comes now.
+            for end in (back, writer):
+                end.transport.abort()
+            return
         cut = asyncio.Event()
         passing = {
             asyncio.create_task(self._pass(reader, back, cut, asks=True)),
@@ -59,6 +65,7 @@ class Line:
                 await target.drain()
 
     async def stop(self) -> None:
+        self._stopped = True
         for task in self._passing:
             task.cancel()
         await asyncio.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from tests.support.clock import Clock
-from tests.support.console import PATIENCE_SECONDS
+from tests.support.console import PATIENCE_SECONDS, SETTLING_PAUSES
 from tests.support.corpus import embedders
 from tests.support.pictures import screen_lines
 from vestige_tui.config.settings import Config
@@ -79,11 +80,12 @@ class Desk:
     async def until(self, holds: Callable[[str], bool]) -> str:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            await self.pilot.pause(0.01)
+            # A pause asks every widget of the screen, so it comes once, after the answer.
+            await asyncio.sleep(0.01)
             place = self.app.screen
             if isinstance(place, ReviewPlace) and not place._grading and holds(self.text):
                 # What stands beside it is told of the same change by a message of its own.
-                for _ in range(4):
+                for _ in range(SETTLING_PAUSES):
                     await self.pilot.pause(0)
                 return self.text
         raise AssertionError(f"never came to be seen:\n{self.text}")

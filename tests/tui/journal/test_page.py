@@ -240,7 +240,7 @@ async def test_a_vestige_file_has_no_journal(tmp_path: Path) -> None:
     async with open_console(path) as console:
         await open_browse(console)
         await open_journal(console)
-        await console.until("A Vestige file has no journal")
+        await console.until("This file belongs to a Vestige server")
         await console.press("u")
         await console.until("read-only")
 

@@ -155,7 +155,7 @@ async def test_what_cannot_be_compared_says_why(small: Path, models: Sequence[Ca
         await console.press("escape", "b")
         await console.until("This store keeps no vectors of a previous model.")
         await console.press("w")
-        await console.until("Your settings do not name another model")
+        await console.until("Your settings already name this store's model")
 
 
 async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequence[CatalogModel]) -> None:
@@ -357,7 +357,7 @@ async def test_a_store_without_a_model_says_what_decides_it(empty_store: Path, m
     async with open_console(empty_store) as console:
         await to_registry(console)
         await console.until("No model yet: the first memory added")
-        assert "all-MiniLM-L6-v2 by" in console.text
+        assert console.says("with the current settings all-MiniLM-L6-v2")
         for said in ("● loaded", "nothing here yet", "vectors in this store"):
             assert said not in console.text
         assert not console.app.screen.active_bindings["r"].enabled

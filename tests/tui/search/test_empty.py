@@ -47,7 +47,7 @@ async def test_the_key_is_dim_where_there_are_hits(corpus: Path) -> None:
         await console.press("enter")
         await console.still()
         await console.press("n")
-        await console.until("There are hits, or no single phrase, word or filter is the reason")
+        await console.until("There is nothing to search without: the search has results")
 
 
 async def test_code_that_no_word_matches_is_searched_by_its_characters(corpus: Path) -> None:
