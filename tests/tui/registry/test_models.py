@@ -357,7 +357,8 @@ async def test_a_store_without_a_model_says_what_decides_it(empty_store: Path, m
     async with open_console(empty_store) as console:
         await to_registry(console)
         await console.until("No model yet: the first memory added")
-        assert console.says("with the current settings all-MiniLM-L6-v2")
+        assert "it; with the current settings" in console.text
+        assert "all-MiniLM-L6-v2." in console.text
         for said in ("● loaded", "nothing here yet", "vectors in this store"):
             assert said not in console.text
         assert not console.app.screen.active_bindings["r"].enabled
