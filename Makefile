@@ -24,7 +24,7 @@ start-check: $(VENV)/.installed-test
 	$(BIN)/python -m tests.start_check --starts $(STARTS) $(if $(filter-out 0,$(BUSY)),--busy) $(BIN)/vestige-tui
 
 # Three at a time on two cores: much of what they do is waiting for a terminal, a server or a worker.
-# VESTIGE_DEATHS is the number of calls at which each kill test ends a worker, spread evenly: 8 here, 12 in .ci/run.
+# VESTIGE_DEATHS is the number of calls at which each kill test ends a worker, spread evenly: 6 here, 9 in .ci/run.
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
@@ -65,9 +65,10 @@ deps-newest:
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks $(if $(SIZE),--size $(SIZE))
 
-## The whole suite, with a death at every call and followed copies killed twenty times: `deaths` and `soak` are parts of it.
+## The whole suite, with all combinations, a death at every call and followed copies killed twenty times: `deaths` and
+## `soak` are parts of it.
 test-all: $(VENV)/.installed-test
-	VESTIGE_DEATHS=all VESTIGE_KILLS=20 $(BIN)/python -m pytest -n 3
+	VESTIGE_THOROUGH=1 VESTIGE_DEATHS=all VESTIGE_KILLS=20 $(BIN)/python -m pytest -n 3
 
 ## Workers killed at every single call of their databases (about an hour).
 deaths: $(VENV)/.installed-test

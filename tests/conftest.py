@@ -52,6 +52,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in items if isinstance(item, pytest.Function) and needs_postgres(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
+    if not os.environ.get("VESTIGE_THOROUGH"):
+        thorough = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=thorough)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
     for item in items:
         if item.get_closest_marker("deaths"):
             item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))

@@ -56,7 +56,7 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     assert f"{kept}; `vestige-tui registry rollback` restores them" in said.out
     second = run("--store", url, "registry", "show", "--json").json["second"]
     assert (second["role"], second["vectors"], second["dimension"]) == ("kept", 6, 384)
-    assert "`vestige-tui registry rollback` restores them faster" in old.out
+    assert "`vestige-tui registry rollback` is faster than computing them again" in old.out
     back = run("--store", url, "registry", "rollback", "--yes")
     assert back.status == 0, back
     assert "state    done" in back.out

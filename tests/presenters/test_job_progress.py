@@ -66,7 +66,7 @@ def test_findings_are_counted_and_named_once() -> None:
     ]
     assert findings_in_words(job, ("failed",)) == ["2 failed"]
     zero = replace(COPY, progress=JobProgress(zero_vectors=2))
-    assert findings_in_words(zero) == ["2 zero vectors"]
+    assert findings_in_words(zero) == ["2 all-zero vectors"]
     assert sum(finding_counts(DELEGATED).values()) == 0
 
 

@@ -173,6 +173,6 @@ async def test_an_undo_of_an_earlier_version_cannot_be_redone_without_a_snapshot
     else:
         with psycopg.connect(store_url, autocommit=True) as postgres:
             postgres.execute(statement)
-    with pytest.raises(Exception, match="An earlier version undid this change"):
+    with pytest.raises(Exception, match="This change was undone by an older version"):
         await store.journal.redo()
     assert not await store.memories.count()

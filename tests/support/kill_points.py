@@ -20,7 +20,7 @@ from vestige_tui.jobs import start
 from vestige_tui.jobs.start import JobRequest
 
 KILLED_STATUS = -9
-DEATHS = os.environ.get("VESTIGE_DEATHS", "8")
+DEATHS = os.environ.get("VESTIGE_DEATHS", "6")
 TIMEOUT_SECONDS = 7_200 if DEATHS == "all" else 120 + 20 * int(DEATHS)
 """Timeout of a test that is marked ``deaths``."""
 

@@ -85,7 +85,12 @@ REFUSALS = {
 }
 PAIRS = (("sqlite", "postgres"), ("postgres", "postgres"), ("postgres", "sqlite"), ("sqlite", "sqlite"))
 CASES = [
-    pytest.param(source, target, refusal, id=f"{source} to {target}, an edit {name}")
+    pytest.param(
+        *(source, target, refusal),
+        id=f"{source} to {target}, an edit {name}",
+        # Each kind of source and of target is in one of the others.
+        marks=[pytest.mark.thorough] if source == target else [],
+    )
     for name, refusal in REFUSALS.items()
     for source, target in PAIRS
 ]

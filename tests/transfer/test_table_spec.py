@@ -144,7 +144,13 @@ def test_a_row_has_its_stored_columns_first_and_its_parents_tables_before_its_ow
                 assert table.columns[-1].name == parent.version
 
 
-@pytest.mark.parametrize("name", [table.name for table in TABLES])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(table.name, marks=[] if table.name in ("memories", "reviews") else [pytest.mark.thorough])
+        for table in TABLES
+    ],
+)
 def test_a_column_is_added_by_a_migration_the_spec_and_a_converter(
     tmp_path: Path, postgres_database: str, name: str
 ) -> None:

@@ -142,7 +142,17 @@ async def test_every_key_that_is_shown_reaches_an_action_that_exists(corpus: Pat
                     assert rows[each.command.help].keys.split() == each.keys.split()
 
 
-@pytest.mark.parametrize("reach", STATES, ids=lambda reach: str(reach.__name__))
+THOROUGH = (search_card, browse_line, registry_card)
+"""States whose keys are nearly those of another one."""
+
+
+@pytest.mark.parametrize(
+    "reach",
+    [
+        pytest.param(reach, id=reach.__name__, marks=[pytest.mark.thorough] if reach in THOROUGH else [])
+        for reach in STATES
+    ],
+)
 async def test_every_key_that_is_shown_does_something(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reach: Reach
 ) -> None:

@@ -149,8 +149,7 @@ def of_index(waits_for: str | None, *, exists: bool = True) -> HealthProblem:
     if not exists:
         return HealthProblem(
             "The vector index is missing; vector search compares every vector.",
-            "As the owner of the tables, run: CREATE INDEX idx_node_embeddings_hnsw ON node_embeddings "
-            "USING hnsw (embedding vector_cosine_ops); above 2,000 dimensions halfvec_cosine_ops.",
+            "As the owner of the tables, create idx_node_embeddings_hnsw again; docs/postgres.md has the statement.",
         )
     return HealthProblem(
         "The vector index is broken; vector search compares every vector.",
