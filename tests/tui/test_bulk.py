@@ -230,6 +230,40 @@ async def test_a_selection_is_copied_and_exported(corpus: Path, tmp_path: Path) 
         assert len(file.read_text(encoding="utf-8").splitlines()) < ACTIVE
 
 
+async def test_all_rows_beyond_the_limit_of_a_selection_are_copied_and_exported(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_table, "SELECTION_LIMIT", 10)
+    file = tmp_path / "all.jsonl"
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        console.app.screen.query_one(FilterBar).set_chips([Chip("type", "decision")])
+        await console.still()
+        ids = [memory.id for memory in (await console.store.page(Filter(node_types=("decision",)), limit=ACTIVE)).items]
+        await console.press("asterisk")
+        await console.until(f"All {len(ids)} selected")
+        await console.press("Y")
+        await console.until(f"Sent the ids of {len(ids)} memories to the terminal")
+        assert console.app.clipboard == "\n".join(ids)
+        await console.press("y")
+        await console.until(f"Sent the texts of {len(ids)} memories to the terminal")
+        assert console.app.clipboard == "\n\n".join(memory.content for memory in await many(console, ids))
+        await console.press("ctrl+p")
+        await console.until("Type the name of a command")
+        await console.type("export")
+        await console.press("enter")
+        await console.until(f"{len(ids)} memories to")
+        await console.press("end", "ctrl+u")
+        await console.paste(str(file))
+        await console.press("enter")
+        await console.until("Wrote")
+        monkeypatch.setattr("vestige_tui.tui.taken_out.MAX_COPIED_MEMORIES", len(ids) - 1)
+        await console.press("y")
+        await console.until("Write it to a file: ctrl+p, Export selection.")
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert [line["id"] for line in lines if line["kind"] == "memory"] == ids
+
+
 async def test_a_selection_that_is_too_large_to_copy_names_the_way_to_a_file(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,7 +178,7 @@ def visit_rest(terminal: Terminal) -> None:
 
 def leave(terminal: Terminal) -> None:
     terminal.press("ctrl+q")
-    assert terminal.wait() == 0
+    assert terminal.wait() == 0, terminal.text
     assert terminal.now == terminal.before
 
 

@@ -18,6 +18,7 @@ from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.memories import Draft, Memory
 from vestige_tui.core.search import Answer, SearchQuery
+from vestige_tui.tui.console_offers import console_offers
 from vestige_tui.tui.dialogs.modals import Ask, Confirm, Pick
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.widgets.memory_card import MemoryCard
@@ -375,13 +376,17 @@ async def test_commands_wait_for_a_selection_that_is_still_being_made(
         slow = Slow(monkeypatch, console.store, "page")
         await console.press("asterisk")
         assert table.selecting
-        for key in ("d", "t", "space"):
+        for key in ("d", "t", "y", "Y", "space"):
             console.app.screen.query_children(StatusLine).last().say("")
             await console.press(key)
             await console.until("Still selecting…")
             assert dialogs(console) == 0
+        [export] = [each for each in console_offers(console.app) if each.name.startswith("Export")]
+        assert export.reason == "Still selecting…"
         slow.go_on.set()
         await console.until(f"{ACTIVE} selected")
+        [export] = [each for each in console_offers(console.app) if each.name.startswith("Export")]
+        assert (export.name, export.reason) == ("Export selection…", "")
         await console.press("d")
         await console.until(f"Delete {ACTIVE - PINNED} memories?")
 

@@ -67,7 +67,7 @@ def add_filters(parser: Parser, *, superseded: bool = True) -> None:
     group.add_argument(
         "--filter",
         metavar="NAME",
-        help="a saved filter; an option for the same field replaces its value, any other narrows it",
+        help="a saved filter; further options are added to it, and replace its owner, times and recall",
     )
     if superseded:
         group.add_argument(

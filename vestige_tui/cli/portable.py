@@ -7,15 +7,13 @@ import itertools
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
 from vestige_tui.cli.foreign_formats import HEAD_BYTES, HEAD_LINES, foreign_format
-from vestige_tui.cli.global_options import chosen_store, is_file
+from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.line_import import ImportTally, LineImport, numbered_lines
 from vestige_tui.cli.output import Output
@@ -33,10 +31,8 @@ from vestige_tui.presenters.export_lines import exported_lines
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
-PAGE_ROWS = 200
 FAILED_ROWS_STATUS = 4
 _MAX_PRINTED_ERRORS_COUNT = 5
-_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def add_commands(commands: Commands) -> None:
@@ -195,7 +191,7 @@ async def _chosen(args: Namespace, store: Store) -> Target:
 
 def _examine(args: Namespace, store: Store | None = None) -> file_targets.FileTarget:
     """Return the examined target of an export. Raises Refused or Unavailable where it cannot be written."""
-    store_path = Path(store.location.removeprefix("sqlite:")) if store is not None and is_file(store.location) else None
+    store_path = store.file if store is not None else None
     if args.file == "-":
         return file_targets.examine_stdout(store=store_path)
     target = file_targets.examine(args.file, store=store_path)

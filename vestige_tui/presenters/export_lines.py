@@ -32,12 +32,14 @@ async def exported_lines(store: Store, target: Target, *, memories_only: bool = 
         for edge in await store.links.edges(memory_id):
             if edge.source_id == memory_id and edge.target_id in ids:
                 yield json_shapes.edge_line(edge)
-    reviews = [review for review in await store.reviews.since(_BEGINNING) if review.memory_id in ids]
-    for line in _numbered(reviews):
+    # What a person has named is a small part of a log that may be long.
+    named = list(ids) if target.filter is None else None
+    log = await (store.reviews.since(_BEGINNING) if named is None else store.reviews.of(named))
+    for line in _numbered([review for review in log if review.memory_id in ids]):
         yield json_shapes.review_line(line)
     for number, event in enumerate(await _decisions(store, ids), start=1):
         yield json_shapes.supersession_line(dataclasses.replace(event, id=number))
-    for marked in await store.reviews.marked():
+    for marked in await store.reviews.marked(named):
         if marked.memory_id in ids:
             yield json_shapes.mark_line(marked)
 

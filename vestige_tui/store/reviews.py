@@ -181,15 +181,23 @@ class ReviewService:
         """Return all reviews since a time, oldest first."""
         return tuple(rows.review(row) for row in await self._backend.fetch("list_reviews_since", {"since": since}))
 
+    async def of(self, memory_ids: Sequence[str]) -> tuple[Review, ...]:
+        """Return the review logs of memories as one, oldest first."""
+        records = await self._backend.fetch("list_reviews_of", {"ids": list(memory_ids)})
+        return tuple(rows.review(row) for row in records)
+
     async def marks(self, memory_id: str) -> Marks:
         """Return the marks of a memory."""
         return rows.marks(await self._backend.fetch("get_marks", {"id": memory_id}))
 
-    async def marked(self) -> tuple[MarkedMemory, ...]:
-        """Return all memories that have marks, by id; burials of the past, too."""
-        return tuple(
-            MarkedMemory(str(row["memory_id"]), rows.marks([row])) for row in await self._backend.fetch("list_marks")
-        )
+    async def marked(self, memory_ids: Sequence[str] | None = None) -> tuple[MarkedMemory, ...]:
+        """Return the memories that have marks, all or those among ``memory_ids``, by id; burials of the past, too."""
+        if memory_ids is None:
+            records = await self._backend.fetch("list_marks")
+        else:
+            records = await self._backend.fetch("list_marks_of", {"ids": list(memory_ids)})
+        every = [MarkedMemory(str(row["memory_id"]), rows.marks([row])) for row in records]
+        return tuple(sorted((each for each in every if each.marks != Marks()), key=lambda each: each.memory_id))
 
     async def restore_marks(self, marked: Sequence[MarkedMemory]) -> tuple[int, int]:
         """Mark the memories that have no marks; return (inserted, present). Raises NotFound if one is missing."""
@@ -212,7 +220,7 @@ class ReviewService:
         return await self._mark("resume", [memory_id])
 
     async def pin(self, memory_ids: Sequence[str]) -> Change:
-        """Pin memories, all or none: a delete of several leaves them out. Those already pinned stay as they are."""
+        """Pin memories, all or none, so that a delete of several leaves them out. Pinned ones stay as they are."""
         return await self._mark("pin", memory_ids)
 
     async def unpin(self, memory_ids: Sequence[str]) -> Change:

@@ -5,6 +5,7 @@ Rules and transactions live in the services; SQL is called by name, so that one 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from vestige_tui.core.scheduling import Policy
@@ -80,6 +81,12 @@ class Store:
     def location(self) -> str:
         """URL of the store, never with a password."""
         return self._backend.location()
+
+    @property
+    def file(self) -> Path | None:
+        """SQLite file that this process has open; None on a server."""
+        scheme, _, path = self.location.partition(":")
+        return Path(path) if scheme == "sqlite" else None
 
     @property
     def pooled(self) -> bool:

@@ -13,13 +13,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
+from textual._context import active_message_pump
 from textual.actions import SkipAction
 from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.signal import Signal
+from textual.widget import MountError, Widget
 from textual.widgets import Input, TextArea
 from textual.worker import Worker, WorkerError, WorkerState
 
@@ -48,6 +51,7 @@ from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm, Dialog
 from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.place import Place
+from vestige_tui.tui.removal import is_being_removed
 from vestige_tui.tui.store_session import StoreSession
 from vestige_tui.tui.store_session_events import (
     Failed,
@@ -262,6 +266,10 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
 
     def _handle_exception(self, error: Exception) -> None:
         # Textual's own method, called with every exception that ends the app.
+        widget = active_message_pump.get(None)
+        if isinstance(error, NoMatches | MountError) and isinstance(widget, Widget) and is_being_removed(widget):
+            log.debug("Ignored in a widget that is being removed: %s", error)
+            return
         log.critical("Uncaught exception in the console", exc_info=error)
         super()._handle_exception(error)
 

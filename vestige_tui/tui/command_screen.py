@@ -19,6 +19,7 @@ from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.catalogue import WRITES_ELSEWHERE, WRITES_THE_STORE
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.notice import Notice
+from vestige_tui.tui.removal import WhileMounted
 from vestige_tui.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Console(Protocol):
         ...
 
 
-class CommandScreen(Screen[None]):
+class CommandScreen(WhileMounted, Screen[None]):
     """Screen with commands. A disabled one is dim in the key line, and its key shows the reason in the status line.
 
     A subclass sets ``HELP``, yields ``self._status`` in ``compose``, and adds its own reasons in ``why_not``. Commands

@@ -26,7 +26,7 @@ from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.palette import Kind, PaletteEntry
 from vestige_tui.tui.dialogs.asking import ask_and_use
 from vestige_tui.tui.dialogs.modals import Ask, Message
-from vestige_tui.tui.memory_place import MemoryPlace
+from vestige_tui.tui.memory_place import STILL_SELECTING, MemoryPlace
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.program_command import run_command
 from vestige_tui.tui.taken_out import export_to_file
@@ -51,12 +51,13 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
             partial(_as_coroutine, partial(app.action_open_store, url)),
             words="store recent",
         )
+    place = app.place_in_front
     opened, read_only = app.session.store is not None, app.session.facts.read_only
     store = app.session.store
     no_store = "" if opened else NOT_OPEN
     against = read_only_sentence(store.read_only_reason) if store is not None and read_only else no_store
     for name, sentence, run, words, reason in (
-        (*_export_offer(app.place_in_front), export_memories, "save backup jsonl selection", no_store),
+        (*_export_offer(place), export_memories, "save backup jsonl selection", no_store or _still_selecting(place)),
         (
             "Import…",
             "Add the memories of a JSON Lines file.",
@@ -86,6 +87,11 @@ def _export_offer(place: Place | None) -> tuple[str, str]:
     if isinstance(place, MemoryPlace) and place.selection() is not None:
         return "Export selection…", f"Write the selection ({place.chosen_subject()}) to a JSON Lines file."
     return "Export…", "Write all memories to a JSON Lines file."
+
+
+def _still_selecting(place: Place | None) -> str:
+    """Return the reason against an export of a selection that is still growing."""
+    return STILL_SELECTING if isinstance(place, MemoryPlace) and place.still_selecting else ""
 
 
 async def _as_coroutine(run: Callable[[], object]) -> None:

@@ -57,6 +57,7 @@ NOTE_CELLS = 300
 MIN_PAIR_CELLS, MAX_PAIR_CELLS, PAIR_FRAME_CELLS = 8, 40, 62
 """Cells of each text of a sentence on two memories, and of all else on its line."""
 PATIENCE_SECONDS = 0.3
+STILL_SELECTING = "Still selecting…"
 MARK_VERBS: tuple[Literal["suspend", "bury", "resume"], ...] = ("suspend", "bury", "resume")
 LINK_TYPES = ("related", "supports", "contradicts", "causes", "part_of", "follows")
 
@@ -286,6 +287,11 @@ class MemoryPlace(FilteredPlace):
     def selection(self) -> Target | None:
         """Return what is selected; None without a selection."""
         return None
+
+    @property
+    def still_selecting(self) -> bool:
+        """True while rows of the selection are still being read."""
+        return False
 
     def chosen_subject(self) -> str:
         """Return the chosen memories in words: the quoted text of one, the number of several."""

@@ -43,7 +43,7 @@ from vestige_tui.tui.commands.memories import (
     ToggleMetadata,
 )
 from vestige_tui.tui.dialogs.details import detail_of
-from vestige_tui.tui.memory_place import PATIENCE_SECONDS, MemoryPlace
+from vestige_tui.tui.memory_place import PATIENCE_SECONDS, STILL_SELECTING, MemoryPlace
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.memory_card import MemoryCard, Step
 from vestige_tui.tui.widgets.status_line import StatusLine
@@ -61,13 +61,14 @@ T = TypeVar("T")
 
 READ_AFTER_SECONDS = 0.04
 """Debounce: a row is read when the cursor has stood on it for this time."""
-ON_THE_CURRENT = {command.action for command in (EditMemory, CopyMemory, CopyId, OpenWebLink, LinkMemory, GradeMemory)}
-ON_THE_CHOSEN = {command.action for command in (TagMemory, EditFields, MarkMemory, SupersedeMemory, DeleteMemory)}
+ON_THE_CURRENT = {command.action for command in (EditMemory, OpenWebLink, LinkMemory, GradeMemory)}
+ON_THE_CHOSEN = {
+    command.action for command in (CopyMemory, CopyId, TagMemory, EditFields, MarkMemory, SupersedeMemory, DeleteMemory)
+}
 ON_A_SELECTION = (TagMemory, EditFields, DeleteMemory)
 """Commands that the line of the selection names."""
 OUTSIDE = " (outside the filters; shown as the first row)"
 STILL_LOADED = "This row is still loading."
-STILL_SELECTING = "Still selecting…"
 
 
 class ReadingPlace(MemoryPlace):
@@ -143,11 +144,6 @@ class ReadingPlace(MemoryPlace):
         return card.detail.memory if card.visiting and card.detail is not None else None
 
     # Enabled commands
-
-    @property
-    def still_selecting(self) -> bool:
-        """True while rows of the selection are still being read."""
-        return False
 
     def why_not(self, action: str) -> str:
         reason = super().why_not(action)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vestige_tui.core import file_targets, files
@@ -29,17 +28,22 @@ async def memories_to_copy(store: Store, target: Target) -> tuple[Memory, ...]:
     Raises Refused for more than ``MAX_COPIED_MEMORIES``, NotFound if none exists any more.
     """
     if target.filter is None:
-        memories = await store.memories.get_many(target.ids[: MAX_COPIED_MEMORIES + 1])
+        _refuse_many(len(target.ids))
+        memories = await store.memories.get_many(target.ids)
     else:
         memories = (await store.page(target.filter, limit=MAX_COPIED_MEMORIES + 1)).items
-    if len(memories) > MAX_COPIED_MEMORIES:
+        _refuse_many(len(memories))
+    if not memories:
+        raise NotFound("Nothing was copied: what was selected has been deleted elsewhere.")
+    return memories
+
+
+def _refuse_many(count: int) -> None:
+    if count > MAX_COPIED_MEMORIES:
         raise Refused(
             f"Not copied: the selection has more than {grouped(MAX_COPIED_MEMORIES)} memories. "
             f"Write it to a file: {EXPORT_INSTEAD}."
         )
-    if not memories:
-        raise NotFound("Nothing was copied: what was selected has been deleted elsewhere.")
-    return memories
 
 
 async def export_to_file(store: Store, target: Target, name: str) -> str:
@@ -48,8 +52,7 @@ async def export_to_file(store: Store, target: Target, name: str) -> str:
     Raises Refused for a file that exists, and Unavailable for one that cannot be written.
     """
     path = user_path(name).absolute()
-    is_file = store.location.startswith("sqlite:")
-    file = file_targets.examine(path, store=Path(store.location.removeprefix("sqlite:")) if is_file else None)
+    file = file_targets.examine(path, store=store.file)
     file_targets.refuse_stream(file)
     count = 0
     async with files.written(file) as sink:

@@ -465,9 +465,12 @@ async def test_the_list_of_models_is_asked_for_again(small: Path, monkeypatch: p
 async def test_a_list_without_the_stores_own_model_says_so(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [CatalogModel("maker/short", 64, 1.0, "mit", "", True), CatalogModel("bare", 64, 1.0, "mit", "", True)]
     monkeypatch.setattr("vestige_tui.tui.registry.place.catalog", lambda: known)
+    async with open_console(small) as console:
+        await to_registry(console)
+        await console.until("This store's own model is not in this list.")
     async with open_console(small, (160, 40)) as console:
         await to_registry(console)
-        await console.until("models; this store's own is not listed")
+        await console.until("This store's own model is not in this list.")
         # Names stand for themselves, in a wide terminal their makers in a column of their own.
         line = next(line for line in console.lines if "short" in line)
         assert "short   " in line

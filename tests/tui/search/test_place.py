@@ -358,11 +358,13 @@ async def test_add_and_edit_go_through_the_editor_and_one_key_takes_them_back(
         await console.press("down", "a")
         await console.until('Added "A note about the lighthouse"')
         assert (tmp_path / "editor.mode").read_text().strip() == "600"
-        await console.until("A note about the lighthouse")
+        hits = console.app.screen.query_one(HitList)
+        # The notice quotes the memory before the list shows it.
+        await console.until(lambda: hits.hits[0].memory.content == "A note about the lighthouse")
         await console.press("g")
         await console.still()
         current = under_the_cursor(console)
-        assert (await console.store.get(current)).content == "A note about the lighthouse"
+        assert current == hits.hits[0].memory.id
         editor('printf "\\nand the harbour" >> "$1"')
         await console.press("e")
         await console.until('Edited "')

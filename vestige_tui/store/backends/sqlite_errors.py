@@ -64,7 +64,7 @@ def translate(error: sqlite3.Error, title: str, path: Path) -> VestigeError:
     if name.startswith("SQLITE_CANTOPEN"):
         return Unreachable(f"{title} cannot be opened.")
     if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
-        return NotFound("A memory that is linked or referenced here does not exist; nothing was changed.")
+        return NotFound("A memory that is linked or referenced here does not exist.")
     if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
         return Conflict(f"The store refused this: {text}.")
     if "no such table" in text:

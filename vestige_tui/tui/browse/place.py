@@ -24,7 +24,8 @@ from vestige_tui.tui.commands.places import GoToBrowse, GoToSearch
 from vestige_tui.tui.commands.search import ToggleSuperseded
 from vestige_tui.tui.dialogs.modals import Choice, Pick
 from vestige_tui.tui.filters.bar import FilterBar
-from vestige_tui.tui.reading_place import OUTSIDE, STILL_SELECTING, ReadingPlace
+from vestige_tui.tui.memory_place import STILL_SELECTING
+from vestige_tui.tui.reading_place import OUTSIDE, ReadingPlace
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.workers import work
 

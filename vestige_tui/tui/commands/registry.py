@@ -53,4 +53,4 @@ class DropOldVectors(Command):
 class ConfigureModel(Command):
     id, key, label, action = "registry.configure", "w", "write setting", "configure_model"
     group, footer = "Registry", True
-    help = "Write this store's model into the settings file, which names another one."
+    help = "Write this store's model into the settings file, if that names a different one."

@@ -20,6 +20,7 @@ from vestige_tui.core.text import cells, cut, grouped, plain, redact, safe
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.everywhere import Close
 from vestige_tui.tui.notice import Notice
+from vestige_tui.tui.removal import WhileMounted
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ MIN_ROWS = 2
 """Least rows of a list in a dialog, however low the terminal is."""
 
 
-class Dialog(ModalScreen[T]):
+class Dialog(WhileMounted, ModalScreen[T]):
     """Base of all dialogs: a sheet with a title, a line of keys, and escape, which answers None (or False)."""
 
     DEFAULT_CSS = """

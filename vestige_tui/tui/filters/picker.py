@@ -148,7 +148,6 @@ class FilterPicker(Dialog[None]):
         self.call_after_refresh(self._redraw)
 
     def _redraw(self) -> None:
-        self.query_one("#sheet-keys", Static).update(self._key_line())
         self._show_chips()
         self._narrow(keep=True)
 

@@ -118,8 +118,7 @@ class ModelList(GroupedList, inherit_bindings=False):
 
     def draw_head(self, width: int) -> Iterable[Piece]:
         name, language, maker, licence = self._room(width)
-        title = "models" if self.knows_used else "models; this store's own is not listed"
-        heading = fit(title if len(title) <= name else "models", name)
+        heading = fit("models", name)
         for column, cells in (("maker", maker), ("language", language)):
             heading += " " * COLUMN_GAP_CELLS + fit(column, cells) if cells else ""
         figures = f"{'dims':>{WIDTH_CELLS}}{'MB':>{SIZE_CELLS}}" + (

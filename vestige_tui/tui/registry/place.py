@@ -251,6 +251,7 @@ missing vectors. `tab` switches between the list of models and the card of this 
             (lambda width: second(snapshot, width, keys)) if has_second(snapshot) else None
         )
         self.query_one("#history", Section).fill((lambda width: history(snapshot, width)) if snapshot.changes else None)
+        self._show_hint()
         self.refresh_bindings()
 
     def _reembedding(self) -> Job | None:
@@ -330,11 +331,14 @@ missing vectors. `tab` switches between the list of models and the card of this 
 
     def _show_hint(self) -> None:
         """Show below the list who should choose the model under the cursor."""
-        model = self.query_one(ModelList).current
+        models = self.query_one(ModelList)
+        model = models.current
         if model is None:
             text = "No model matches these words." if self.query_one("#narrow", Input).value.strip() else ""
         else:
             text = model_hint(model)
+            if not models.knows_used:
+                text += " This store's own model is not in this list."
         self.query_one("#model-hint", Static).update(Content.styled(plain(text), "$text-muted"))
 
     # Narrowing the list

@@ -17,6 +17,7 @@ from vestige_tui.core.errors import Cancelled, VestigeError
 from vestige_tui.core.text import plain, redact
 from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.notice import Severity
+from vestige_tui.tui.removal import WhileMounted
 from vestige_tui.tui.widgets.status_line import STYLES
 from vestige_tui.tui.workers import work
 
@@ -26,7 +27,7 @@ ShowJob: TypeAlias = Callable[[App[Any], str, str], Awaitable[None]]
 """Callback (app, job id, sentence) that goes to the Jobs screen, selects the job and shows the sentence."""
 
 
-class WizardStep(Vertical):
+class WizardStep(WhileMounted, Vertical):
     """One step. ``word`` is its name in the trail; the last line shows ``keys``, the main one first."""
 
     word: str = ""
