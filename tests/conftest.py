@@ -14,6 +14,7 @@ from textual.app import App
 
 from tests.support import task_factory
 from tests.support.clock import Clock
+from tests.support.idle import watch_the_event_loop
 from tests.support.kill_points import TIMEOUT_SECONDS, Workers, killable_workers
 from tests.support.postgres import (
     bare_postgres_database,
@@ -45,6 +46,7 @@ GC_THRESHOLDS = (50_000, 10, 10)
 
 def pytest_configure() -> None:
     hear_signals()
+    watch_the_event_loop()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
