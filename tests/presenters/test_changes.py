@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vestige_tui.core.bulk import FieldEdit, Target
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Change, Draft, JournalEntry, Patch, UndoneChange
@@ -157,6 +158,21 @@ async def test_an_undone_grade_is_named_by_the_reviews_too(store: Store) -> None
     await store.reviews.record(one, Rating.EASY)
     sentence = undo_sentence(await store.reviews.undo(one), with_id=True)
     assert sentence == f'Undid: grade Easy on {one[:8]} "Secrets are in git"'
+
+
+async def test_an_edit_of_fields_names_them_with_their_old_values(store: Store) -> None:
+    one, two = await _two(store)
+    for patch, value in (
+        (Patch(node_type="decision", codebase="api"), "type fact → decision, codebase none → api"),
+        (Patch(domains=("ops",), tags=("new",), metadata={"n": 1}), "domains +ops, tags +new -old, metadata"),
+    ):
+        change = await store.update(one, patch, embed=False)
+        assert undo_sentence(await store.journal.undo(change.undo)) == f'Undid: edit {value} on "Secrets are in git"'
+    edit = FieldEdit(Patch(node_type="decision"))
+    many = await store.bulk.apply(await store.bulk.preview(Target((one, two)), edit))
+    [line, *_] = (await store.journal.page(limit=1)).items
+    assert journal_sentence(line) == "Edited 2 memories: type decision"
+    assert undo_sentence(await store.journal.undo(many.undo)) == "Undid: edit type decision on 2 memories"
 
 
 async def test_a_long_burial_names_its_day(store: Store) -> None:

@@ -40,7 +40,8 @@ class Console:
 
     @property
     def lines(self) -> list[str]:
-        return screen_lines(self.app)
+        """The screen from top to bottom; empty lines where it has not been painted yet."""
+        return screen_lines(self.app) or [""] * self.app.size.height
 
     @property
     def text(self) -> str:

@@ -202,8 +202,6 @@ async def test_a_finished_copy_is_opened_with_one_key(
         await console.press("o")
         await console.until("There are no jobs yet.")
         await console.press("c")
-        await console.until("The store to copy")
-        await console.press("enter")
         await console.until("Where to?")
         await console.paste(str(target))
         await console.press("enter")

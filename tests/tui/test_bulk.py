@@ -64,6 +64,27 @@ async def test_the_fields_of_one_memory_are_edited_in_a_dialog(corpus: Path) -> 
         assert await console.store.get(memory.id) == before
 
 
+async def test_a_type_is_completed_and_a_new_one_is_said_to_be_new(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
+        memory = table.current
+        assert memory is not None
+        types = [each.value for each in await console.store.memories.facets("node_types", Filter(superseded=True))]
+        await open_fields(console)
+        await console.until(f"type in this store: {', '.join(types[:4])}")
+        assert "new type" not in console.text
+        await console.press("end", "ctrl+u")
+        await console.type(types[0][:3] + "x")
+        await console.until("new type; type in this store: ")
+        await console.press("backspace", "right")
+        await console.until(lambda: console.app.screen.query_one("#field-type", Input).value == types[0])
+        await console.until("new type", gone=True)
+        await console.press("tab")
+        await console.until("codebase in this store: ")
+        await console.press("tab")
+        await console.until("in this store: ", gone=True)
+
+
 @pytest.mark.parametrize(
     ("field", "text", "fault"),
     [
@@ -115,7 +136,7 @@ async def test_fields_of_a_selection_keep_what_is_left_empty(corpus: Path) -> No
         for old, new in zip(before, await many(console, ids), strict=True):
             assert (new.node_type, new.domains, new.tags, new.codebase) == ("note", (), old.tags, old.codebase)
         await console.press("u")
-        await console.until("Undid: edit on 3 memories")
+        await console.until("Undid: edit type note, domains -")
         assert await many(console, ids) == before
 
 

@@ -103,8 +103,6 @@ def bulk_sentence(preview: BulkPreview, subject: str = "") -> str:
         if len(preview.ids) > 1:
             return f"{subject} are now replaced by {value}"
     sentence = change_sentence(operation.verb, subject, value)
-    # The sentence of an edit has no place for its value.
-    sentence += f": {value}" if isinstance(operation, FieldEdit) else ""
     kept = sum(len(each.ids) for each in preview.left_out)
     return sentence.rstrip() + (f" ({grouped(kept)} left out)" if kept else "")
 

@@ -56,7 +56,7 @@ class VerbWords:
 VERB_WORDS: Mapping[str, VerbWords] = {
     "add": VerbWords("Added {subject}", "add"),
     "import": VerbWords("Imported {subject}", "import"),
-    "edit": VerbWords("Edited {subject}", "edit"),
+    "edit": VerbWords("Edited {subject}: {value}", "edit"),
     "tag": VerbWords("Tagged {subject}: {value}", "tag"),
     "delete": VerbWords("Deleted {subject}", "delete"),
     "supersede": VerbWords("{subject} is now replaced by {value}", "replace"),
@@ -186,11 +186,13 @@ def _other_id(entry: Journaled) -> str:
 
 
 def value_of(entry: Journaled) -> str:
-    """Return the value of a journal entry: its tags, grade, type of link or time of burial; empty for other verbs."""
+    """Return the value of an entry: tags, edited fields, grade, type of link, time of burial; empty for other verbs."""
     state = _first(entry.after) or _first(entry.before)
     match entry.verb:
         case "tag":
-            return tags_value(list(dict.fromkeys(_new_tags(entry))), list(dict.fromkeys(_old_tags(entry))))
+            return tags_value(*_changed_values(entry, "tags"))
+        case "edit":
+            return cut(", ".join(_edited_fields(entry)), VALUE_CELLS)
         case "review":
             rating = state.get("rating")
             return Rating(rating).name.capitalize() if rating in set(Rating) else ""
@@ -202,6 +204,26 @@ def value_of(entry: Journaled) -> str:
             return ", ".join(_cleared_marks(entry))
         case _:
             return ""
+
+
+def _edited_fields(entry: Journaled) -> Iterator[str]:
+    """Yield what an edit did to the fields: ``type fact → decision``, of several memories ``type decision``.
+
+    Nothing where the text alone was edited.
+    """
+    pairs = list(_snapshots(entry))
+    for key, name in (("node_type", "type"), ("codebase", "codebase")):
+        changes = [(old.get(key), new.get(key)) for old, new in pairs if old.get(key) != new.get(key)]
+        if changes:
+            # An edit of several memories gives all of them the same value.
+            values = changes[0] if len(set(entry.ids)) == 1 else changes[0][1:]
+            yield f"{name} {' → '.join(plain(value or 'none') for value in values)}"
+    for key in ("domains", "tags"):
+        added, removed = _changed_values(entry, key)
+        if added or removed:
+            yield f"{key} {tags_value(added, removed)}"
+    if any(old.get("metadata") != new.get("metadata") for old, new in pairs):
+        yield "metadata"
 
 
 def _until(entry: Journaled, state: Mapping[str, Any]) -> str:
@@ -222,21 +244,20 @@ def _cleared_marks(entry: Journaled) -> tuple[str, ...]:
     return tuple(marks)
 
 
-def _new_tags(entry: Journaled) -> Iterator[str]:
-    for old, new in _tags(entry):
-        yield from (tag for tag in new if tag not in old)
+def _changed_values(entry: Journaled, key: str) -> tuple[list[str], list[str]]:
+    """Return the values that a change added to a list of its memories, and those that it removed, each once."""
+    pairs = list(_snapshots(entry))
+    added = dict.fromkeys(value for old, new in pairs for value in new.get(key, ()) if value not in old.get(key, ()))
+    removed = dict.fromkeys(value for old, new in pairs for value in old.get(key, ()) if value not in new.get(key, ()))
+    return list(added), list(removed)
 
 
-def _old_tags(entry: Journaled) -> Iterator[str]:
-    for old, new in _tags(entry):
-        yield from (tag for tag in old if tag not in new)
-
-
-def _tags(entry: Journaled) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+def _snapshots(entry: Journaled) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield the fields of each memory before and after a change."""
     for before, after in zip(entry.before, entry.after, strict=True):
         # Of a change of very many memories, only the first is at hand.
         if "memory" in before:
-            yield before["memory"]["tags"], after["memory"]["tags"]
+            yield before["memory"], after["memory"]
 
 
 def _first(snapshots: Sequence[Mapping[str, Any]] | None) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vestige_tui.core.bulk import Deletion, FieldEdit, Operation, Target
 from vestige_tui.core.errors import Conflict, NotFound, Usage
-from vestige_tui.core.memories import Patch
+from vestige_tui.core.memories import Filter, Patch
 from vestige_tui.presenters.bulk import bulk_sentence, nothing_sentence, operation_value
 from vestige_tui.presenters.changes import change_sentence, title
 from vestige_tui.tui.dialogs.fields import FieldsDialog, FieldTexts
@@ -105,17 +105,19 @@ async def edit_fields(place: ChangingPlace, store: Store, target: Target) -> Non
     typed: dict[str, str] | None = None
     fault = ""
     while True:
-        memories = await place.await_visibly(
-            store.memories.get_many(target.ids),
+        read = await place.await_visibly(
+            _read_fields(store, target),
             slow="Reading the fields…",
             gone_on="Nothing was edited: you left this screen first.",
         )
-        if memories is None:
+        if read is None:
             return
+        memories, values = read
         if not memories and target.filter is None:
             raise NotFound("The memory was deleted elsewhere; nothing was edited.")
         fields = FieldTexts.of(memories) if target.filter is None else FieldTexts.of_any()
-        dialog = FieldsDialog(f"Fields of {place.chosen_subject()}", fields, typed=typed, fault=fault)
+        title = f"Fields of {place.chosen_subject()}"
+        dialog = FieldsDialog(title, fields, values=values, typed=typed, fault=fault)
         patch = await place.app.push_screen_wait(dialog)
         if patch is None:
             return
@@ -131,6 +133,16 @@ async def edit_fields(place: ChangingPlace, store: Store, target: Target) -> Non
         return
 
 
+async def _read_fields(store: Store, target: Target) -> tuple[tuple[Memory, ...], dict[str, tuple[str, ...]]]:
+    """Return the chosen memories, and the values that the store has for fields of one value."""
+    every = Filter(superseded=True)
+    values = {
+        "type": tuple(each.value for each in await store.memories.facets("node_types", every)),
+        "codebase": tuple(each.value for each in await store.memories.facets("codebases", every)),
+    }
+    return await store.memories.get_many(target.ids), values
+
+
 async def _write_fields(
     place: ChangingPlace, store: Store, target: Target, memories: Sequence[Memory], patch: Patch
 ) -> None:
@@ -140,7 +152,7 @@ async def _write_fields(
     [memory] = memories
     place.will_change(memories)
     change = await store.update(memory.id, patch, expected=memory.updated_at)
-    place.changed(change, f"{change_sentence('edit', title(memory.content))}: {operation_value(FieldEdit(patch))}")
+    place.changed(change, change_sentence("edit", title(memory.content), operation_value(FieldEdit(patch))))
 
 
 def needs_question(preview: BulkPreview) -> bool:

@@ -256,7 +256,7 @@ async def test_a_store_that_is_on_postgresql_is_copied_from_here_too(postgres_da
         await console.press("f7")
         await console.until("waits for a model")
         await console.press("c")
-        await console.until("The store to copy; it is only read.")
+        await console.until("Where to?")
         assert "postgresql://" in console.text
 
 

@@ -43,8 +43,6 @@ NOTHING_IS_THERE = "127.0.0.1:1/x"
 async def to_target(console: Console) -> None:
     """Go from the Jobs screen to the step that asks for the target of a copy."""
     await console.press("f5", "c")
-    await console.until("The store to copy; it is only read.")
-    await console.press("enter")
     await console.until("Where to?")
 
 
@@ -229,6 +227,9 @@ async def test_what_was_not_copied_is_forgotten_with_the_next_beginning(corpus: 
     async with open_console(corpus) as console:
         for key, said in (("c", "Nothing was copied."), ("v", "Nothing was compared.")):
             await console.press("f5", key)
+            await console.until("Where to?" if key == "c" else "The copy to compare with it.")
+            assert typed(console) == ""
+            await console.press("escape")
             await console.until("it is only read." if key == "c" else "The original store.")
             await console.press("escape")
             await console.until(said)
@@ -237,6 +238,9 @@ async def test_what_was_not_copied_is_forgotten_with_the_next_beginning(corpus: 
             place = console.app.screen_stack[0]
             assert isinstance(place, JobsPlace)
             assert place.query_children(StatusLine).last().notice is NO_NOTICE
+            await console.until("esc back")
+            await console.press("escape")
+            await console.until("esc cancel")
             await console.press("escape")
             await console.until(said)
 
@@ -322,8 +326,6 @@ async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postg
     async with open_console(path) as console:
         # From another place, too.
         await console.press("f7", "c")
-        await console.until("The store to copy; it is only read.")
-        await console.press("enter")
         await console.until("Where to?")
         await give(console, postgres_database)
         await console.until("in total")
@@ -356,6 +358,8 @@ async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postg
 async def test_a_comparison_without_a_job_asks_for_both(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f5", "v")
+        await console.until("The copy to compare with it")
+        await console.press("escape")
         await console.until("The original store.")
         await console.press("enter")
         await console.until("The copy to compare with it")

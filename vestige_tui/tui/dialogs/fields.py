@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
+from textual.suggester import SuggestFromList
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
@@ -25,6 +28,7 @@ MAX_METADATA_CHARS = 20_000
 """Longest metadata that the dialog shows; longer ones are edited on the command line."""
 NONE = "-"
 """Typed for a field of several memories to empty it: an empty line keeps their values."""
+NO_VALUES: Mapping[str, Sequence[str]] = MappingProxyType({})
 SINGLE = {"type": "node_type", "codebase": "codebase"}
 LISTS = {"domains": "domains", "tags": "tags"}
 
@@ -102,14 +106,24 @@ class FieldsDialog(Dialog[Patch | None]):
     FieldsDialog Input { width: 1fr; }
     FieldsDialog Input.-textual-compact { padding: 0 1; }
     FieldsDialog.-narrow .field { margin: 0; }
+    FieldsDialog #field-values { height: 1; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", "save", show=False, priority=True),
     ]
 
-    def __init__(self, title: str, fields: FieldTexts, *, typed: dict[str, str] | None = None, fault: str = "") -> None:
-        super().__init__(title, (("ctrl+s", "save"), ("tab", "next field"), ("esc", "cancel")))
-        self._fields, self._fault = fields, fault
+    def __init__(
+        self,
+        title: str,
+        fields: FieldTexts,
+        *,
+        values: Mapping[str, Sequence[str]] = NO_VALUES,
+        typed: dict[str, str] | None = None,
+        fault: str = "",
+    ) -> None:
+        """``values`` are those that the store has for a field, by its name, most frequent first."""
+        super().__init__(title, (("enter, ctrl+s", "save"), ("tab", "next field"), ("esc", "cancel")))
+        self._fields, self._values, self._fault = fields, values, fault
         self.typed = typed or {name: text or "" for name, text in fields.texts.items()}
         """The fields as they were typed, by name, once the dialog has been answered."""
 
@@ -122,19 +136,44 @@ class FieldsDialog(Dialog[Patch | None]):
                 with Horizontal(classes="field"):
                     yield Static(Content(name), classes="field-name", markup=False)
                     yield self._editor(name)
+        yield Static(id="field-values", markup=False)
         yield Static(Content(redact(plain(self._fault))), id="sheet-fault", markup=False)
 
     def _editor(self, name: str) -> Widget:
         text, differ = self.typed[name], self._fields.texts[name] is None
         hint = "different values" if differ else ""
         if name in SINGLE:
-            return Input(text, placeholder=hint or "none", compact=True, id=f"field-{name}", select_on_focus=False)
+            return Input(
+                text,
+                placeholder=hint or "none",
+                compact=True,
+                id=f"field-{name}",
+                select_on_focus=False,
+                suggester=SuggestFromList([write_label(each) for each in self._values.get(name, ())]),
+            )
         hint = hint or ("key: JSON value, one a line" if name == "metadata" else "one a line")
         return TextArea(text, placeholder=hint, compact=True, id=f"field-{name}", tab_behavior="focus")
 
     def on_mount(self) -> None:
         self.query_one("#sheet-fault").display = bool(self._fault)
         self.query_one(Input).focus()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self._show_values()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._show_values()
+
+    def _show_values(self) -> None:
+        """Name the values that the store has for the field under the cursor, and say if the typed one is new."""
+        name = (self.focused.id or "").removeprefix("field-") if self.focused is not None else ""
+        values = [write_label(each) for each in self._values.get(name, ())]
+        text = self._text_of(name).strip() if values else ""
+        is_new = bool(text) and text != NONE and text not in values
+        listed = f"{name} in this store: {', '.join(values)}" if values else ""
+        line = Content.styled(f"new {name}; " if is_new else "", "$warning") + Content(plain(listed))
+        self.query_one("#field-values", Static).update(line)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

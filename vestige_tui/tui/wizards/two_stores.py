@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class BetweenStores(Wizard[StartedJob]):
-    """Wizard that asks for two stores, then calls ``settle``. A subclass sets kind, notes and trail."""
+    """Wizard that asks for two stores, then calls ``settle``. A subclass sets kind, notes and trail.
+
+    The open store is taken as the first of them: the wizard begins with the other one, and escape goes to the first.
+    """
 
     kind: str
     source_note: str
@@ -45,6 +48,13 @@ class BetweenStores(Wizard[StartedJob]):
             value=without_password(store.location) if store is not None else "",
         )
 
+    def second(self) -> WizardStep | None:
+        store = self.store_session.store
+        if store is None or self.target:
+            return None
+        self.source = store.location
+        return self._target_step()
+
     def _take_source(self, typed: str) -> None:
         self.source = with_password(self.store_session, typed)
         self.busy(f"opening {location(typed)} …", self._ask_target)
@@ -56,9 +66,12 @@ class BetweenStores(Wizard[StartedJob]):
         if store is None or self.source != store.location:
             async with open_store(self.source, read_only=True, max_connections=1):
                 pass
-        note = f"From {location(self.source)}. {self.target_note}"
+        await self.go(self._target_step())
+
+    def _target_step(self) -> WizardStep:
+        note = f"From {location(self.source)} (esc changes it). {self.target_note}"
         stores = known_stores(self.store_session, without_password(self.source))
-        await self.go(StoreStep(self.trail[1], note, stores, self._take_target))
+        return StoreStep(self.trail[1], note, stores, self._take_target)
 
     def _take_target(self, typed: str) -> None:
         self.target = with_password(self.store_session, typed)

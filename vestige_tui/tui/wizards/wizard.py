@@ -62,13 +62,20 @@ class Wizard(Dialog[T | None], Generic[T]):
         """Return the first step."""
         raise NotImplementedError
 
+    def second(self) -> WizardStep | None:
+        """Hook: return the step to begin with if the answer of the first is known; escape goes back to the first."""
+        return None
+
     def compose_body(self) -> ComposeResult:
         yield Static(id="wizard-trail", markup=False)
         yield Vertical(id="wizard-steps")
         yield Static(id="wizard-said", markup=False)
 
     async def on_mount(self) -> None:
-        await self._show(self.first())
+        first, second = self.first(), self.second()
+        await self._show(first, in_front=second is None)
+        if second is not None:
+            await self._show(second)
 
     @property
     def step(self) -> WizardStep:
@@ -86,10 +93,12 @@ class Wizard(Dialog[T | None], Generic[T]):
         """Advance as ``go`` does, from code that cannot await."""
         await self.go(step)
 
-    async def _show(self, step: WizardStep) -> None:
+    async def _show(self, step: WizardStep, *, in_front: bool = True) -> None:
         self._steps.append(step)
+        step.display = in_front
         await self.query_one("#wizard-steps").mount(step)
-        self._bring_to_front(step)
+        if in_front:
+            self._bring_to_front(step)
 
     def _bring_to_front(self, step: WizardStep) -> None:
         step.display = True
