@@ -24,13 +24,13 @@ start-check: $(VENV)/.installed-test
 	$(BIN)/python -m tests.start_check --starts $(STARTS) $(if $(filter-out 0,$(BUSY)),--busy) $(BIN)/vestige-tui
 
 # Three at a time on two cores: much of what they do is waiting for a terminal, a server or a worker.
-# VESTIGE_DEATHS is the number of calls at which each kill test ends a worker, spread evenly: 6 here, 9 in .ci/run.
+# VESTIGE_DEATHS is the number of calls at which each kill test ends a worker, spread evenly: 6 here.
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 # Those that start the program itself in a terminal.
 terminal-tests: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m terminal -n 2
+	$(BIN)/python -m pytest -m terminal -n 3
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

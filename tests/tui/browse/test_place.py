@@ -334,5 +334,6 @@ async def test_what_is_pinned_is_shown_kept_and_cleared(corpus: Path) -> None:
         await console.until("◌ suspended", gone=True)
         await console.press("u")
         await console.until("◌ suspended")
+        await console.until(lambda: table.current is not None and table.current.marks.pinned)
         await console.press("p")
         await console.until("Unpinned")
