@@ -12,19 +12,23 @@ import pytest
 from textual.widgets import Input
 
 from tests.support.console import Console, open_console
-from tests.support.corpus import MEMORIES, clock
+from tests.support.corpus import MEMORIES, clock, embedders
 from tests.support.full_store import fill as fill_large
 from tests.support.model_swap import OtherEmbedder
+from tests.support.passwords import PASSWORD, demand_password, with_password
 from tests.support.sample_jobs import show_jobs
+from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import EmbedderUnavailable
 from vestige_tui.core.jobs import Job
 from vestige_tui.embedding.models import signature
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer import copy_plan
+from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.jobs.place import JobsPlace
 from vestige_tui.tui.notice import NO_NOTICE
 from vestige_tui.tui.widgets.status_line import StatusLine
+from vestige_tui.tui.wizards.two_stores import BetweenStores
 from vestige_tui.tui.wizards.wizard import Wizard
 
 TABLES = {
@@ -115,6 +119,24 @@ async def test_what_comes_along_is_counted_first(corpus: Path, tmp_path: Path, s
         await console.press("v", "f")
         await console.until("v ○ compare every row at the end  no")
         assert "f ● copy later changes too, until stopped  yes" in console.text
+
+
+async def test_the_open_store_is_copied_with_the_password_that_the_console_knows(
+    tmp_path: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demand_password(monkeypatch)
+    app = VestigeApp(Config(), with_password(postgres_database), embedders=embedders(), clock=clock)
+    async with app.run_test(size=(120, 40)) as pilot:
+        console = Console(app, pilot)
+        await console.until(lambda: app.session.store is not None)
+        await to_target(console)
+        assert PASSWORD not in console.text
+        await give(console, str(tmp_path / "copy.db"))
+        await console.until("in total")
+        assert PASSWORD not in console.text
+        wizard = console.app.screen
+        assert isinstance(wizard, BetweenStores)
+        assert PASSWORD in wizard.source
 
 
 async def test_a_password_is_never_seen_while_it_is_typed(corpus: Path) -> None:

@@ -52,7 +52,7 @@ class BetweenStores(Wizard[StartedJob]):
         store = self.store_session.store
         if store is None or self.target:
             return None
-        self.source = store.location
+        self.source = with_password(self.store_session, without_password(store.location))
         return self._target_step()
 
     def _take_source(self, typed: str) -> None:
