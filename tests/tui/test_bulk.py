@@ -71,16 +71,16 @@ async def test_a_type_is_completed_and_a_new_one_is_said_to_be_new(corpus: Path)
         assert memory is not None
         types = [each.value for each in await console.store.memories.facets("node_types", Filter(superseded=True))]
         await open_fields(console)
-        await console.until(f"type in this store: {', '.join(types[:4])}")
+        await console.until(f"types in this store: {', '.join(types[:4])}")
         assert "new type" not in console.text
         await console.press("end", "ctrl+u")
         await console.type(types[0][:3] + "x")
-        await console.until("new type; type in this store: ")
+        await console.until("new type; types in this store: ")
         await console.press("backspace", "right")
         await console.until(lambda: console.app.screen.query_one("#field-type", Input).value == types[0])
         await console.until("new type", gone=True)
         await console.press("tab")
-        await console.until("codebase in this store: ")
+        await console.until("codebases in this store: ")
         await console.press("tab")
         await console.until("in this store: ", gone=True)
 

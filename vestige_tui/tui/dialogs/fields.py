@@ -171,7 +171,7 @@ class FieldsDialog(Dialog[Patch | None]):
         values = [write_label(each) for each in self._values.get(name, ())]
         text = self._text_of(name).strip() if values else ""
         is_new = bool(text) and text != NONE and text not in values
-        listed = f"{name} in this store: {', '.join(values)}" if values else ""
+        listed = f"{name}s in this store: {', '.join(values)}" if values else ""
         line = Content.styled(f"new {name}; " if is_new else "", "$warning") + Content(plain(listed))
         self.query_one("#field-values", Static).update(line)
 
