@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from rich.console import RenderableType
 from textual import events
 from textual.pilot import Pilot
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 
 from tests.support.corpus import clock, embedders
 from tests.support.pictures import screen_lines
@@ -25,6 +26,8 @@ from vestige_tui.tui.store_session_events import SessionState
 
 PATIENCE_SECONDS = 40.0
 POLL_SECONDS = 0.02
+LOOK_AGAIN_SECONDS = 0.5
+"""After this time the screen is read although it was not painted."""
 SETTLING_PAUSES = 3
 ASKING_GROUPS = {"search", "list", "rows", "selection", "read", "write", "pick"}
 """Groups of workers that ask the store."""
@@ -37,6 +40,14 @@ class Console:
     def __init__(self, app: VestigeApp, pilot: Pilot[None]) -> None:
         self.app = app
         self.pilot = pilot
+        self._paints = 0
+        display = app._display
+
+        def count_and_display(screen: Screen[object], renderable: RenderableType | None) -> None:
+            self._paints += 1
+            display(screen, renderable)
+
+        app._display = count_and_display  # type: ignore[method-assign]
 
     @property
     def lines(self) -> list[str]:
@@ -86,11 +97,16 @@ class Console:
 
     async def _poll(self, said: str | Callable[[], bool], *, gone: bool = False) -> None:
         """Look until the words are there, without a pause between: each asks every widget of the screen."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        now = asyncio.get_running_loop().time
+        deadline = now() + PATIENCE_SECONDS
         while (self.says(said) if isinstance(said, str) else said()) == gone:
-            if asyncio.get_running_loop().time() > deadline:
+            if now() > deadline:
                 raise AssertionError(f"waited in vain for {said!r}\n{self.text}")
+            # To read the screen costs as much as to paint it: words are looked for where it was painted anew.
+            paints, look_again = self._paints, now() + LOOK_AGAIN_SECONDS
             await asyncio.sleep(POLL_SECONDS)
+            while isinstance(said, str) and self._paints == paints and now() < look_again:
+                await asyncio.sleep(POLL_SECONDS)
 
     async def still(self) -> None:
         """Wait until nothing is being asked of the store (or the person is asked) and the screen shows it."""

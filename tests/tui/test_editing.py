@@ -30,7 +30,7 @@ async def test_the_fields_of_a_memory_are_edited_with_its_text(corpus: Path, tmp
         assert (after.node_type, after.tags, after.content) == ("note", ("two words", "a, b"), before.content)
         assert (after.domains, after.codebase, after.metadata) == (before.domains, before.codebase, before.metadata)
         await console.press("u")
-        await console.until('Undid: edit on "')
+        await console.until("Undid: edit ")
         assert (await console.store.get(memory.id)).tags == before.tags
     assert drafts_left(tmp_path) == []
 
