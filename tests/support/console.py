@@ -105,7 +105,7 @@ class Console:
             # To read the screen costs as much as to paint it: words are looked for where it was painted anew.
             paints, look_again = self._paints, now() + LOOK_AGAIN_SECONDS
             await asyncio.sleep(POLL_SECONDS)
-            while isinstance(said, str) and self._paints == paints and now() < look_again:
+            while isinstance(said, str) and self._paints == paints and now() < look_again:  # noqa: ASYNC110
                 await asyncio.sleep(POLL_SECONDS)
 
     async def still(self) -> None:
