@@ -24,7 +24,7 @@ start-check: $(VENV)/.installed-test
 	$(BIN)/python -m tests.start_check --starts $(STARTS) $(if $(filter-out 0,$(BUSY)),--busy) $(BIN)/vestige-tui
 
 # Three at a time on two cores: much of what they do is waiting for a terminal, a server or a worker.
-# VESTIGE_DEATHS is the number of calls at which each kill test ends a worker, spread evenly: 6 here.
+# VESTIGE_DEATHS is the number of calls at which each kill test ends a worker, spread evenly: 6 here, 9 in .ci/run.
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 

@@ -209,6 +209,19 @@ async def test_the_keys_of_the_dialogs_are_in_sight(corpus: Path, size: tuple[in
         assert "esc cancel" in console.text
 
 
+async def export(console: Console, subject: str, file: Path) -> None:
+    """Export the selection by the palette, and check what its dialog calls it."""
+    await console.press("ctrl+p")
+    await console.until("Type the name of a command")
+    await console.type("export")
+    await console.until("Export selection…")
+    await console.press("enter")
+    await console.until(f"{subject} to")
+    await console.press("end", "ctrl+u")
+    await console.paste(str(file))
+    await console.press("enter")
+
+
 async def test_a_selection_is_copied_and_exported(corpus: Path, tmp_path: Path) -> None:
     file = tmp_path / "three.jsonl"
     async with open_console(corpus) as console:
@@ -223,15 +236,7 @@ async def test_a_selection_is_copied_and_exported(corpus: Path, tmp_path: Path) 
         await console.until("Sent the ids of 3 memories to the terminal")
         assert console.app.clipboard == "\n".join(ids)
         for place in (file, tmp_path / "all.jsonl"):
-            await console.press("ctrl+p")
-            await console.until("Type the name of a command")
-            await console.type("export")
-            await console.until("Export selection…")
-            await console.press("enter")
-            await console.until("3 memories to" if place is file else f"{ACTIVE} memories to")
-            await console.press("end", "ctrl+u")
-            await console.paste(str(place))
-            await console.press("enter")
+            await export(console, "3 memories" if place is file else f"{ACTIVE} memories", place)
             await console.until(f"lines to {place}")
             exported = [json.loads(line) for line in place.read_text(encoding="utf-8").splitlines()]
             memories = [line["id"] for line in exported if line["kind"] == "memory"]
@@ -239,14 +244,7 @@ async def test_a_selection_is_copied_and_exported(corpus: Path, tmp_path: Path) 
             await console.press("asterisk")
             await console.until(f"{ACTIVE} selected")
         # An existing file stays as it is.
-        await console.press("ctrl+p")
-        await console.until("Type the name of a command")
-        await console.type("export")
-        await console.press("enter")
-        await console.until(f"{ACTIVE} memories to")
-        await console.press("end", "ctrl+u")
-        await console.paste(str(file))
-        await console.press("enter")
+        await export(console, f"{ACTIVE} memories", file)
         await console.until(lambda: bool(console.app.screen.query("#sheet-fault")))
         assert len(file.read_text(encoding="utf-8").splitlines()) < ACTIVE
 
@@ -269,14 +267,7 @@ async def test_all_rows_beyond_the_limit_of_a_selection_are_copied_and_exported(
         await console.press("y")
         await console.until(f"Sent the texts of {len(ids)} memories to the terminal")
         assert console.app.clipboard == "\n\n".join(memory.content for memory in await many(console, ids))
-        await console.press("ctrl+p")
-        await console.until("Type the name of a command")
-        await console.type("export")
-        await console.press("enter")
-        await console.until(f"{len(ids)} memories to")
-        await console.press("end", "ctrl+u")
-        await console.paste(str(file))
-        await console.press("enter")
+        await export(console, f"{len(ids)} memories", file)
         await console.until("Wrote")
         monkeypatch.setattr("vestige_tui.tui.taken_out.MAX_COPIED_MEMORIES", len(ids) - 1)
         await console.press("y")

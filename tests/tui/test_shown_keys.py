@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from textual.binding import Binding
 from textual.keys import key_to_character
 from textual.screen import Screen
 from textual.widgets import Input
@@ -15,7 +14,7 @@ from tests.support.console import Console, open_browse, open_console, open_expla
 from vestige_tui.tui.commands.everywhere import Interrupt, Quit, SuspendConsole
 from vestige_tui.tui.commands.offered import offered_commands
 from vestige_tui.tui.dialogs.help import help_rows
-from vestige_tui.tui.widgets.key_line import KeyLine, Relabelling
+from vestige_tui.tui.widgets.key_line import KeyLine
 
 Reach = Callable[[Console], Awaitable[None]]
 ENDS_THE_CONSOLE = {Quit.id, Interrupt.id, SuspendConsole.id}
@@ -92,22 +91,16 @@ STATES: tuple[Reach, ...] = (
 
 
 def shown_keys(screen: Screen[object]) -> list[tuple[str, str]]:
-    """Return the enabled keys of the key line by their binding's key, with their labels."""
+    """Return the enabled keys of the key line: the key and the id of each binding."""
     keys, palette, _ = screen.query_one(KeyLine)._keys()
-    shown = {(key.written, key.label) for key in (*keys, *([palette] if palette else [])) if key.enabled}
-    found = [
-        (name, active.binding.id or "", (screen.app.get_key_display(active.binding), label_of(screen, active.binding)))
+    shown = {(key.written, key.action) for key in (*keys, *([palette] if palette else [])) if key.enabled}
+    found = {
+        name: (screen.app.get_key_display(active.binding), active.binding.action)
         for name, active in screen.active_bindings.items()
         if active.enabled
-    ]
-    assert shown <= {key for _, _, key in found}
-    return [(name, id) for name, id, key in found if key in shown]
-
-
-def label_of(screen: Screen[object], binding: Binding) -> str:
-    """Return what the key line calls a binding now."""
-    relabelled = screen.label_of(binding.action) if isinstance(screen, Relabelling) else ""
-    return relabelled or binding.description
+    }
+    assert shown <= {*found.values()}
+    return [(name, screen.active_bindings[name].binding.id or "") for name, key in found.items() if key in shown]
 
 
 def state_of(console: Console) -> tuple[object, ...]:

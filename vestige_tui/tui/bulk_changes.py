@@ -10,7 +10,7 @@ from vestige_tui.core.errors import Conflict, NotFound, Usage
 from vestige_tui.core.memories import Filter, Patch
 from vestige_tui.presenters.bulk import bulk_sentence, nothing_sentence, operation_value
 from vestige_tui.presenters.changes import change_sentence, title
-from vestige_tui.tui.dialogs.fields import FieldsDialog, FieldTexts
+from vestige_tui.tui.dialogs.fields import MAX_VALUES, FieldsDialog, FieldTexts
 from vestige_tui.tui.dialogs.preview import PreviewDialog
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from vestige_tui.core.bulk import BulkPreview
     from vestige_tui.core.memories import Change, Memory
+    from vestige_tui.store.memories import FacetName
     from vestige_tui.store.store import Store
     from vestige_tui.tui.notice import Notice, Severity
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+VALUED: dict[str, FacetName] = {"type": "node_types", "codebase": "codebases"}
+"""Facets of the fields whose values the dialog names."""
 DOING = {
     "tag": ("tagged", "Reading the memories…"),
     "edit": ("edited", "Reading the memories…"),
@@ -135,10 +138,9 @@ async def edit_fields(place: ChangingPlace, store: Store, target: Target) -> Non
 
 async def _read_fields(store: Store, target: Target) -> tuple[tuple[Memory, ...], dict[str, tuple[str, ...]]]:
     """Return the chosen memories, and the values that the store has for fields of one value."""
-    every = Filter(superseded=True)
     values = {
-        "type": tuple(each.value for each in await store.memories.facets("node_types", every)),
-        "codebase": tuple(each.value for each in await store.memories.facets("codebases", every)),
+        field: tuple(each.value for each in await store.memories.facets(facet, Filter(superseded=True), MAX_VALUES))
+        for field, facet in VALUED.items()
     }
     return await store.memories.get_many(target.ids), values
 

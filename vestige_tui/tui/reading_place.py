@@ -171,7 +171,7 @@ class ReadingPlace(MemoryPlace):
 
     def tell_keys(self) -> None:
         """Refresh the key line if the enabled commands have changed; debounced while rows load."""
-        keys = self.why_not(CopyMemory.action), self.why_not(DeleteMemory.action)
+        keys = self._reasons_of_keys()
         if self._keys_timer is not None:
             self._keys_timer.stop()
             self._keys_timer = None
@@ -183,8 +183,15 @@ class ReadingPlace(MemoryPlace):
             self._show_keys_now()
 
     def _show_keys_now(self) -> None:
-        self._shown_keys = self.why_not(CopyMemory.action), self.why_not(DeleteMemory.action)
+        self._shown_keys = self._reasons_of_keys()
         self.refresh_bindings()
+
+    def _reasons_of_keys(self) -> tuple[str, str]:
+        """Return the reasons against a command on the current memory, and against one on the chosen ones.
+
+        Neither of the two writes, so that no reason of the store hides that of the rows.
+        """
+        return self.why_not(OpenWebLink.action), self.why_not(CopyMemory.action)
 
     # The card
 

@@ -26,6 +26,8 @@ from vestige_tui.tui.dialogs.modals import Dialog
 
 MAX_METADATA_CHARS = 20_000
 """Longest metadata that the dialog shows; longer ones are edited on the command line."""
+MAX_VALUES = 500
+"""Values of a field that are read; where there are as many, none is said to be new."""
 NONE = "-"
 """Typed for a field of several memories to empty it: an empty line keeps their values."""
 NO_VALUES: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -121,7 +123,7 @@ class FieldsDialog(Dialog[Patch | None]):
         typed: dict[str, str] | None = None,
         fault: str = "",
     ) -> None:
-        """``values`` are those that the store has for a field, by its name, most frequent first."""
+        """``values`` are those that the store has for a field, by its name, at most ``MAX_VALUES``."""
         super().__init__(title, (("enter, ctrl+s", "save"), ("tab", "next field"), ("esc", "cancel")))
         self._fields, self._values, self._fault = fields, values, fault
         self.typed = typed or {name: text or "" for name, text in fields.texts.items()}
@@ -170,7 +172,7 @@ class FieldsDialog(Dialog[Patch | None]):
         name = (self.focused.id or "").removeprefix("field-") if self.focused is not None else ""
         values = [write_label(each) for each in self._values.get(name, ())]
         text = self._text_of(name).strip() if values else ""
-        is_new = bool(text) and text != NONE and text not in values
+        is_new = bool(text) and text not in (NONE, *values) and len(values) < MAX_VALUES
         listed = f"{name}s in this store: {', '.join(values)}" if values else ""
         line = Content.styled(f"new {name}; " if is_new else "", "$warning") + Content(plain(listed))
         self.query_one("#field-values", Static).update(line)
