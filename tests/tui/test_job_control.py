@@ -72,8 +72,10 @@ def test_ctrl_z_without_a_shell_stops_nothing(tmp_path: Path, filled: str) -> No
     with Terminal(console(filled), env=isolated_env(tmp_path)) as terminal:
         terminal.until(f"{MEMORIES} memories")
         terminal.still()
-        before = terminal.lines
+        before, written = terminal.lines, len(terminal.output)
         terminal.press("ctrl+z")
+        # What it shows is what it showed, so that the screen alone does not say that the key has arrived.
+        terminal.until(lambda: f"[?{ALTERNATE}l".encode() in terminal.output[written:])
         terminal.until(is_open(terminal, before))
         terminal.press("f3")
         terminal.until("▌F3 Browse")
