@@ -381,7 +381,7 @@ def test_sql_reaches_an_installed_package(tmp_path: Path) -> None:
     for needed in (
         "vestige_tui/sql/sqlite/queries.sql",
         "vestige_tui/sql/postgres/migrations/0002_hnsw.up.sql",
-        "vestige_tui/sql/sqlite/vestige/views.sql",
+        "vestige_tui/sql/sqlite/vestige/view_templates.sql",
         "vestige_tui/models/all-MiniLM-L6-v2/tokenizer.json",
         "vestige_tui/data/demo.jsonl",
         "vestige_tui/tui/reading_place.tcss",

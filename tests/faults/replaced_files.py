@@ -138,7 +138,8 @@ def empty_or_damaged_file(lab: Lab) -> FaultResult:
         assert [each.name for each in folder.iterdir()] == ["empty.db"], f"{command[0]} left something"
         assert not empty.stat().st_size, f"{command[0]} wrote into the empty file"
     path = lab.path("damaged.db")
-    asyncio.run(fill(path, 40, dimension=16))
+    asyncio.run(fill(path, 39, dimension=16))
+    lab.run("--store", f"sqlite:{path}", "add", "a change that undo could take back")
     kept = texts(f"sqlite:{path}")
     damage_unread_page(path)
     before = _digest(path)

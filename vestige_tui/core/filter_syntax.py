@@ -199,6 +199,12 @@ def unknown_field(name: str) -> str:
     return f"{_excerpt(name)}: is not a filter field; {hint}"
 
 
+def may_become_filter(text: str) -> bool:
+    """Check whether a text may be the beginning of one filter: ``ty``, ``-type:deci``, ``tag:"two wo``."""
+    name, colon, _ = text.lstrip("+-").partition(":")
+    return name in FIELDS if colon else any(field.startswith(name) for field in FIELDS)
+
+
 def misspelled_field(words: str) -> str:
     """Return a hint on the first word of a query that looks like a misspelled filter; empty if none does.
 

@@ -76,6 +76,15 @@ class CopyCheckpoint:
         """True where an earlier attempt, or this one, has counted the rows and recorded the empty tables."""
         return self.chain is not None
 
+    def resume_at(self, tables: Sequence[str], first: Key) -> tuple[int, Key]:
+        """Return the index of the table and the key after which a resumed copy reads; it skips all rows up to there.
+
+        ``first`` is the key before the first row of the first table, where a copy without a position begins.
+        """
+        if self.position is None:
+            return 0, first
+        return tables.index(self.position.table), self.position.after
+
     def begun(self, chain: str, empty_tables: frozenset[str]) -> CopyCheckpoint:
         """Return the checkpoint after the counting; a position that is known already stays."""
         phase = CopyPhase.ROWS if self.phase is CopyPhase.COUNTING else self.phase

@@ -85,11 +85,11 @@ class RowCopier:
 
     async def _copy_tables(self) -> None:
         """Copy table by table from the checkpoint, with prefetch of the next batches."""
-        table_index, last_begun = 0, -1
-        after = self._source.start(self._tables[0].name)
-        if (position := self._checkpoint.position) is not None:
-            last_begun = table_index = [table.name for table in self._tables].index(position.table)
-            after = position.after
+        checkpoint, names = self._checkpoint, [table.name for table in self._tables]
+        table_index, after = checkpoint.resume_at(names, self._source.start(names[0]))
+        last_begun = -1
+        if checkpoint.position is not None:
+            last_begun = table_index
             await self._rewrite_unconfirmed(self._tables[table_index])
         first_read = self._ask_source(partial(self._read_ahead, table_index, after))
         read_task: asyncio.Task[_BatchesAhead | None] = asyncio.create_task(first_read)

@@ -35,7 +35,7 @@ from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import set_value
 from vestige_tui.core.encodings import encodable, encoding_of
 from vestige_tui.core.errors import VestigeError
-from vestige_tui.core.text import plain, typed
+from vestige_tui.core.text import below_home, plain, typed
 from vestige_tui.core.widths import load_table
 from vestige_tui.presenters.stores import location
 from vestige_tui.tui.clipboard import Clipboard
@@ -222,13 +222,20 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
             place.say(note, severity="waiting")
 
     def _theme_chosen(self, theme: str) -> None:
+        if theme == self.config.theme:
+            return
         path = self.config.path or (default_path() if self.state.is_kept else None)
-        if path is not None and theme != self.config.theme:
+        until = "until the console closes"
+        if path is not None:
             try:
                 set_value(path, "ui.theme", theme)
-                self.config = replace(self.config, theme=theme, path=path)
             except (VestigeError, OSError) as error:
                 self._say_error(error)
+                return
+            until = f"saved in {plain(below_home(str(path)))}"
+        self.config = replace(self.config, theme=theme, path=path)
+        if (place := self.place_in_front) is not None:
+            place.say(f"The theme is {theme}, {until}.", severity="quiet")
 
     def read_settings(self, path: Path) -> None:
         """Read theme and saved filters again from the settings file. Raises ConfigError."""

@@ -70,7 +70,8 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
         ("Log", "Show the last lines of the log, and where it is.", show_log, "errors debug", ""),
     ):
         yield PaletteEntry(Kind.CONSOLE, name, sentence, partial(_in_worker, app, run), words=words, reason=reason)
-    for theme in THEMES:
+    # The present one comes last: it is not the one to take next.
+    for theme in sorted(THEMES, key=lambda theme: theme.name == app.theme):
         now = " It is the current one." if theme.name == app.theme else ""
         sentence = f"Use this theme, now and at the next start.{now}"
         yield PaletteEntry(

@@ -34,7 +34,6 @@ from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.presenters import store_report
 from vestige_tui.presenters.models import dimensions, short_name
 from vestige_tui.store.open import open_store
-from vestige_tui.tui.own_changes import OwnChanges
 from vestige_tui.tui.store_session_events import (
     Badge,
     Failed,
@@ -50,6 +49,7 @@ from vestige_tui.tui.store_session_events import (
     StoreFacts,
     StoreLost,
 )
+from vestige_tui.tui.undo_own_changes import OwnChanges
 
 if TYPE_CHECKING:
     from datetime import date

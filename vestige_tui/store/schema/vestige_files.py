@@ -1,6 +1,6 @@
 """Vestige files: detection of the kind of a SQLite file, and the views that give a Vestige file our table names.
 
-The pieces of the views are in ``sql/sqlite/vestige/views.sql``, which also explains their notation.
+The pieces of the views are in ``sql/sqlite/vestige/view_templates.sql``, which also explains their notation.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def survey(connection: sqlite3.Connection) -> Survey:
 
 
 class _File:
-    """Tables of one file, and the pieces of views.sql that match them."""
+    """Tables of one file, and the pieces of view_templates.sql that match them."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -186,9 +186,9 @@ class _File:
 
 @cache
 def _pieces() -> Sequence[_Piece]:
-    """Parse views.sql into pieces, in file order."""
+    """Parse view_templates.sql into pieces, in file order."""
     pieces: list[_Piece] = []
-    for line in (sql_folder() / "sqlite" / "vestige" / "views.sql").read_text(encoding="utf-8").splitlines():
+    for line in (sql_folder() / "sqlite" / "vestige" / "view_templates.sql").read_text(encoding="utf-8").splitlines():
         if heading := _HEADING.match(line):
             needs = tuple(need.strip() for need in (heading[3] or "").split(",") if need.strip())
             pieces.append(_Piece(heading[1], heading[2].strip(), needs, ""))

@@ -10,7 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from vestige_tui.core.filter_syntax import Chip, misspelled_field
+from vestige_tui.core.filter_syntax import Chip, may_become_filter, misspelled_field
 from vestige_tui.core.memories import Filter, Memory, Page, Sort
 from vestige_tui.core.text import grouped
 from vestige_tui.presenters.sorting import SORTS, sort_sentence
@@ -31,6 +31,7 @@ from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
+    from vestige_tui.tui.notice import Notice
 
 HEAD_CHARS = 400
 
@@ -67,6 +68,8 @@ They first show every memory that they change; `u` undoes the whole change.
         """Memory that the cursor goes to when the rows have been read."""
         self._guest: str | None = None
         """New memory that the filters hide and the first row shows, until filters or order change."""
+        self._hint: Notice | None = None
+        """Notice on words in the line that are no filter."""
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar("Filter: type:decision  domain:auth  since:-30d", id="ask")
@@ -87,11 +90,12 @@ They first show every memory that they change; `u` undoes the whole change.
 
     @on(FilterBar.Asked)
     def _asked(self, event: FilterBar.Asked) -> None:
-        if event.text:
+        self._status.withdraw(self._hint)
+        if event.text and not may_become_filter(event.text):
             search_key = self.key_named(GoToSearch).upper()
             hint = misspelled_field(event.text)
             words = f"To search for words, go to Search ({search_key}); a filter here is field:value."
-            self.say(f"{hint}." if hint else words, severity="quiet")
+            self._hint = self.say(f"{hint}." if hint else words, severity="quiet")
         self.refresh_place()
 
     @work(group="list", exclusive=True, exit_on_error=False)

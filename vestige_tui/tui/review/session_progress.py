@@ -65,15 +65,17 @@ class SessionLine(Widget):
         new = grouped(counts.new_today)
         if counts.new > counts.new_today:
             new += f" of {grouped(counts.new)}"
+        # The due and the new ones are the cards of the session, whose number stands above.
         parts = [
-            ("overdue", grouped(counts.overdue), "$warning" if counts.overdue else "$text-muted"),
-            ("today", grouped(counts.today), "$text-muted"),
-            ("this week", grouped(counts.week), "$text-muted"),
-            ("new", new, "$text-muted"),
+            ("due ", grouped(counts.due), "$text-muted"),
+            (" (overdue ", grouped(counts.overdue), "$warning" if counts.overdue else "$text-muted"),
+            (", today ", grouped(counts.today), "$text-muted"),
+            (")   new ", new, "$text-muted"),
+            ("   this week ", grouped(counts.week), "$text-muted"),
         ]
         pieces: list[tuple[str, str]] = []
-        for word, number, ink in parts:
-            pieces += [(f"{word} ", "$text-disabled"), (f"{number}   ", ink)]
+        for words, number, ink in parts:
+            pieces += [(words, "$text-disabled"), (number, ink)]
         return Content.assemble(*pieces)
 
 

@@ -22,7 +22,7 @@ from vestige_tui.tui.widgets.memory_rows import MemoryRows
 from vestige_tui.tui.widgets.row_list import Piece, fit
 
 INDENT_CELLS = 6
-RANK_CELLS = 22
+RANK_CELLS = {"text": 10, "vector": 12}
 SCORE_CELLS = 8
 MIN_DOMAIN_CELLS = 9
 
@@ -51,6 +51,8 @@ class HitList(MemoryRows):
         super().__init__(clock=clock, id=id, classes=classes)
         self._hits: tuple[Hit, ...] = ()
         self._terms = NO_TERMS
+        self._branches: tuple[str, ...] = ()
+        """Branches of the search that rank one of the hits."""
 
     def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False, terms: MatchTerms = NO_TERMS) -> None:
         """Show these hits; the cursor goes to the best one, or with ``keep_cursor`` stays on its memory or row.
@@ -60,6 +62,7 @@ class HitList(MemoryRows):
         before = self.current
         self._terms = terms
         self._hits = tuple(hits)
+        self._branches = tuple(name for name in RANK_CELLS if any(_rank(hit, name) is not None for hit in hits))
         ids = [hit.memory.id for hit in self._hits]
         line = self._cursor * self.row_height - round(self.scroll_y)
         stays = keep_cursor and before is not None and before.memory.id in ids
@@ -124,16 +127,18 @@ class HitList(MemoryRows):
         scored = _is_ranked(hit) and not self._terms.characters
         tail = self._tail(memory, now)
         room = width - INDENT_CELLS - sum(len(text) for text, _ in tail)
-        ranks = RANK_CELLS if scored and room >= RANK_CELLS + 6 else 0
+        ranks = sum(RANK_CELLS[name] for name in self._branches) if scored else 0
+        ranks = ranks if room >= ranks + 6 else 0
         room -= ranks
         bar = SCORE_CELLS + 2 if ranks and room >= SCORE_CELLS + 14 else 0
         room -= bar
         yield " " * INDENT_CELLS, "text"
         yield from _labels(memory, max(0, room), self._terms, tags=not scored)
         if ranks:
-            for name, rank, size in (("text", hit.text_rank, 10), ("vector", hit.vector_rank, 12)):
+            for name in self._branches:
+                rank = _rank(hit, name)
                 label = f"{name} #{grouped(rank)}" if rank is not None else f"{name} ─"
-                yield fit(label, size), "muted" if rank else "faint"
+                yield fit(label, RANK_CELLS[name]), "muted" if rank else "faint"
         if bar:
             full = max(1, round(min(hit.score, 1.0) * SCORE_CELLS))
             yield FULL * full, "accent"
@@ -148,9 +153,13 @@ class HitList(MemoryRows):
         return [(fit(age(memory.created_at, now), 6, right=True), "muted"), (fit(status, 7, right=True), "muted")]
 
 
+def _rank(hit: Hit, branch: str) -> int | None:
+    return hit.text_rank if branch == "text" else hit.vector_rank
+
+
 def _is_ranked(hit: Hit) -> bool:
     """Check whether a branch ranked this hit; the list of the newest memories has no ranks."""
-    return hit.text_rank is not None or hit.vector_rank is not None
+    return any(_rank(hit, branch) is not None for branch in RANK_CELLS)
 
 
 def _labels(memory: Memory, width: int, terms: MatchTerms, *, tags: bool) -> Iterable[Piece]:

@@ -431,6 +431,9 @@ def _why(hit: Hit) -> Content:
         ("text", hit.text_rank, "score", hit.text_score),
         ("vector", hit.vector_rank, "cosine", hit.vector_score),
     ):
+        if rank is None and score is None:
+            # Not searched, or no word and no vector to rank it by.
+            continue
         place = f"#{grouped(rank)}" if rank is not None else "not ranked"
         pieces = [(f"{name:<8}", "$text-muted"), (f"{place:<12}", "$text" if rank is not None else "$text-disabled")]
         if score is not None:
