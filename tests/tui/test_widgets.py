@@ -411,6 +411,10 @@ async def test_hits_say_why_they_stand_where_they_do() -> None:
         assert "text #1" in shown[1]
         assert "vector #3" in shown[1]
         assert "vector ─" in shown[5]
+        hit_list.show([replace(hit, vector_rank=None) for hit in hits() if hit.text_rank is not None])
+        await pilot.pause()
+        assert not any("vector" in line for line in screen_lines(pilot.app)), "a branch that ranks none of the hits"
+        hit_list.show(hits())
         await pilot.press("j", "j")
         assert hit_list.current == hits()[2]
         hit_list.show(hits()[1:], keep_cursor=True)

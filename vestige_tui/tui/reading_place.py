@@ -317,10 +317,15 @@ class ReadingPlace(MemoryPlace):
 
     # The selection
 
-    def show_selection(self, memories: Sequence[Memory], *, cut: bool = False, everything: int = 0) -> None:
-        """Show the selection and its commands on a line of their own while there is one."""
+    def show_selection(
+        self, memories: Sequence[Memory], *, cut: bool = False, everything: int = 0, lost: int = 0
+    ) -> None:
+        """Show the selection and its commands on a line of their own while there is one, and say what it has lost."""
         self.set_class(bool(memories or everything), "-chosen")
         self.tell_keys()
+        if lost:
+            subject = "1 memory is" if lost == 1 else f"{grouped(lost)} memories are"
+            self.say(f"The list has changed: {subject} no longer selected.", severity="quiet")
         if not memories and not everything:
             return
         sentence = selection_line(tuple(memories)) + (" (the limit)" if cut else "")

@@ -40,6 +40,48 @@ async def test_every_memory_is_one_line_and_the_text_has_the_room(corpus: Path, 
         assert console.app.screen.query_one(MemoryCard).display == (size[0] >= 100)
 
 
+async def test_the_line_says_how_many_replaced_memories_the_list_hides(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        assert f"newest first   {ACTIVE} memories, {MEMORIES - ACTIVE} replaced hidden" in console.text
+        await console.press("o")
+        await console.until(f"newest first   {MEMORIES} memories")
+        assert "hidden" not in console.lines[3]
+
+
+async def test_another_list_says_that_it_drops_the_selection(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        await console.press("space", "space", "slash")
+        await console.type("type:fact ")
+        await console.until("The list has changed: 2 memories are no longer selected.")
+    async with open_console(corpus) as console:
+        await console.paste("webhook")
+        await console.press("enter")
+        await console.still()
+        await console.press("space")
+        await console.until("1 selected")
+        await console.press("slash")
+        await console.paste(" Rücksendung")
+        await console.press("home", *["delete"] * len("webhook "))
+        await console.until("The list has changed: 1 memory is no longer selected.")
+
+
+async def test_the_hint_on_words_goes_with_them_and_spares_a_filter_that_is_typed(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        await console.press("slash")
+        await console.type("retries")
+        await console.until("To search for words, go to Search (F2)")
+        await console.press(*["backspace"] * len("retries"))
+        await console.until("To search for words", gone=True)
+        for beginning in ("ty", "type:deci", "-tag:a", 'tag:"two wo'):
+            console.app.screen.query_one(FilterBar).set_text(beginning)
+            console.app.screen.query_one(FilterBar).ask_now()
+            await console.still()
+            assert "To search for words" not in console.text, beginning
+
+
 async def test_enter_opens_the_card_as_a_page_and_escape_returns(corpus: Path) -> None:
     async with open_console(corpus, (60, 20)) as console:
         table = await open_browse(console)

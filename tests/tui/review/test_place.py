@@ -42,7 +42,7 @@ def when(state: Scheduling | None, rating: Rating) -> str:
 
 async def test_a_whole_sitting(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
-        first = await at.sees("1 of 3", "overdue 2", "9 d late", "space shows the answer")
+        first = await at.sees("1 of 3", "due 2 (overdue 2, today 0)   new 1", "9 d late", "space shows the answer")
         assert "decision" in first
         assert "auth" in first
         assert "#security" in first

@@ -96,15 +96,15 @@ class MemoryTable(MemoryRows):
         self._stop_selecting()
         self._forget()
         self._range_from = None
-        had_selection = bool(self._selected) or self._everything
+        lost = self._count if self._everything else len(self._selected)
         self._selected.clear()
         self._everything = False
         self._cursor = 0
         self._highlighted_id = None
         self.scroll_to(y=0, animate=False, force=True)
         self._resize_to(count)
-        if had_selection:
-            self.post_message(self.SelectionChanged(()))
+        if lost:
+            self.post_message(self.SelectionChanged((), lost=lost))
         if not count:
             self.post_message(self.MemoryHighlighted(None))
         self._load_visible()

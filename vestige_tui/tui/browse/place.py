@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from vestige_tui.tui.notice import Notice
 
 HEAD_CHARS = 400
+HIDDEN_FROM_COLUMNS = 100
+"""Width from which the line says how many replaced memories the list hides."""
 
 
 class BrowsePlace(ReadingPlace):
@@ -106,9 +109,12 @@ They first show every memory that they change; `u` undoes the whole change.
         result = await self.answer_or_none(self._count(store))
         if result is None:
             return
-        chosen, count, last, guest = result
+        chosen, count, last, hidden, guest = result
         count += guest is not None
-        bar.note(f"{sort_sentence(self._sort, last)}   {grouped(count)} {'memory' if count == 1 else 'memories'}")
+        number = f"{grouped(count)} {'memory' if count == 1 else 'memories'}"
+        if hidden:
+            number += f", {grouped(hidden)} replaced hidden"
+        bar.note(f"{sort_sentence(self._sort, last)}   {number}")
         if not count and self.query_one(MemoryTable).has_focus:
             # Otherwise the line would take the focus from the hidden table, and letters would be text.
             self.set_focus(None)
@@ -151,11 +157,18 @@ They first show every memory that they change; `u` undoes the whole change.
             self._guest = None
         return existing[0] if existing else None
 
-    async def _count(self, store: Store) -> tuple[Filter, int, int, Memory | None]:
-        """Return the filter, the numbers of its memories and of those without the key of the order, and the guest."""
+    async def _count(self, store: Store) -> tuple[Filter, int, int, int, Memory | None]:
+        """Return the filter, three numbers and the guest.
+
+        The numbers are of its memories, of those without the key of the order, and of the replaced ones that the whole
+        list hides, where there is room to say so.
+        """
         chosen, sort = await self.current_filter(store), self._sort
         count, last = await store.memories.count(chosen), await store.memories.count_last(chosen, sort=sort)
-        return chosen, count, last, await self._guest_row(store, chosen)
+        hidden = 0
+        if not self.bar.chips and self.size.width >= HIDDEN_FROM_COLUMNS:
+            hidden = max(0, await store.memories.count(replace(chosen, superseded=True)) - count)
+        return chosen, count, last, hidden, await self._guest_row(store, chosen)
 
     def _fetcher(self, store: Store, sort: Sort, guest: Memory | None) -> Fetch:
         async def fetch(offset: int, limit: int, after: str | None) -> Page[Memory]:
@@ -255,7 +268,7 @@ They first show every memory that they change; `u` undoes the whole change.
 
     @on(MemoryTable.SelectionChanged)
     def _selected(self, event: MemoryTable.SelectionChanged) -> None:
-        self.show_selection(event.memories, cut=event.cut, everything=event.everything)
+        self.show_selection(event.memories, cut=event.cut, everything=event.everything, lost=event.lost)
 
     # Subject of commands
 

@@ -80,7 +80,7 @@ class HitList(MemoryRows):
             self.scroll_to(y=self._cursor * self.row_height - line, animate=False, force=True)
         self._reveal()
         if lost or renewed:
-            self.post_message(self.SelectionChanged(self.selected))
+            self.post_message(self.SelectionChanged(self.selected, lost=len(lost)))
         self.post_message(self.HitHighlighted(self.current))
 
     @property

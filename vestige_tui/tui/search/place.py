@@ -405,7 +405,7 @@ memory is not in the results.
 
     @on(HitList.SelectionChanged)
     def _selected(self, event: HitList.SelectionChanged) -> None:
-        self.show_selection(event.memories)
+        self.show_selection(event.memories, lost=event.lost)
 
     # Subject of commands
 

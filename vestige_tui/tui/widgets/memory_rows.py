@@ -20,12 +20,14 @@ class MemoryRows(RowList):
     class SelectionChanged(Message):
         """The selection is now ``memories``; ``cut`` if a limit has cut it.
 
-        ``everything`` is the number of rows of a list of which all are selected without being read, else 0.
+        ``everything`` is the number of rows of a list of which all are selected without being read, else 0; ``lost``
+        the number of memories that another list has taken out of the selection.
         """
 
         memories: tuple[Memory, ...]
         cut: bool = False
         everything: int = 0
+        lost: int = 0
 
         @property
         def ids(self) -> tuple[str, ...]:
