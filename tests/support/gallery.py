@@ -306,7 +306,7 @@ def example(memories: tuple[Memory, ...] = ()) -> dict[str, Confirm | Ask | Pick
         "confirm": Confirm(
             "Delete 9 memories?", rows(), notes=["12 edges and 31 reviews go with them.", "1 memory comes back."]
         ),
-        "ask": Ask("Tags", value="+security -draft", note="A plus adds a tag, a minus takes it away."),
+        "ask": Ask("Tags", value="+security -draft", note="A plus adds a tag, a minus takes it away.", verb="save"),
         "pick": Pick("Domain", choices),
         "message": Message("Error details", "Unavailable: the server closed the connection\n  in fetch, postgres.py"),
     }

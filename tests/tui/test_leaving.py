@@ -78,7 +78,7 @@ async def test_q_closes_a_card_that_has_replaced_the_list(corpus: Path) -> None:
     [
         (lambda: Message("Report", "Nothing happened."), True),
         (lambda: Confirm("Delete?", ["one row"]), True),
-        (lambda: Ask("Tags"), False),
+        (lambda: Ask("Tags", verb="save"), False),
         (lambda: Pick("Sort by", []), False),
     ],
     ids=["message", "confirm", "ask", "pick"],

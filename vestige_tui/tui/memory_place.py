@@ -237,9 +237,11 @@ class MemoryPlace(FilteredPlace):
         tags = [write_tag(tag) for tag in dict.fromkeys(tag for each in self.chosen_memories() for tag in each.tags)]
         note = f"Current tags: {_tag_list(tags) or 'no tags yet'}" if target.filter is None else ""
         question, hint = f"Tags of {self.chosen_subject()}", '+add -remove +"two words"'
+        # A change of several is shown first.
+        verb = "save" if target.filter is None and len(target.ids) == 1 else "continue"
         await ask_and_use(
             self,
-            lambda line, fault: Ask(question, value=line, fault=fault, placeholder=hint, note=note),
+            lambda line, fault: Ask(question, value=line, fault=fault, placeholder=hint, note=note, verb=verb),
             lambda typed: change_many(self, store, target, TagEdit(*read_tags(typed))),
         )
 
@@ -368,7 +370,9 @@ class MemoryPlace(FilteredPlace):
 
         await ask_and_use(
             self,
-            lambda line, fault: Ask(question, value=line, fault=fault, placeholder="search words, or an id"),
+            lambda line, fault: Ask(
+                question, value=line, fault=fault, placeholder="search words, or an id", verb="find"
+            ),
             use_typed,
         )
 

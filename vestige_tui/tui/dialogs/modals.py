@@ -189,7 +189,7 @@ class Confirm(Dialog[bool]):
 
 
 class Ask(Dialog[str | None]):
-    """Input of one line; answers None if the user cancels."""
+    """Input of one line; answers None if the user cancels. ``verb`` says what ``enter`` does."""
 
     def __init__(
         self,
@@ -199,7 +199,7 @@ class Ask(Dialog[str | None]):
         fault: str = "",
         placeholder: str = "",
         note: str = "",
-        verb: str = "done",
+        verb: str,
     ) -> None:
         super().__init__(title, (("enter", verb), ("esc", "cancel")))
         self._value, self._placeholder, self._note, self._fault = value, placeholder, note, fault

@@ -94,7 +94,7 @@ async def ask_to_save(screen: Screen[None], saved: SavedFilters, chips: Sequence
     result = await ask_and_use(
         screen,
         lambda line, fault: Ask(
-            "Save these filters as", value=line, fault=fault, placeholder="a name", note=text[:400]
+            "Save these filters as", value=line, fault=fault, placeholder="a name", note=text[:400], verb="save"
         ),
         save,
     )

@@ -58,7 +58,7 @@ class WhyNotPanel(Dialog[None]):
 
 async def tell_why_not(app: App[Any], store: Store, query: SearchQuery) -> None:
     """Ask for a memory by its id or by words, and show why the answer to ``query`` lacks it."""
-    typed = await app.push_screen_wait(Ask(TITLE, placeholder="an id, or words in its text"))
+    typed = await app.push_screen_wait(Ask(TITLE, placeholder="an id, or words in its text", verb="explain"))
     if not typed or not typed.strip():
         return
     memory_id = await _pick_memory(app, store, typed)
