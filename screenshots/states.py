@@ -86,10 +86,11 @@ STATES = (
     State("review-answer", "review", ("space",)),
     State("review-graded", "review", ("space", "3")),
     State("review-nothing-due", "review", store="empty"),
-    State("jobs", "jobs", arrange="jobs"),
     State("jobs-none", "jobs"),
     State("jobs-copy-wizard", "jobs", ("c",)),
     State("jobs-verify-wizard", "jobs", ("v",)),
+    # Its jobs stay in the store.
+    State("jobs", "jobs", arrange="jobs"),
     State("registry", "registry"),
     State("registry-reembed", "registry", ("j", "j", "r")),
     State("registry-models", "registry", ("j", "j", "j", "D")),

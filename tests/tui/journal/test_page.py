@@ -52,6 +52,13 @@ async def tag_here(console: Console, tags: str) -> str:
     return table.current.id
 
 
+async def test_at_80_columns_the_values_of_a_change_are_read_in_its_line(corpus: Path) -> None:
+    async with open_console(corpus, (80, 24)) as console:
+        await tag_here(console, "+runbooks +on-call")
+        await open_journal(console)
+        assert ": +runbooks +on-call" in console.text
+
+
 async def test_undo_leaves_the_changes_of_others_alone(corpus: Path) -> None:
     async with open_console(corpus) as console:
         mine = await tag_here(console, "+mine")

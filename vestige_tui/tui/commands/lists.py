@@ -93,7 +93,7 @@ class FocusFilter(Command):
 class PickFilters(Command):
     id, key, label, action = "filter.pick", "f,f8", "filters", "pick_filters"
     group, footer = "Lists", True
-    help = "Choose filters (with counts), or a saved filter; f8 works while you type."
+    help = "Choose filters (with counts), or a saved filter; F8 works while you type."
 
 
 class CarryFilters(Command):

@@ -24,6 +24,8 @@ from vestige_tui.tui.widgets.panels import Panels
 LAST_GROUPS = ("Moving", "Screens", "Everywhere")
 OUTSIDE_THE_LINE = "Outside the input line"
 MIN_TEXT_CELLS = 10
+MANY_KEYS = 4
+"""Keys from which their common reason stands above all keys, as that of a read-only store does, and not below them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,13 @@ class Sheet(Static):
         width = self.size.width or 60
         key_cells = max((cells(row.keys) for row in self._rows), default=1)
         lines: list[Content] = []
+        below: list[Content] = []
         for reason, rows in _by_reason(self._rows):
-            keys = " ".join(row.keys for row in rows)
-            sentence = f"Disabled now: {keys}. {reason}"
-            lines += [Content.styled(f"◌ {sentence}" if not lines else sentence, "$warning")]
+            sentence = f"◌ Disabled now: {' '.join(row.keys for row in rows)}. {reason}"
+            if len(rows) >= MANY_KEYS:
+                lines.append(Content.styled(sentence, "$warning"))
+            else:
+                below.append(Content.styled(sentence, "$text-muted"))
         for group, group_rows in groupby(self._rows, key=lambda row: row.group):
             lines += [*([Content("")] if lines else []), Content.styled(group, "$text-disabled")]
             for row in group_rows:
@@ -60,6 +65,8 @@ class Sheet(Static):
                 for number, line in enumerate(wrap(row.sentence.rstrip("."), room, break_on_hyphens=False)):
                     head = "" if number else row.keys
                     lines.append(Content.assemble((f"{head:>{key_cells}}  ", styles[0]), (line, styles[1])))
+        if below:
+            lines += [Content(""), *below]
         return Content("\n").join([*lines, Content(""), prose(self._purpose)])
 
 

@@ -15,11 +15,12 @@ from vestige_tui.presenters.changes import journal_sentence
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.widgets.row_list import Piece, RowList, fit
 
-NUMBER_CELLS = 7
+NUMBER_CELLS = 5
 WHEN_CELLS = 9
-STATE_CELLS = 7
+STATE_CELLS = 9
 WIDE_SOURCE_CELLS, MEDIUM_SOURCE_CELLS = 34, 18
-TITLE_WIDTHS = (40, 32, 24, 16, 10)
+"""Most cells of the column of consoles and commands, by the width of the terminal."""
+TITLE_WIDTHS = (40, 32, 24, 16, 10, 8)
 """Cells of the texts in a sentence, the first that fits: the value behind a text must not be cut off."""
 OWN = "this console"
 
@@ -52,6 +53,11 @@ class EntryList(RowList):
         self._origin = origin
         self._clock = clock
         self._entries: list[JournalLine] = []
+        self._number_cells = NUMBER_CELLS
+        self._state_cells = 0
+        """Cells of the column that says what is undone or redone, with the space before it; 0 where nothing is."""
+        self._longest_source = 0
+        """Cells of the longest name of a console or command read so far."""
 
     @property
     def entries(self) -> Sequence[JournalLine]:
@@ -67,6 +73,10 @@ class EntryList(RowList):
         """Replace the entries. The cursor keeps its entry, and the visible rows stay unless the list is at its top."""
         current, top = self.current, self.scroll_y
         self._entries = list(entries)
+        self._longest_source = max([self._longest_source, *(cells(self._source(line)) for line in self._entries)])
+        self._number_cells = max([self._number_cells, *(len(str(line.id)) for line in self._entries[:1])])
+        if any(line.undone_by is not None for line in self._entries):
+            self._state_cells = STATE_CELLS
         place = next((index for index, line in enumerate(self._entries) if current and line.id == current.id), None)
         shift = 0 if place is None else place - self._cursor
         self._resize_to(len(self._entries))
@@ -103,34 +113,35 @@ class EntryList(RowList):
         width = self.app.size.width
         if layout_widths.is_narrow(width):
             return 0
-        return WIDE_SOURCE_CELLS if layout_widths.is_wide(width) else MEDIUM_SOURCE_CELLS
+        # What it does not need, the sentences have.
+        return min(WIDE_SOURCE_CELLS if layout_widths.is_wide(width) else MEDIUM_SOURCE_CELLS, self._longest_source)
 
     def draw_head(self, width: int) -> Iterable[Piece]:
         source = self._source_cells()
         if source:
-            yield fit("entry", NUMBER_CELLS, right=True) + "  ", "head"
+            yield fit("entry", self._number_cells, right=True) + "  ", "head"
         yield fit("when", WHEN_CELLS, right=True) + "  ", "head"
         yield fit("change", self._text_cells(width, source)), "head"
         if source:
             yield "  " + fit("by", source), "head"
-        yield "  " + fit("", STATE_CELLS), "head"
+        yield fit("", self._state_cells), "head"
 
-    @staticmethod
-    def _text_cells(width: int, source: int) -> int:
-        return max(4, width - WHEN_CELLS - 2 - STATE_CELLS - 2 - (NUMBER_CELLS + 2 + source + 2 if source else 0))
+    def _text_cells(self, width: int, source: int) -> int:
+        sides = self._number_cells + 2 + source + 2 if source else 0
+        return max(4, width - WHEN_CELLS - 2 - self._state_cells - sides)
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
         entry, source = self._entries[index], self._source_cells()
         reversed_since = entry.undone_by is not None
         if source:
-            yield fit(str(entry.id), NUMBER_CELLS, right=True) + "  ", "muted"
+            yield fit(str(entry.id), self._number_cells, right=True) + "  ", "muted"
         yield fit(ago(entry.at, self._clock()), WHEN_CELLS, right=True) + "  ", "muted"
         room = self._text_cells(width, source)
         yield fit(_fitting_sentence(entry, room), room), "muted" if reversed_since else "text"
         if source:
             yield "  " + fit(self._source(entry), source), "muted"
         state = ("redone" if entry.verb == UNDO else "undone") if reversed_since else ""
-        yield "  " + fit(state, STATE_CELLS), "muted"
+        yield fit(f"  {state}", self._state_cells), "muted"
 
     def _source(self, entry: JournalLine) -> str:
         """Return what made an entry, as a place of a list names it: ``this console``, or user and origin."""

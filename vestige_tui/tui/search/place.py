@@ -64,7 +64,7 @@ Type a question. Plain words are optional; `"a phrase"` and `+word` must occur, 
 
 Filters: `type:decision`, `domain:auth`, `tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`,
 `until:2026-11-01`, `recall:0.8`, `is:due`. `+tag:a +tag:b` match memories with both tags, `-tag:a` those without it;
-`with:replaced` shows replaced memories too. Backspace at the start of the line removes the last filter. `f8` (in the
+`with:replaced` shows replaced memories too. Backspace at the start of the line removes the last filter. `F8` (in the
 list also `f`) chooses filters, with counts; `ctrl+s` saves them; `F` opens them in Browse or Review.
 
 `m` switches between text and vector, text, vector, and exact characters; `L` goes to exact characters at once, such as
