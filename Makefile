@@ -6,6 +6,7 @@ DEMO_DIR ?=
 SIZE ?=
 STARTS ?= 50
 BUSY ?=
+SLOW ?=
 FUZZ_SECONDS ?= 600
 ONLY ?=
 
@@ -23,10 +24,11 @@ demo-check: $(VENV)/.installed-demo
 start-check: $(VENV)/.installed-test
 	$(BIN)/python -m tests.start_check --starts $(STARTS) $(if $(filter-out 0,$(BUSY)),--busy) $(BIN)/vestige-tui
 
+## The tests that take less than about two seconds each; SLOW=1 runs the others as well, as `make check` does.
 # Three at a time on two cores: much of what they do is waiting for a terminal, a server or a worker.
 # VESTIGE_DEATHS is the number of calls at which each kill test ends a worker, spread evenly: 6 here, 9 in .ci/run.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(if $(filter-out 0,$(SLOW)),,-m "not slow")
 
 # Those that start the program itself in a terminal.
 terminal-tests: $(VENV)/.installed-test
@@ -42,6 +44,7 @@ types: $(VENV)/.installed-test
 contracts: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
+check: SLOW := 1
 check: lint types contracts test demo-check
 
 ## The console in a terminal alone: quick enough for every Python that is here.

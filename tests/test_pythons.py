@@ -170,8 +170,8 @@ def test_the_whole_suite_on_each(tmp_path: Path) -> None:
     ran, made = run(tmp_path, "nothing", "--whole")
     assert ran.returncode == 0
     assert [line.partition("VENV=")[2] for line in made] == [
-        ".venv-3.11 test demo-check",
-        ".venv-3.12 test demo-check",
+        ".venv-3.11 test demo-check SLOW=1",
+        ".venv-3.12 test demo-check SLOW=1",
         ".venv-3.13 check",
     ]
 
