@@ -65,5 +65,6 @@ async def test_it_is_one_key_away_in_every_place(corpus: Path, size: tuple[int, 
             await console.until(lambda: isinstance(console.app.screen, LegendScreen))
             sheet = console.app.screen.query_one(LegendSheet).render().plain
             assert all(sign in sheet for sign in ("●", "○", "◐", "◇", "▲", "▽", "◆", "R .95"))
+            assert " ".join(sheet.split()).count("that does not have the focus") == 1, "a meaning is cut off"
             await console.press("K")
             await console.until(lambda place=place: console.app.screen.id == place.place)  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -9,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from vestige_tui.core.text import cells, cut
+from vestige_tui.core.text import cells
 from vestige_tui.tui.commands.everywhere import ShowLegend
 from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.widgets.legend import legend
@@ -53,7 +54,9 @@ class LegendSheet(Static):
         for heading, group in signs.items():
             lines += [*([Content("")] if lines else []), Content.styled(heading, "$text-disabled")]
             for each in group:
-                gap = " " * (sign_cells - cells(each.sign) + GAP_CELLS)
-                meaning = cut(each.meaning, max(10, width - sign_cells - GAP_CELLS))
-                lines.append(Content.assemble((each.sign, "$accent bold"), gap, (meaning, "$text")))
+                room = max(10, width - sign_cells - GAP_CELLS)
+                for number, meaning in enumerate(wrap(each.meaning, room, break_on_hyphens=False)):
+                    sign = "" if number else each.sign
+                    gap = " " * (sign_cells - cells(sign) + GAP_CELLS)
+                    lines.append(Content.assemble((sign, "$accent bold"), gap, (meaning, "$text")))
         return Content("\n").join(lines)
