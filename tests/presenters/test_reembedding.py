@@ -32,7 +32,7 @@ def test_cost_of_a_re_embedding() -> None:
         ("from", "acme/old-model, 384 dimensions"),
         ("to", "acme/new-model, 96 dimensions"),
         ("how", "in a second table: searches use the current vectors until it is complete"),
-        ("memories", "1,200 to encode"),
+        ("vectors", "1,200 to compute"),
         ("speed", "52 texts per second, measured just now"),
         ("time", "about 23 s plus index build"),
         ("disk", "461 kB for the new vectors and their index"),
@@ -79,7 +79,7 @@ def test_second_vectors() -> None:
     assert spare_vectors(KEPT, being_made=True) == "1 vector kept for a rollback"
     assert spare_vectors(building) == "1,200 vectors computed so far"
     assert spare_vectors(building, being_made=True) == "1,200 vectors being computed"
-    assert (fill_result(1), fill_result(0)) == ("Made 1 vector.", "Every memory already has a vector.")
+    assert (fill_result(1), fill_result(0)) == ("Computed 1 vector.", "Every memory already has a vector.")
 
 
 def test_names_of_models() -> None:

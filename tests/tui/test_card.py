@@ -336,5 +336,5 @@ async def test_below_that_the_card_is_a_page_already(corpus: Path, size: tuple[i
     async with open_console(corpus, size) as console:
         await open_browse(console)
         await console.press("z")
-        await console.until("No room beside the list here")
+        await console.until("This terminal is too narrow to show the card beside the list")
         assert not console.app.card_hidden

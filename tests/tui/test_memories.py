@@ -72,7 +72,7 @@ async def test_what_would_go_is_looked_at_and_asked_only_where_one_still_is(
         assert dialogs(console) == 0
         await console.type("why")
         await console.press("f3")
-        await console.until("Nothing was deleted: you left this screen first.")
+        await console.until("Nothing was deleted: you left while it was loading.")
         assert len(await console.store.memories.get_many([memory.id for memory in table.selected])) == 2
 
 
@@ -103,8 +103,8 @@ async def test_a_key_pressed_twice_asks_once(corpus: Path, key: str, dialog: typ
 @pytest.mark.parametrize(
     ("key", "method", "said"),
     [
-        ("e", "get", "Nothing was edited: you left this screen first."),
-        ("R", "get", "Nothing was graded: you left this screen first."),
+        ("e", "get", "Nothing was edited: you left while it was loading."),
+        ("R", "get", "Nothing was graded: you left while it was loading."),
     ],
 )
 async def test_a_memory_read_late_opens_nothing(
@@ -161,7 +161,7 @@ async def test_an_explanation_opens_only_over_its_search(corpus: Path, monkeypat
         await console.until(lambda: not writing(console))
         assert len(console.app.screen_stack) == 1
         await console.press("f2")
-        await console.until("Nothing was explained: you left this screen first.")
+        await console.until("Nothing was explained: you left while it was loading.")
 
 
 async def test_the_palette_gives_the_same_commands(corpus: Path) -> None:

@@ -37,7 +37,7 @@ def cost_facts(estimate: Estimate, kept: SpareVectors | None, *, measured: bool 
     facts = [
         *model_facts(estimate),
         Fact("how", _IN_PLACE if estimate.kind == "in_place" else _SHADOW_TABLE, "text"),
-        Fact("memories", f"{grouped(estimate.memories)} to encode", "text"),
+        Fact("vectors", f"{grouped(estimate.memories)} to compute", "text"),
     ]
     if estimate.texts_per_second is not None and estimate.seconds is not None:
         rate = estimate.texts_per_second
@@ -99,8 +99,8 @@ def missing_after_rollback(estimate: Estimate) -> str:
 
 
 def fill_result(count: int) -> str:
-    """Return the result of making the missing vectors."""
-    return f"Made {quantity(count, 'vector')}." if count else "Every memory already has a vector."
+    """Return the result of computing the missing vectors."""
+    return f"Computed {quantity(count, 'vector')}." if count else "Every memory already has a vector."
 
 
 # Comparison of two models

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from vestige_tui.core.health import PostgresServer
+from vestige_tui.core.health import PostgresServer, SqliteFile
 from vestige_tui.core.text import ago, below_home, bytes_size, duration, grouped, plain
 from vestige_tui.presenters.job_progress import step_in_words
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         Health,
         MigrationInfo,
         Session,
-        SqliteFile,
         Stats,
         StoreReport,
         TableSize,
@@ -186,6 +185,20 @@ def session_states(sessions: Sequence[Session], now: datetime) -> str:
         return session_state(sessions[0], now)
     tally = Counter(session_state(replace(each, since=None), now) for each in sessions)
     return ", ".join(f"{count} {words}" for words, count in tally.most_common())
+
+
+def not_measured(report: StoreReport) -> str:
+    """Return why the tables of a report have no sizes."""
+    server = report.server
+    if not isinstance(server, SqliteFile):
+        return "Not measured: another session has locked a table."
+    # The module of the backend is slow to import.
+    from vestige_tui.store.backends.sqlite import MAX_MEASURED_FILE_BYTES
+
+    if server.page_size * server.pages > MAX_MEASURED_FILE_BYTES:
+        limit = bytes_size(MAX_MEASURED_FILE_BYTES)
+        return f"Not measured: the file is larger than {limit}; vestige-tui stats measures files of any size."
+    return "Not measured: this SQLite was built without dbstat."
 
 
 def maintenance_ages(table: TableSize, now: datetime) -> tuple[str, str, str]:

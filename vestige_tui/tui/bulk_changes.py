@@ -70,7 +70,9 @@ async def change_many(place: ChangingPlace, store: Store, target: Target, operat
     fault = ""
     while True:
         preview = await place.await_visibly(
-            store.bulk.preview(target, operation), slow=slow, gone_on=f"Nothing was {done}: you left this screen first."
+            store.bulk.preview(target, operation),
+            slow=slow,
+            gone_on=f"Nothing was {done}: you left while it was loading.",
         )
         if preview is None:
             return False
@@ -111,7 +113,7 @@ async def edit_fields(place: ChangingPlace, store: Store, target: Target) -> Non
         read = await place.await_visibly(
             _read_fields(store, target),
             slow="Reading the fields…",
-            gone_on="Nothing was edited: you left this screen first.",
+            gone_on="Nothing was edited: you left while it was loading.",
         )
         if read is None:
             return

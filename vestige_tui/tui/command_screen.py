@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NOT_OPEN = "The store is not open yet."
-CONSOLE_READ_ONLY = "This console was opened with --read-only; it writes to no store."
+CONSOLE_READ_ONLY = "This console was opened with --read-only and writes to no store; start it without --read-only."
 OPENED_READ_ONLY = "opened with --read-only"
 """Reason of a store that is not open yet, in the words of its backend."""
 

@@ -176,7 +176,7 @@ class MemoryPlace(FilteredPlace):
         current = await self.await_visibly(
             store.get(memory.id),
             slow="Reading the memory…",
-            gone_on="Nothing was opened: you left this screen first.",
+            gone_on="Nothing was opened: you left while it was loading.",
         )
         if current is not None:
             await open_link_of(self, current)
@@ -210,7 +210,7 @@ class MemoryPlace(FilteredPlace):
         if store is None or memory is None:
             return
         current = await self.await_visibly(
-            store.get(memory.id), slow="Reading the text…", gone_on="Nothing was edited: you left this screen first."
+            store.get(memory.id), slow="Reading the text…", gone_on="Nothing was edited: you left while it was loading."
         )
         if current is None:
             return
@@ -310,7 +310,7 @@ class MemoryPlace(FilteredPlace):
         store, memory = self._writable(), self.current_memory()
         if store is None or memory is None:
             return
-        question, gone_on = f"Link {title(memory.content)} to", "Nothing was linked: you left this screen first."
+        question, gone_on = f"Link {title(memory.content)} to", "Nothing was linked: you left during the search."
         await self._ask_for_memory(store, question, gone_on, partial(self._link, store, memory))
 
     async def _link(self, store: Store, memory: Memory, other: str) -> None:
@@ -332,7 +332,7 @@ class MemoryPlace(FilteredPlace):
             return
         verb = "replaces" if memory is not None else "is to replace"
         question = f"Which memory {verb} {self.chosen_subject()}?"
-        gone_on = "Nothing was replaced: you left this screen first."
+        gone_on = "Nothing was replaced: you left during the search."
         replace = partial(self._supersede, store, memory) if memory else partial(self._supersede_many, store, target)
         await self._ask_for_memory(store, question, gone_on, replace)
 
@@ -410,7 +410,7 @@ class MemoryPlace(FilteredPlace):
         current = await self.await_visibly(
             store.get(memory.id),
             slow="Reading the schedule…",
-            gone_on="Nothing was graded: you left this screen first.",
+            gone_on="Nothing was graded: you left while it was loading.",
         )
         if current is None:
             return

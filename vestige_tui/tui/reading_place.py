@@ -148,7 +148,7 @@ class ReadingPlace(MemoryPlace):
     def why_not(self, action: str) -> str:
         reason = super().why_not(action)
         if action == ToggleCard.action and not layout_widths.is_wide(self.size.width):
-            return "No room beside the list here; enter opens the memory."
+            return "This terminal is too narrow to show the card beside the list; enter opens the memory."
         if reason or (action not in ON_THE_CURRENT and action not in ON_THE_CHOSEN):
             return reason
         if self.store is None:

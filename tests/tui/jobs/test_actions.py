@@ -101,9 +101,10 @@ async def test_work_of_an_agent_is_stopped_at_once(corpus: Path) -> None:
         await console.press("f5")
         await console.until("agents  1")
         await console.press("x")
-        await console.until("It is marked as cancelled here")
+        await console.until("Stop this work?")
+        assert console.says("It is marked as cancelled here")
         await console.press("y")
-        await console.until("The job is cancelled.")
+        await console.until("The work is cancelled.")
         await console.until("finished  1")
         job = await Ledger(console.store).job(given)
         assert (job.status, job.error) == ("failed", "cancelled")
@@ -148,7 +149,7 @@ async def test_work_is_marked_as_failed_with_a_reason(corpus: Path, hands: Hands
         await console.press("enter")
         await console.until("failed: nobody")
         await console.press("y")
-        await console.until("The job is marked as failed.")
+        await console.until("The work is marked as failed.")
         await console.until("finished  1")
         assert (await Ledger(console.store).job(given)).error == "nobody"
         assert "nobody" in console.text

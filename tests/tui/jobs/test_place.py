@@ -507,7 +507,7 @@ async def test_a_finding_opens_the_memory_that_it_is_about(corpus: Path) -> None
         await console.press("o")
         await console.until(f"id {short_id(other.id)}")
         await console.press("escape", "j", "enter")
-        await console.until("The open store does not have this memory.")
+        await console.until("The open store does not have this memory; look in")
         assert "open the memory" not in console.text
 
 

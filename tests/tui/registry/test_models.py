@@ -132,7 +132,7 @@ async def test_a_comparison_is_stopped_while_it_encodes(
     offer_models(monkeypatch, TestEmbedder(64), Slow(32))
     async with open_console(small) as console:
         await to_registry(console, "j", "enter")
-        await console.until("your question; if empty")
+        await console.until("your question; empty: first sentences")
         await console.press("enter")
         await console.until(at_work.is_set)
         assert "esc stop" in console.text
@@ -151,11 +151,14 @@ async def test_what_cannot_be_compared_says_why(small: Path, models: Sequence[Ca
         await console.until("It is downloaded first (640 MB).")
         await console.press("enter")
         await console.until("The embedding model far/away-model is not on this machine.")
-        assert "your question; if empty" in console.text
+        assert "your question; empty: first sentences" in console.text
         await console.press("escape", "b")
         await console.until("This store keeps no vectors of a previous model.")
         await console.press("w")
-        await console.until("Your settings already name this store's model")
+        await console.until("Your settings name no model, so the store's own is used.")
+        console.app.session.embedders.configured = "test-embedder-64"
+        await console.press("w")
+        await console.until("Your settings already name this store's model.")
 
 
 async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequence[CatalogModel]) -> None:
@@ -170,7 +173,7 @@ async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequ
         await console.until("Another space.")
         assert "already uses this model" not in console.text
         await skip_preview(console)
-        await console.until("6 to encode")
+        await console.until("6 to compute")
         for said in (
             "test-embedder-64, 64 dimensions",
             "other-embedder-32, 32 dimensions",
@@ -188,7 +191,7 @@ async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequ
         await console.until("in a second table: searches")
         await console.press("enter")
         await console.until("start re-embedding")
-        assert "o ○ delete the old vectors at the end; no rollback  no" in console.text
+        assert "o ○ delete the previous model's vectors at the end; no rollback  no" in console.text
         assert "deleted at the end; no rollback is possible." not in console.text
         await console.press("o")
         said = (
@@ -197,7 +200,7 @@ async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequ
         await console.until(lambda: on_sheet(console, said))
         assert inks(console, "The current vectors", "deleted at the end") == {console.app.theme_variables["warning"]}
         assert on_sheet(console, "Back up the store first")
-        for said in ("6 to encode", "tab skip", "downloaded on first use  1"):
+        for said in ("6 to compute", "tab skip", "downloaded on first use  1"):
             await console.press("escape")
             await console.until(said)
         await console.press("escape")
@@ -233,7 +236,7 @@ async def test_in_place_is_chosen_at_once_and_said_again_in_amber_at_the_start(
         await to_registry(console, "j", "r")
         await console.until("of 32 dimensions")
         await skip_preview(console)
-        await console.until("6 to encode")
+        await console.until("6 to compute")
         # Nothing is waited for between the two.
         await console.press("i", "enter")
         await console.until("start re-embedding")
@@ -249,8 +252,8 @@ async def test_the_advice_to_back_up_is_not_the_dimmest_line(small: Path, models
         await to_registry(console, "j", "r")
         await console.until("of 32 dimensions")
         await skip_preview(console)
-        await console.until("6 to encode")
-        assert inks(console, "Back up the store") == inks(console, "6 to encode")
+        await console.until("6 to compute")
+        assert inks(console, "Back up the store") == inks(console, "6 to compute")
 
 
 async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[CatalogModel]) -> None:
@@ -287,7 +290,7 @@ async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[Ca
             for wide in (64, 16):
                 assert f"test-embedder-64, {wide} dimensions" in console.text
             await console.press("enter")
-            await console.until("6 to encode")
+            await console.until("6 to compute")
         assert set(asked) == {("test-embedder-64", 16)}
         assert "test-embedder-64, 64 dimensions" in console.text
         assert "test-embedder-64, 16 dimensions" in console.text
@@ -309,10 +312,10 @@ async def test_an_unfinished_one_is_gone_on_with_in_its_width(
     async with open_console(small) as console:
         await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{small}", cut)
         await to_registry(console, "G")
-        await console.until("No job computes them.")
+        await console.until("This re-embedding is unfinished")
         assert console.says("other-embedder-32, 16 dimensions 6 vectors computed so far")
         await console.press("r")
-        await console.until("0 to encode")
+        await console.until("0 to compute")
         assert "compare" not in next(line for line in console.lines if "► cost" in line)
         assert "other-embedder-32, 16 dimensions" in console.text
         assert "instead" not in console.text
@@ -356,8 +359,8 @@ async def test_a_read_only_store_is_left_alone(small: Path, models: Sequence[Cat
 async def test_a_store_without_a_model_says_what_decides_it(empty_store: Path, models: Sequence[CatalogModel]) -> None:
     async with open_console(empty_store) as console:
         await to_registry(console)
-        await console.until("No model yet: the first memory added")
-        assert "it; with the current settings" in console.text
+        await console.until("No model yet. The first memory added")
+        assert console.says("with your current settings")
         assert "all-MiniLM-L6-v2." in console.text
         for said in ("● loaded", "nothing here yet", "vectors in this store"):
             assert said not in console.text
@@ -411,7 +414,7 @@ def test_while_vectors_are_made_in_place_one_thing_is_true() -> None:
     making = seen(census=VectorCensus({64: 4}, 6, 0, 0), job=job, changes=(change,))
     for said in (card(making, 44, KEYS).plain, brief(making, 58, KEYS).plain):
         text = " ".join(said.split())
-        assert "◐ vector search is paused: 4 of 10 vectors made, 4 min left" in text
+        assert "◐ vector search is paused: 4 of 10 vectors computed, 4 min left" in text
         assert "searches use it" not in text
     assert parts(making)[0].label == "computed so far"
     assert not has_second(making)
@@ -421,7 +424,7 @@ def test_while_vectors_are_made_in_place_one_thing_is_true() -> None:
     ]
     left = replace(making, job=None)
     assert "re-embedded in place, not finished" in history(left, 60).plain
-    assert "4 of 10 memories have a vector of it; f makes the rest" in brief(left, 60, KEYS).plain
+    assert "4 of 10 memories have a vector of it; f computes the rest" in brief(left, 60, KEYS).plain
 
 
 def test_a_change_keeps_its_distance_from_when_it_was() -> None:
@@ -498,7 +501,7 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
         await console.press("r")
         await console.until("of 384 dimensions")
         await skip_preview(console)
-        await console.until("6 to encode")
+        await console.until("6 to compute")
         await console.press("enter")
         await console.until("start re-embedding")
         await console.press("y")
@@ -569,7 +572,7 @@ async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, model
         await console.until("is running", gone=True)
         console.app.session.jobs = ()
         console.app.frame_changed.publish(None)
-        await console.until("No job computes them.")
+        await console.until("This re-embedding is unfinished")
 
 
 async def test_the_models_name_is_written_into_the_settings(

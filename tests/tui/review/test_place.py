@@ -75,7 +75,7 @@ async def test_a_whole_sitting(tmp_path: Path) -> None:
         assert state is not None
         assert state.reps == 1
         for part in (
-            "true retention  100 %   2 of 2 remembered",
+            "remembered      100 %   2 of 2, without new ones",
             "due             ",
             "due in the next 30 days",
             "Predicted ",
@@ -120,7 +120,7 @@ async def test_forgotten_comes_back_as_practice_that_writes_nothing(tmp_path: Pa
         await at.press("space", sees="practice, nothing is written")
         end = await at.press("3", sees="2 graded")
         assert "practised 2" in end
-        assert "true retention  50 %   1 of 2 remembered" in end
+        assert "remembered      50 %   1 of 2, without new ones" in end
         assert await at.ratings(1) == [1]
         assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.AGAIN]
 
@@ -268,7 +268,7 @@ async def test_a_practice_card_taken_back_is_practice_again(tmp_path: Path, key:
         await at.sees("practice, nothing is written")
         end = await at.press("3", sees="2 graded")
         assert "practised 1" in end
-        assert "true retention  50 %   1 of 2 remembered" in end
+        assert "remembered      50 %   1 of 2, without new ones" in end
         assert await at.ratings(1) == [1]
         assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.AGAIN]
 
@@ -404,7 +404,7 @@ async def test_every_size_does_the_main_job(tmp_path: Path, size: tuple[int, int
         assert "u undo" in await at.press("4", sees="2 of 3")
         await at.press("space", "3", sees="3 of 3")
         end = await at.press("space", "3", sees="3 graded")
-        assert "true retention" in end
+        assert "remembered      " in end
         assert "due in the next 30 days" in end
 
 

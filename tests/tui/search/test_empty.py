@@ -41,13 +41,24 @@ async def test_the_filter_that_leaves_no_hit_is_taken_off(corpus: Path) -> None:
         assert not console.says("type zzz")
 
 
-async def test_the_key_is_dim_where_there_are_hits(corpus: Path) -> None:
+async def test_the_key_is_dim_where_there_is_nothing_to_leave_out(corpus: Path) -> None:
     async with open_console(corpus) as console:
+        await console.press("enter")
+        await console.still()
+        await console.press("n")
+        await console.until("There is no question, so there is nothing to leave out.")
+        await console.press("slash")
+        await console.paste("zzyzx")
+        await console.press("enter", "m")
+        await console.until("No memory matches this search.")
+        await console.press("n")
+        await console.until("No phrase, word or filter was found that excludes every result.")
+        await console.press("slash", *["backspace"] * 5)
         await console.paste("keys")
         await console.press("enter")
         await console.still()
         await console.press("n")
-        await console.until("There is nothing to search without: the search has results")
+        await console.until("The search has results, so there is nothing to leave out.")
 
 
 async def test_code_that_no_word_matches_is_searched_by_its_characters(corpus: Path) -> None:

@@ -178,7 +178,7 @@ async def test_the_same_store_is_no_target_and_a_missing_one_no_source(corpus: P
         link.symlink_to(corpus)
         for same in (f"sqlite:{corpus}", str(corpus), f"sqlite:{link}"):
             await give(console, same)
-            await console.until("These two are the same store.")
+            await console.until("Source and target are the same store")
         await console.press("escape")
         await console.until("The store to copy; it is only read.")
         await give(console, f"sqlite:{tmp_path}/nowhere.db")
@@ -193,11 +193,11 @@ async def test_what_was_said_of_a_store_goes_with_it(corpus: Path, tmp_path: Pat
         await console.press("enter")
         await console.until("Type the file or URL of a store.")
         await give(console, f"sqlite:{corpus}")
-        await console.until("These two are the same store.")
+        await console.until("Source and target are the same store")
         said = next(number for number, line in enumerate(console.lines) if "the same store" in line)
         assert f"sqlite:{corpus}"[:40] in console.lines[said - 1]
         await console.press("backspace")
-        await console.until("These two are the same store.", gone=True)
+        await console.until("Source and target are the same store", gone=True)
         # Also where the store before turns out to be good.
         await console.press("escape")
         await give(console, f"sqlite:{tmp_path}/nowhere.db")

@@ -49,9 +49,9 @@ class BrowsePlace(ReadingPlace):
 All memories of the store. `f` chooses filters, with counts; or press `/` and type them: `type:decision`, `domain:auth`,
 `tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`, `until:2026-11-01`, `recall:0.8`, `is:due`.
 
-Several tags match any of them; `+tag:a +tag:b` match all of them, `-tag:a` none. `is:` shows only memories that are
-`due`, `new`, `suspended`, `buried`, `leech`, `pinned`, `replaced` or `without-vector`; `with:replaced` shows replaced
-ones too. `ctrl+s` saves filters under a name; `F` opens them in Search or Review.
+Several tags find memories with any of them; `+tag:a +tag:b` with all of them, `-tag:a` without it. `is:` shows only
+memories that are `due`, `new`, `suspended`, `buried`, `leech`, `pinned`, `replaced` or `without-vector`;
+`with:replaced` shows replaced ones too. `ctrl+s` saves filters under a name; `F` opens them in Search or Review.
 
 In the card, `tab` marks the next link and `enter` opens it; `esc` comes back. `i` unfolds the metadata, `z` hides the
 card.

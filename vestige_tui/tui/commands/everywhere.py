@@ -22,7 +22,7 @@ class ShowErrorDetails(Command):
 class Leave(Command):
     id, key, label, action = "place.back", "escape", "back", "back"
     group = "Everywhere"
-    help = "Close; typed text is kept."
+    help = "Go back, or close what is open; in Browse, Review and Registry, clear the text typed in the line."
 
 
 class Refresh(Command):

@@ -15,22 +15,22 @@ class CancelJob(Command):
 class RetryJob(Command):
     id, key, label, action = "job.retry", "R", "retry", "retry_job"
     group, footer = "Jobs", True
-    help = "Continue a job from its last checkpoint, or queue an agent's work again."
+    help = "Continue a job from its last checkpoint, or queue delegated agent work again."
     writes_elsewhere = True
 
 
 class FailJob(Command):
     id, key, label, action = "job.fail", "F", "fail", "fail_job"
     group, footer = "Jobs", True
-    help = "Mark a task that nobody works on any more as failed, with a reason."
+    help = "Mark abandoned work as failed, with a reason."
     writes_elsewhere = True
 
 
 class VerifyCopy(Command):
-    id, key, label, action = "job.verify", "v", "verify", "verify_copy"
+    id, key, label, action = "job.verify", "v", "compare", "verify_copy"
     group, footer = "Jobs", True
     help = "Compare every row of this job's two stores, or of this store and another one."
-    words = "compare check"
+    words = "verify check"
     writes_elsewhere = True
 
 
@@ -43,7 +43,7 @@ class CopyJobId(Command):
 class OpenJobStore(Command):
     id, key, label, action = "job.open_store", "o", "open store", "open_job_store"
     group, footer = "Jobs", True
-    help = "Open the target store of the job in this console; of a copy job, the new copy."
+    help = "Open the store that the job writes to; for a copy job, that is the copy."
     words = "target copy"
 
 

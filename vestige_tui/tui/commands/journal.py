@@ -11,13 +11,13 @@ from vestige_tui.tui.commands.places import PLACES
 class ShowJournal(Command):
     id, key, label, action = "journal.show", "J", "journal", "show_journal"
     group = "Everywhere"
-    help = "Open the journal: all changes of the store, to open their memories or to undo them."
+    help = "Open the journal, the list of changes by consoles and commands: open a changed memory, or undo a change."
 
 
 class UndoEntry(Command):
     id, key, label, action = "journal.undo", "u", "undo", "undo_entry"
     group, footer = "Journal", True
-    help = "Undo the change under the cursor, of any console or command; on an undo, reverse it."
+    help = "Undo the change under the cursor, whichever console or command made it; on an undo, redo the change."
     writes = True
 
 

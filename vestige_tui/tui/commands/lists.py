@@ -86,8 +86,8 @@ class ClearSelection(Command):
 class FocusFilter(Command):
     id, key, label, action = "list.filter", "slash", "filter", "filter"
     group, footer, display = "Lists", True, "/"
-    help = "Type a query, or a filter such as type:decision."
-    words = "search find query"
+    help = "Type a filter such as type:decision; in Search, a question."
+    words = "search find query question"
 
 
 class PickFilters(Command):
@@ -115,9 +115,9 @@ class LeaveLine(Command):
 
 
 class EarlierQuery(Command):
-    id, key, label, action = "line.history", "up", "earlier query", "earlier_query"
+    id, key, label, action = "line.history", "up", "earlier question", "earlier_query"
     group = "Lists"
-    help = "Take an earlier query into the search line; down goes back to later ones."
+    help = "Take an earlier question into the search line; down goes back to later ones."
 
 
 class Sort(Command):

@@ -21,7 +21,7 @@ class CopyId(Command):
 class OpenWebLink(Command):
     id, key, label, action = "memory.open_web_link", "O", "open web link", "open_web_link"
     group = "Memory"
-    help = "Open a link to a web page, after its whole address was shown; over ssh the link is copied."
+    help = "Show the full address of a web link, then open it in the browser; over ssh, copy it."
 
 
 class AddMemory(Command):
@@ -101,7 +101,7 @@ class PinMemory(Command):
 class ClearMarks(Command):
     id, key, label, action = "memory.clear_marks", "X", "clear marks", "clear_marks"
     group, writes = "Memory", True
-    help = "Clear the states suspended, buried, leech and pinned of the memory or the selection."
+    help = "Clear the marks suspended, buried, leech and pinned of the memory or the selection."
 
 
 class UndoChange(Command):
@@ -115,7 +115,7 @@ class UndoChange(Command):
 class RedoChange(Command):
     id, key, label, action = "memory.redo", "U", "redo", "redo"
     group = "Memory"
-    help = "Redo the last undo of this console; not possible after a newer change."
+    help = "Redo the change that this console undid last; not possible after a newer change."
     writes = True
 
 
@@ -134,13 +134,13 @@ class OpenLink(Command):
 class NextLink(Command):
     id, key, label, action = "card.next_link", "tab", "next link", "next_link"
     group, footer, display = "Memory", True, "tab"
-    help = "Highlight the next link, neighbour or replaced memory of the card; after the last one, leave the card."
+    help = "Highlight the next link or replaced memory; after the last one, leave the card."
 
 
 class PreviousLink(Command):
     id, key, label, action = "card.previous_link", "shift+tab", "previous link", "previous_link"
     group = "Memory"
-    help = "Mark the previous link of the card."
+    help = "Highlight the previous link or replaced memory."
 
 
 class ToggleMetadata(Command):

@@ -37,7 +37,7 @@ class GoToReview(GoTo):
 class GoToJobs(GoTo):
     id, key, label, action = "place.jobs", "f5", "jobs", "place('jobs')"
     place, title = "jobs", "Jobs"
-    help = "Watch copies, re-embeds and the work of agents."
+    help = "Watch copies, comparisons, re-embeddings and delegated agent work."
 
 
 class GoToRegistry(GoTo):

@@ -8,14 +8,14 @@ from vestige_tui.tui.commands.command import Command
 class FillVectors(Command):
     id, key, label, action = "registry.fill", "f", "fill", "fill_vectors"
     group, footer = "Registry", True
-    help = "Embed the memories that have no vector yet."
+    help = "Compute the vectors of the memories that have none yet."
     writes = True
 
 
 class PreviewModel(Command):
     id, key, label, action = "registry.preview", "p", "compare", "preview_model"
     group = "Registry"
-    help = "Compare the search results of the chosen and the current model for the same queries."
+    help = "Compare the search results of the chosen and the current model for the same questions."
 
 
 class NarrowModels(Command):
@@ -27,7 +27,7 @@ class NarrowModels(Command):
 class ReadModelCard(Command):
     id, key, label, action = "registry.card", "tab", "card", "read_card"
     group, footer = "Registry", True
-    help = "Show the store's model: its vectors, vectors of a second model, and model history."
+    help = "Show the store's model: its vectors, those of the previous model or unfinished ones, and its history."
 
 
 class LeaveModelCard(Command):
@@ -44,13 +44,13 @@ class RollBack(Command):
 
 
 class DropOldVectors(Command):
-    id, key, label, action = "registry.drop_old", "D", "drop previous", "drop_old"
+    id, key, label, action = "registry.drop_old", "D", "delete previous", "drop_old"
     group, footer = "Registry", True
-    help = "Delete the vectors of the previous model; rolling back is then impossible."
+    help = "Delete the vectors of the previous model, which makes a rollback impossible, or unfinished vectors."
     writes = True
 
 
 class ConfigureModel(Command):
     id, key, label, action = "registry.configure", "w", "write setting", "configure_model"
     group, footer = "Registry", True
-    help = "Write this store's model into the settings file, if that names a different one."
+    help = "If your settings name another model, write this store's model into the settings file."

@@ -10,7 +10,7 @@ from vestige_tui.tui.commands.places import PLACES
 class CycleMode(Command):
     id, key, label, action = "search.mode", "m", "mode", "cycle_mode"
     group, footer = "Search", True
-    help = "Switch the search: text and vector, text, vector, or exact characters."
+    help = "Switch the search: text and vector together, text only, vector only, or exact characters."
 
 
 class MoreHits(Command):
@@ -20,9 +20,10 @@ class MoreHits(Command):
 
 
 class SearchWithout(Command):
-    id, key, label, action = "search.without", "n", "search without it", "search_without"
+    id, key, label, action = "search.without", "n", "leave out the cause", "search_without"
     group = "Search"
     help = "Search again without the phrase, word or filter that excludes every result."
+    words = "search without"
 
 
 class SearchLiteral(Command):

@@ -28,6 +28,7 @@ MAX_METADATA_CHARS = 20_000
 """Longest metadata that the dialog shows; longer ones are edited on the command line."""
 MAX_VALUES = 500
 """Values of a field that are read; where there are as many, none is said to be new."""
+DIFFERENT = "different values"
 NONE = "-"
 """Typed for a field of several memories to empty it: an empty line keeps their values."""
 NO_VALUES: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -131,7 +132,7 @@ class FieldsDialog(Dialog[Patch | None]):
 
     def compose_body(self) -> ComposeResult:
         if self._fields.several:
-            note = f"Leave a field empty to keep the values of each memory; {NONE} clears it."
+            note = f'A field with "{DIFFERENT}": leave it empty to keep them; type {NONE} to clear it in all.'
             yield Static(Content(note), id="sheet-notes", markup=False)
         with VerticalScroll(id="fields", can_focus=False):
             for name in self._fields.texts:
@@ -143,7 +144,7 @@ class FieldsDialog(Dialog[Patch | None]):
 
     def _editor(self, name: str) -> Widget:
         text, differ = self.typed[name], self._fields.texts[name] is None
-        hint = "different values" if differ else ""
+        hint = DIFFERENT if differ else ""
         if name in SINGLE:
             return Input(
                 text,
@@ -153,7 +154,7 @@ class FieldsDialog(Dialog[Patch | None]):
                 select_on_focus=False,
                 suggester=SuggestFromList([write_label(each) for each in self._values.get(name, ())]),
             )
-        hint = hint or ("key: JSON value, one a line" if name == "metadata" else "one a line")
+        hint = hint or ("key: JSON value, one per line" if name == "metadata" else "one per line")
         return TextArea(text, placeholder=hint, compact=True, id=f"field-{name}", tab_behavior="focus")
 
     def on_mount(self) -> None:

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from vestige_tui.tui.place import Place
 
 
+def _noun(job: Job) -> str:
+    """Return the word for a job of the console, or for delegated agent work."""
+    return "job" if job.is_ours else "work"
+
+
 async def cancel_job(place: Place, job: Job) -> None:
     """Cancel a job after confirmation: one of ours at its next checkpoint, an agent's work at once."""
     from vestige_tui.jobs.monitor import cancel
 
-    rows = [title(job)]
+    rows, noun = [title(job)], _noun(job)
     if job.is_ours:
         worker_gone = place.store is not None and job.silence(place.store.now()) is not None
         note = "Its worker is gone, so it ends at once." if worker_gone else ENDS_AT_CHECKPOINT
@@ -28,9 +33,9 @@ async def cancel_job(place: Place, job: Job) -> None:
     else:
         note = "It is marked as cancelled here; the agent is not notified, and its later reports are ignored."
     # "Cancel" beside an escape that cancels the question would be read as either.
-    if not await place.app.push_screen_wait(Confirm("Stop this job?", rows, verb="stop the job", notes=[note])):
+    if not await place.app.push_screen_wait(Confirm(f"Stop this {noun}?", rows, verb=f"stop the {noun}", notes=[note])):
         return
-    place.say(cancel_sentence(await cancel(place.store, job, place.store_session.urls)))
+    place.say(cancel_sentence(await cancel(place.store, job, place.store_session.urls), f"The {noun}"))
     place.store_session.note_change()
 
 
@@ -39,9 +44,10 @@ async def retry_job(place: Place, job: Job) -> str:
     from vestige_tui.jobs.monitor import retry
 
     if not job.is_ours:
+        current = "The current attempt is marked as failed, with the note that it was queued again."
         notes = [
             "It is queued for the same agent, with a new deadline.",
-            *(["The present entry ends as failed, with the note that it was retried."] if job.in_flight else []),
+            *([current] if job.in_flight else []),
         ]
         rows = [title(job), state_label(job, place.store.now()).word if place.store is not None else job.status]
         question = Confirm("Queue this work again?", rows, verb="queue it", notes=notes)
@@ -63,11 +69,11 @@ async def fail_job(place: Place, job: Job) -> None:
 
     async def mark(reason: str) -> None:
         rows = [title(job), f"failed: {reason.strip() or GIVEN_UP}"]
-        note = "This is final; nothing that the job wrote is undone."
+        note = f"This is final; nothing that the {_noun(job)} wrote is undone."
         question = Confirm("Mark it as failed?", rows, verb="mark it as failed", notes=[note])
         if await place.app.push_screen_wait(question):
             await mark_failed(place.store, job, reason.strip(), place.store_session.urls)
-            place.say(fail_sentence())
+            place.say(fail_sentence(f"The {_noun(job)}"))
             place.store_session.note_change()
 
     await ask_and_use(
@@ -77,7 +83,7 @@ async def fail_job(place: Place, job: Job) -> None:
             value=line,
             fault=fault,
             placeholder="reason (optional)",
-            note="The reason is saved in the job log as its error.",
+            note=f"The reason is saved as the error of this {_noun(job)}.",
             verb="continue",
         ),
         mark,

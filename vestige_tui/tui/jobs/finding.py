@@ -18,6 +18,8 @@ from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.jobs.finding_list import outcome_heading
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vestige_tui.core.jobs import JobFinding
     from vestige_tui.core.memories import Memory
     from vestige_tui.store.store import Store
@@ -55,10 +57,11 @@ class FindingSheet(Dialog[str | None]):
         Binding("o", "open(1)", "open the other", show=False),
     ]
 
-    def __init__(self, finding: JobFinding, memories: tuple[Memory, ...]) -> None:
+    def __init__(self, finding: JobFinding, memories: tuple[Memory, ...], others: Sequence[str] = ()) -> None:
+        """``others`` are the stores of the job that are not open."""
         opens = (("enter", "open the memory"), ("o", "open the other memory"))[: len(memories)]
         super().__init__(outcome_heading(finding.outcome)[0], (*opens, ("esc", "back")))
-        self._finding, self._memories = finding, memories[:2]
+        self._finding, self._memories, self._others = finding, memories[:2], others
 
     def compose_body(self) -> ComposeResult:
         finding = self._finding
@@ -70,7 +73,11 @@ class FindingSheet(Dialog[str | None]):
                 row = _row(short_id(memory.id), f" {one_line(memory.content, SHOWN_CELLS)}")
                 yield Static(row, markup=False)
             if not self._memories and finding.source_key:
-                yield Static(Content.styled("The open store does not have this memory.", "$text-muted"), markup=False)
+                yield Static(Content.styled(self._not_here(), "$text-muted"), markup=False)
+
+    def _not_here(self) -> str:
+        where = f"; look in {' or '.join(self._others)}" if self._others else ""
+        return f"The open store does not have this memory{where}."
 
     def on_mount(self) -> None:
         self.query_one("#sheet-rows").focus()

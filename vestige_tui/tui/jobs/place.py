@@ -18,7 +18,7 @@ from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.presenters.job_actions import NO_JOB, reasons_against, retry_sentence
 from vestige_tui.presenters.job_progress import finding_counts, findings_in_words
 from vestige_tui.presenters.jobs import later_run
-from vestige_tui.presenters.stores import read_only_sentence
+from vestige_tui.presenters.stores import location, read_only_sentence
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.catalogue import IN_PLACE, action_names
 from vestige_tui.tui.commands.command import Command, bindings
@@ -97,10 +97,11 @@ Copies, comparisons and re-embeddings run in processes of their own: they contin
 every console can watch them. A job is recorded in the store that it writes to. Delegated agent work has its own
 section: work that one program gave to another, with its last heartbeat and the time left until its deadline.
 
-`enter` opens a job; press it again for the rows that were repaired, failed or differ, each with its reason.
+`enter` opens a job; press it again for the rows that were repaired, that failed or that differ, each with its
+reason.
 
 `x` cancels a job at its next checkpoint; everything written until then is kept, and `R` continues from there. `F` marks
-a task that nobody works on any more as failed. `c` copies a store, `r` re-embeds with another model, `v` compares two
+abandoned work as failed. `c` copies a store, `r` re-embeds with another model, `v` compares two
 stores row by row.
 """
     reading: reactive[bool] = reactive(False, repaint=False, toggle_class="-reading")
@@ -216,9 +217,16 @@ stores row by row.
     @work(group="finding", exclusive=True, exit_on_error=False)
     async def _open_finding(self, finding: JobFinding) -> None:
         memories = await memories_of(self.store, finding) if self.store is not None else ()
-        chosen = await self.app.push_screen_wait(FindingSheet(finding, memories))
+        chosen = await self.app.push_screen_wait(FindingSheet(finding, memories, self._other_stores()))
         if chosen is not None and self.store is not None:
             self.app.push_screen(await memory_sheet(self.store, chosen))
+
+    def _other_stores(self) -> tuple[str, ...]:
+        """Return the stores of the job under the cursor that are not open, for reading."""
+        job, store = self.job, self.store
+        here = without_password(store.location) if store is not None else ""
+        urls = (without_password(job.source), store_of(job)) if job is not None else ()
+        return tuple(location(url) for url in dict.fromkeys(urls) if url and url != here)
 
     @property
     def is_page_open(self) -> bool:

@@ -53,10 +53,11 @@ class JournalScreen(CommandScreen):
     BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_THE_JOURNAL)
     HELP = """\
 The journal has every change that a console or a command made to this store, newest first. `enter` opens the memory of
-an entry. `u` undoes the change under the cursor, whoever made it; on an undo it reverses that undo. A change whose
-memories have changed since cannot be undone: nothing is changed then.
+an entry. `u` undoes the change under the cursor, whichever console or command made it; on an undo it redoes the
+change. If that would overwrite a later change of a memory, `u` changes nothing.
 
-In the other places `u` undoes the last change of this console only, and `U` reverses its last undo.
+In the other places `u` undoes the last change of this console only, and `U` redoes the change that this
+console undid last.
 """
 
     def __init__(self, origin: str) -> None:

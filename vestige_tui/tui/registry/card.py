@@ -85,11 +85,11 @@ class ModelSnapshot:
 
 
 def first_model(snapshot: ModelSnapshot, key: str) -> str:
-    """Return the sentence for a store without a model; ``key`` makes vectors."""
+    """Return the sentence for a store without a model; ``key`` computes vectors."""
     name = short_name(snapshot.first)
     if snapshot.memories and not snapshot.read_only:
         return f"No model yet: {key} computes the first vectors, with {name}."
-    return f"No model yet: the first memory added sets it; with the current settings {name}."
+    return f"No model yet. The first memory added sets it; with your current settings it will be {name}."
 
 
 def card(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Content:
@@ -142,9 +142,9 @@ def _in_words(snapshot: ModelSnapshot, fill: str) -> str:
             else "1 vector, for 1 memory"
         )
     text = f"{grouped(snapshot.searchable)} of {grouped(snapshot.memories)} memories have a vector of it"
-    # No hint while a job or this console makes them.
+    # No hint while a job or this console computes them.
     idle = snapshot.usable and snapshot.job is None and snapshot.banner is None and not snapshot.read_only
-    return f"{text}; {fill} makes the rest" if census.without and idle else text
+    return f"{text}; {fill} computes the rest" if census.without and idle else text
 
 
 def _short_ways(snapshot: ModelSnapshot, keys: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -217,7 +217,7 @@ def _pause(snapshot: ModelSnapshot) -> str:
     count, total = (table.read, table.total) if table is not None and table.total is not None else (0, None)
     if total is None:
         count, total = snapshot.searchable, snapshot.memories
-    text = f"vector search is paused: {grouped(count)} of {grouped(total)} vectors made"
+    text = f"vector search is paused: {grouped(count)} of {grouped(total)} vectors computed"
     if job.silence(snapshot.now) is not None:
         return f"{text}; the job sends no heartbeat"
     return text + (f", {time_left(job.progress.eta)}" if job.progress.eta is not None else "")
@@ -233,7 +233,7 @@ def _ways_out(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> l
         if not snapshot.read_only:
             ways.append(("change it", "choose the configured model in the list and re-embed"))
     elif snapshot.listed:
-        ways.append(("download it", "a search downloads it; connect to a network and restart the console"))
+        ways.append(("download it", "connect to the network and restart the console, which then downloads it"))
     elif not snapshot.read_only:
         hint = f"{keys['again']} re-embeds with a model of the list; this one is not in it"
         ways.append(("re-embed", hint))
@@ -282,8 +282,15 @@ def not_open(state: SessionState) -> Content:
 
 
 def has_second(snapshot: ModelSnapshot) -> bool:
-    """Check whether there are vectors of a second model, or some are about to be made."""
+    """Check whether there are vectors of a second model, or some are about to be computed."""
     return snapshot.spare is not None or (snapshot.job is not None and not snapshot.rebuilding)
+
+
+def titled_second(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Content:
+    """Return the vectors of a second model under a heading that says which they are."""
+    is_kept = snapshot.spare is not None and snapshot.spare.role == "kept"
+    title = "vectors of the previous model" if is_kept else "unfinished vectors"
+    return Content("\n").join([Content.styled(title, "$text-disabled bold"), second(snapshot, width, keys)])
 
 
 def second(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Content:
@@ -308,7 +315,7 @@ def second(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Cont
     elif is_kept:
         ways = [(keys["back"], "roll back to it"), drop]
     else:
-        lines.append(Content.styled("No job computes them.", "$warning"))
+        lines.append(_lines("This re-embedding is unfinished, and no job is running it.", width, "$warning"))
         ways = [(keys["again"], "continue"), drop]
     if ways and not snapshot.read_only:
         lines.append(_keys(*ways))

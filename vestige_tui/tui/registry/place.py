@@ -52,7 +52,7 @@ from vestige_tui.tui.registry.card import (
     history,
     not_open,
     parts,
-    second,
+    titled_second,
     widths,
 )
 from vestige_tui.tui.registry.model_list import ModelList
@@ -129,7 +129,7 @@ searches use text only and say so.
 `/` narrows the list by words, such as `german` or `384`; the line below it tells what the model under the cursor is
 good for.
 
-Another model: `enter` or `p` compares both models by the same questions, `r` re-embeds with it, as a job, while
+Another model: `enter` or `p` compares both models for the same questions, `r` re-embeds with it, as a job, while
 searches continue. The vectors of the previous model are kept: `b` rolls back to them, `D` deletes them. `f` computes
 missing vectors. `tab` switches between the list of models and the card of this store's model.
 """
@@ -153,7 +153,7 @@ missing vectors. `tab` switches between the list of models and the card of this 
                 yield Section("registered model", id="model")
                 yield Section("vectors in this store", id="vectors-title")
                 yield StackedBar(id="vectors")
-                yield Section("vectors of a second model", id="second")
+                yield Section("", id="second")
                 yield Section("model history", id="history")
             with Vertical(id="models-side"):
                 yield NarrowLine(placeholder="name, language, dimensions, licence", compact=True, id="narrow")
@@ -248,7 +248,7 @@ missing vectors. `tab` switches between the list of models and the card of this 
         bar.parts = parts(snapshot)
         bar.display = bool(bar.parts)
         self.query_one("#second", Section).fill(
-            (lambda width: second(snapshot, width, keys)) if has_second(snapshot) else None
+            (lambda width: titled_second(snapshot, width, keys)) if has_second(snapshot) else None
         )
         self.query_one("#history", Section).fill((lambda width: history(snapshot, width)) if snapshot.changes else None)
         self._show_hint()
@@ -386,8 +386,15 @@ missing vectors. `tab` switches between the list of models and the card of this 
                 return "This store keeps no vectors of a previous model."
             return self._not_now()
         if action == "configure_model" and not configured_otherwise(self._model, self.store_session.embedders):
-            return "Your settings already name this store's model, or none."
+            return self._against_configuring()
         return ""
+
+    def _against_configuring(self) -> str:
+        if self._model is None:
+            return no_model_yet(self._without, self._keys["fill"]) if self._looked else "The model is still being read."
+        if self.store_session.embedders.configured:
+            return "Your settings already name this store's model."
+        return "Your settings name no model, so the store's own is used."
 
     @property
     def _without(self) -> int:
@@ -450,7 +457,7 @@ missing vectors. `tab` switches between the list of models and the card of this 
 
     def _show_fill_progress(self, count: int, total: int) -> None:
         full, rest = level(count / total if total else 1.0, 20)
-        self.say(f"{full}{rest}  {grouped(count)} of {grouped(total)} vectors made", severity="quiet")
+        self.say(f"{full}{rest}  {grouped(count)} of {grouped(total)} vectors computed", severity="quiet")
 
     # Settings
 

@@ -92,7 +92,7 @@ when the memory is due next; `space` again shows the exact dates.
 A memory graded Again is shown once more in the same session, as practice: that writes nothing.
 
 `u` undoes the last change of this console, also one of an earlier session; without one it opens the journal. `U`
-reverses the last undo.
+redoes the change that this console undid last.
 
 `f` chooses the memories to review, with counts; `/` types the filter: `tag:keys`, `domain:auth`, `owner:mira`,
 `since:-30d`, `recall:0.5`.

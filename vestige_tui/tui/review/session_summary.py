@@ -135,10 +135,10 @@ def _grades_line(grades: Mapping[Rating, int]) -> Content:
 
 def _retention(summary: Summary) -> list[Content]:
     if summary.retention is None:
-        return [_line("true retention", "none yet: all were new")]
+        return [_line("remembered", "nothing to count: all were new")]
     share = f"{summary.retention:.0%}".replace("%", " %")
-    counts = f"{grouped(summary.remembered)} of {grouped(summary.asked)} remembered"
-    return [Content.assemble(_line("true retention", ""), (share, "$text bold"), (f"   {counts}", "$text-muted"))]
+    counts = f"{grouped(summary.remembered)} of {grouped(summary.asked)}, without new ones"
+    return [Content.assemble(_line("remembered", ""), (share, "$text bold"), (f"   {counts}", "$text-muted"))]
 
 
 def _returning(spans: Sequence[tuple[str, int]], narrow: bool) -> list[Content]:

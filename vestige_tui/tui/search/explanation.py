@@ -61,11 +61,12 @@ class ExplanationScreen(CommandScreen):
     BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_AN_EXPLANATION)
     HELP = """\
 A search by text (the words) and a search by vector (the meaning) each rank their own list; the list in the middle fuses
-both. The memory under the cursor is marked in every list, and each row shows its rank in the other lists. Pale rows are
-below the end of the results.
+both. The memory under the cursor is marked in every list, and each row shows its rank in the other lists. Pale rows
+rank too low to be in the results.
 
-Below the lists: the score of the memory under the cursor step by step, the use of each word, the number of memories
-that pass each filter alone, and the steps of the search. `tab` goes there.
+Below the lists: the score of the memory under the cursor step by step, how each word was used (ranked, required,
+excluded or ignored) and its weight, the number of memories that pass each filter alone, and the steps of the search.
+`tab` goes there.
 """
 
     def __init__(self, query: SearchQuery, memory_id: str | None = None) -> None:

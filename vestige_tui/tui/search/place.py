@@ -67,9 +67,9 @@ Filters: `type:decision`, `domain:auth`, `tag:"two words"`, `codebase:api`, `own
 `with:replaced` shows replaced memories too. Backspace at the start of the line removes the last filter. `F8` (in the
 list also `f`) chooses filters, with counts; `ctrl+s` saves them; `F` opens them in Browse or Review.
 
-`m` switches between text and vector, text, vector, and exact characters; `L` goes to exact characters at once, such as
-a path, an id or a line of code. If a phrase, a +word, a -word or a filter excludes every result, `n` searches without
-it.
+`m` switches between text and vector together, text only, vector only, and exact characters; `L` goes to exact
+characters at once, such as a path, an id or a line of code. If a phrase, a +word, a -word or a filter excludes every
+result, `n` searches without it.
 
 Matching words are underlined, and each hit shows the passage with the most of them.
 
@@ -308,10 +308,11 @@ memory is not in the results.
 
     def why_not(self, action: str) -> str:
         if action == SearchWithout.action and self._empty_because is None:
-            return (
-                "There is nothing to search without: the search has results, or no single phrase, word or filter "
-                "excludes them."
-            )
+            if not self.bar.text.strip():
+                return "There is no question, so there is nothing to leave out."
+            if self.query_one(HitList).hits:
+                return "The search has results, so there is nothing to leave out."
+            return "No phrase, word or filter was found that excludes every result."
         return super().why_not(action)
 
     def action_search_without(self) -> None:
@@ -351,7 +352,7 @@ memory is not in the results.
         if store is None:
             self.say("The store is not open yet.", severity="waiting")
         elif not text:
-            self.say("Type a question first; without one, the newest memories are listed.", severity="quiet")
+            self.say("Type a question first: without one there is no ranking.", severity="quiet")
         else:
             chosen = await self.await_visibly(
                 self.answer_or_none(self.current_filter(store)), slow="Reading the filters…", gone_on=gone_on
@@ -364,7 +365,7 @@ memory is not in the results.
     async def action_explain_answer(self) -> None:
         from vestige_tui.tui.search.explanation import ExplanationScreen
 
-        if (question := await self._current_query("Nothing was explained: you left this screen first.")) is not None:
+        if (question := await self._current_query("Nothing was explained: you left while it was loading.")) is not None:
             memory = self.current_memory()
             await self.app.push_screen(ExplanationScreen(question[1], memory.id if memory else None))
 
@@ -372,7 +373,7 @@ memory is not in the results.
     async def action_ask_why_not(self) -> None:
         from vestige_tui.tui.search.why_not import tell_why_not
 
-        if (question := await self._current_query("Nothing was explained: you left this screen first.")) is not None:
+        if (question := await self._current_query("Nothing was explained: you left while it was loading.")) is not None:
             await tell_why_not(self.app, *question)
 
     # Moving between line, list and card

@@ -75,8 +75,8 @@ class StorePlace(Place):
 The health of the store, its contents, server or file, connections, table sizes, slowest queries, schema and latest
 changes.
 
-`c` copies this store into a PostgreSQL store, as a job that keeps running when the console is closed. `v` frees unused
-space, after showing which writes wait for it; `esc` stops it.
+`c` copies this store into another one, as a job that keeps running when the console is closed. `v` frees unused space;
+it first shows what has to wait meanwhile, and `esc` stops it.
 
 Query times are measured in this console since it opened the store. `ctrl+r` refreshes all figures.
 """
@@ -265,8 +265,7 @@ def _connections(report: StoreReport, now: datetime, width: int) -> Content:
 
 def _sizes(report: StoreReport, now: datetime, width: int) -> Content:
     if report.sizes is None:
-        reason = "Not measured: the file is too large, or this SQLite cannot measure tables."
-        return Content.styled(reason, "$text-muted")
+        return Content.styled(store_report.not_measured(report), "$text-muted")
     tables, rest = report.sizes[:MAX_TABLE_ROWS], report.sizes[MAX_TABLE_ROWS:]
     room = max(10, min(28, width - 27))
     lines = [Content.styled(f"{'':<{room}}{'data':>9}{'indexes':>9}{'total':>9}", "$text-disabled")]

@@ -24,8 +24,8 @@ class State:
 
 
 REPLACED = State("◇", "replaced", "faint", "another memory replaces it")
-SUSPENDED = State("◌", "suspended", "faint", "never asked in reviews, until resumed")
-BURIED = State("◒", "buried", "faint", "not asked in reviews until a day")
+SUSPENDED = State("◌", "suspended", "faint", "left out of reviews until you resume it")
+BURIED = State("◒", "buried", "faint", "left out of reviews until a set day")
 NEW = State("○", "new", "muted", "never reviewed")
 DUE = State("◐", "due", "waiting", "its review is due")
 KNOWN = State("●", "known", "muted", "reviewed, not due yet")

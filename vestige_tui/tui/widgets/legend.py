@@ -30,7 +30,7 @@ def legend() -> Mapping[str, Sequence[Sign]]:
             Sign("R .95", "recall: the chance to remember it now, here 95 %"),
             Sign(f"{glyphs.FULL * 3}{glyphs.REST}", "recall as a bar; also progress"),
             Sign("●─ ├─ └─ │", "lineage: the memory in view, and those that it replaces"),
-            Sign("─▶ ◀─", "link to another memory, and link from it"),
+            Sign("─▶ ◀─", "link to another memory; link from another memory to this one"),
         ],
         "Forgetting curve": [
             Sign("▲", "review, remembered"),
@@ -62,7 +62,7 @@ def legend() -> Mapping[str, Sequence[Sign]]:
             Sign("◐", "needs your attention"),
             Sign("■", "failure"),
             Sign("◌", "in progress"),
-            Sign("►", "running, or the present step"),
+            Sign("►", "running, or the current step"),
         ],
         "Charts": [
             Sign(glyphs.EIGHTHS[1:], "amounts over time, scaled to the largest"),

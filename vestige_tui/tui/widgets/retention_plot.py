@@ -188,7 +188,7 @@ class ForecastBars(Widget):
         width, height = self.size
         top = max(self._counts, default=0)
         if not top:
-            return Content.styled("nothing is due in these days", "$text-disabled")
+            return Content.styled("nothing is due on these days", "$text-disabled")
         margin = max(3, len(grouped(top)))
         rows, cells = height - 1, width - margin - 1
         if rows < 1 or cells < len(self._counts):

@@ -1,4 +1,4 @@
-"""Status line: one sentence on the last command and the key that undoes it; errors and warnings wrap."""
+"""Status line: one sentence on the last command and the key that undoes it; errors, warnings and reasons wrap."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StatusLine(Widget):
         glyph, style = STYLES[notice.severity]
         key, _, verb = plain(notice.hint).partition(" ")
         text = plain(notice.text)
-        # Failures and warnings are shown in full; other sentences are cut to one line.
-        whole = notice.severity in ("bad", "waiting")
+        # Failures, warnings and reasons against a command are shown in full; other sentences are cut to one line.
+        whole = notice.severity in ("bad", "waiting") or bool(notice.action)
         sentence = text if whole else cut(text, max(4, self.size.width - 5 - len(notice.hint)))
         return Content.assemble((glyph + sentence, style), "   ", (key, "$accent bold"), (f" {verb}", "$text-muted"))

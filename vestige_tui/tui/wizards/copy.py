@@ -83,7 +83,7 @@ class CopyWizard(BetweenStores):
             (
                 "rows",
                 grouped(rows)
-                + (f", {left_behind} {'table' if left_behind == 1 else 'tables'} left behind" if left_behind else ""),
+                + (f", {left_behind} {'table' if left_behind == 1 else 'tables'} not copied" if left_behind else ""),
             ),
             *([("vectors", "re-embedded with the target's model")] if options else []),
         ]

@@ -32,7 +32,7 @@ LEAST_COLUMN_CELLS = 32
 
 
 class PreviewStep(WizardStep):
-    """Input of a question (empty: questions from the memories), and below it both rankings.
+    """Input of a question (empty: first sentences of memories), and below it both rankings.
 
     ``on`` goes to the next step; None if there is none. The other model's vectors are of ``dimension``.
     """
@@ -59,7 +59,7 @@ class PreviewStep(WizardStep):
         one, two = distinct_names(self._current, other, cut=self._dimension != self._model.dimension)
         note = f"{one} and {two} rank a sample of the memories for the same questions; nothing is written.{away}"
         yield Static(Content(note), classes="note", markup=False)
-        yield Input(placeholder="your question; if empty, questions from the memories", compact=True)
+        yield Input(placeholder="your question; empty: first sentences of memories", compact=True)
         with Panels(classes="body", id="rankings"):
             yield Static(id="preview", markup=False)
 
@@ -116,7 +116,7 @@ class PreviewStep(WizardStep):
 
     def _encoded(self, done: int, total: int) -> None:
         full, rest = level(done / total if total else 1.0, BAR_CELLS)
-        self._wizard.say(f"{full}{rest}  {grouped(done)} of {grouped(total)} texts encoded")
+        self._wizard.say(f"{full}{rest}  {grouped(done)} of {grouped(total)} vectors computed")
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw)

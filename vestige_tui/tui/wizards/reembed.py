@@ -1,4 +1,4 @@
-"""Wizard of a re-embedding: model, comparison, cost, start; also the rollback, and dropping second vectors."""
+"""Wizard of a re-embedding: model, comparison, cost, start; also the rollback, and deleting second vectors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,12 @@ class ReembeddingUnderWay(Refused):
     """Refused for the time of another re-embedding of the same store."""
 
 
-BACK_UP = "Back up the store first: memories, vectors, schedules and the registered model."
+BACK_UP: Mapping[str, str] = {
+    "file": "Back up the store first, in sqlite3: VACUUM INTO 'COPY'. A copy of the open file may be damaged.",
+    "folder": "Back up the store first: copy its folder while no program has it open.",
+    "server": "Back up the store first, with pg_dump.",
+}
+"""How to back up a store before a re-embedding, by where its data lies."""
 IN_PLACE, DROP_OLD, CONCURRENTLY, DROP_INDEX = "in_place", "drop_old", "concurrent_index", "drop_hnsw_first"
 
 
@@ -126,7 +131,7 @@ class ReembedWizard(Wizard[StartedJob]):
     def notes(self, name: str) -> tuple[tuple[str, str], ...]:
         """Return the notes on a re-embedding with this model, each with its style."""
         configured = self.store_session.embedders.configured
-        notes = [(BACK_UP, "$text")]
+        notes = [(back_up(self.store), "$text")]
         if configured and not same_model(configured, name):
             sentence = (
                 f"Your settings name {configured}; once this is done, the Registry screen can save the new model there."
@@ -155,7 +160,7 @@ class ReembedWizard(Wizard[StartedJob]):
             # The index build on a shadow table keeps no writer waiting.
             options_offered.append((CONCURRENTLY, "c", "build the index concurrently, writers continue"))
         if not in_place:
-            options_offered.append((DROP_OLD, "o", "delete the old vectors at the end; no rollback"))
+            options_offered.append((DROP_OLD, "o", "delete the previous model's vectors at the end; no rollback"))
         switches = [
             Switch(name, key, says, bool(earlier_options and earlier_options.get(name)))
             for name, key, says in options_offered
@@ -165,7 +170,7 @@ class ReembedWizard(Wizard[StartedJob]):
             sentences = deleted_first(estimate, kept)
             if switched.get(DROP_OLD):
                 sentences.append(deleted_last(estimate))
-            return (*sentences, BACK_UP) if sentences else ()
+            return (*sentences, back_up(self.store)) if sentences else ()
 
         def begin(switched: Mapping[str, bool]) -> None:
             options = {
@@ -184,7 +189,7 @@ class ReembedWizard(Wizard[StartedJob]):
 
 
 class GoOnWizard(ReembedWizard):
-    """Steps cost and start of an unfinished re-embedding; ``drop`` is the key that drops its vectors."""
+    """Steps cost and start of an unfinished re-embedding; ``drop`` is the key that deletes its vectors."""
 
     trail: ClassVar[Sequence[str]] = ("cost", "start")
 
@@ -229,6 +234,13 @@ class GoOnWizard(ReembedWizard):
             {},
         )
         self.ask_start(estimate, kept, options)
+
+
+def back_up(store: Store) -> str:
+    """Return the sentence that recommends a backup of a store, and how to make one."""
+    if store.location.startswith("pgembed:"):
+        return BACK_UP["folder"]
+    return BACK_UP["server" if store.kind == "postgres" else "file"]
 
 
 def under_way(session: StoreSession, store: Store) -> Job | None:

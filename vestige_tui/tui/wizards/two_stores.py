@@ -79,7 +79,7 @@ class BetweenStores(Wizard[StartedJob]):
 
     async def _settle(self) -> None:
         if same_store(self.source, self.target):
-            raise Usage("These two are the same store.")
+            raise Usage("Source and target are the same store; choose another one.")
         await self.settle()
 
     def work(self, options: Mapping[str, Any] | None = None) -> JobRequest:
