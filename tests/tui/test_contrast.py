@@ -13,11 +13,15 @@ from rich.color import ColorType
 from rich.segment import Segment
 from textual.app import App
 from textual.color import Color
+from textual.screen import ModalScreen
 from textual.theme import Theme
+from textual.widgets import OptionList
 
 from tests.support.console import QUESTION, open_browse, open_console, open_explanation
 from tests.support.gallery import Gallery, detail, example
 from tests.support.sample_memories import memory
+from vestige_tui.core.filter_syntax import Chip
+from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.themes import ANSI, DARK, DARK_CONTRAST, LIGHT, LIGHT_CONTRAST, THEMES
 from vestige_tui.tui.widgets.memory_card import MemoryCard
 
@@ -252,3 +256,29 @@ async def test_a_theme_that_comes_with_textual_can_be_chosen(corpus: Path, name:
         assert console.app.theme == name
         await open_browse(console)
         assert console.says("355 memories")
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+async def test_the_highlighted_row_of_every_list_in_a_dialog_is_seen(corpus: Path, theme: Theme) -> None:
+    """The input line of such a dialog has the focus, the list has not."""
+
+    def looks(options: OptionList, row: int) -> set[tuple[object, object]]:
+        strip = options.render_line(row - options.scroll_offset.y)
+        return {(part.style.bgcolor, part.style.underline) for part in strip if part.style and part.text.strip()}
+
+    async with open_console(corpus, theme=theme.name) as console:
+        await open_browse(console)
+        for key in ("s", "f", "F", "ctrl+p"):
+            if key == "F":
+                console.app.screen.query_one(FilterBar).set_chips([Chip("type", "fact")])
+                await console.still()
+            await console.press(key)
+            await console.until(lambda: isinstance(console.app.screen, ModalScreen))
+            lists = [each for each in console.app.screen.query(OptionList) if each.option_count > 1]
+            await console.until(lambda lists=lists: all(each.highlighted is not None for each in lists))  # type: ignore[misc]
+            assert lists
+            for options in lists:
+                assert options.highlighted is not None
+                assert not looks(options, options.highlighted) & looks(options, options.highlighted + 1), (key, options)
+            await console.press("escape")
+            await console.until(lambda: not isinstance(console.app.screen, ModalScreen))

@@ -328,7 +328,10 @@ class ReadingPlace(MemoryPlace):
             self.say(f"The list has changed: {subject} no longer selected.", severity="quiet")
         if not memories and not everything:
             return
-        sentence = selection_line(tuple(memories)) + (" (the limit)" if cut else "")
+        # Where there is little room the keys have it.
+        narrow = layout_widths.is_narrow(self.size.width)
+        sentence = f"{grouped(len(memories))} selected" if narrow else selection_line(tuple(memories))
+        sentence += " (the limit)" if cut else ""
         if everything:
             sentence = f"All {grouped(everything)} selected"
         shown = self._keys_of({command.id: command.key for command in ON_A_SELECTION})

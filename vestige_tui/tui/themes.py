@@ -201,6 +201,8 @@ ANSI = Theme(
         "block-cursor-text-style": "bold",
         "block-cursor-blurred-background": "ansi_default",
         "block-cursor-blurred-foreground": "ansi_default",
+        # The list of a dialog has no focus, as its input line has it, and no background here. Reverse is not drawn.
+        "block-cursor-blurred-text-style": "bold underline",
         "footer-key-foreground": "ansi_default",
         "footer-description-foreground": "ansi_bright_black",
         "scrollbar": "ansi_bright_black",
