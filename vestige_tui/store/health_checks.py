@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from vestige_tui.core.embeddings import MAX_VECTOR_DIMENSIONS
 from vestige_tui.core.health import (
+    SQLITE_RECOVERY,
     ContentFault,
     HealthProblem,
     MigrationInfo,
@@ -84,7 +86,7 @@ def of_damage(damage: str) -> HealthProblem:
     """Health check: SQLite finds damage in the pages of the file."""
     return HealthProblem(
         f"The file is damaged ({damage}); it is read-only.",
-        "Open a backup, or recover it with the sqlite3 tool: `sqlite3 FILE .recover`.",
+        f"Open a backup, or recover it with the sqlite3 tool: {SQLITE_RECOVERY}, then open NEW_FILE.",
     )
 
 
@@ -135,21 +137,27 @@ def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool 
             yield HealthProblem(
                 f"{subject} {trouble}; vector search cannot find {'it' if is_one else 'them'}: {memory}.",
                 copied
-                or "Edit the text of a memory to compute its vector again; for many, re-embed with another model.",
+                or "Edit the text of a memory (`vestige-tui edit ID`) to compute its vector again; for many, re-embed "
+                "with another model: `vestige-tui migrate reembed --model NAME` (the same model changes nothing).",
             )
 
 
-def of_index(waits_for: str | None, *, exists: bool = True) -> HealthProblem:
-    """Health check: the store has a model, but its vector index is missing or invalid."""
+def of_index(waits_for: str | None, *, exists: bool = True, dimension: int = 0) -> HealthProblem:
+    """Health check: the store has a model, but its vector index is missing or invalid.
+
+    ``dimension`` is that of the model.
+    """
     if waits_for:
         return HealthProblem(
             f"The vector index is not built yet; it waits for {waits_for}.",
             "It is built afterwards; until then vector search compares every vector.",
         )
     if not exists:
+        vector = "vector" if dimension <= MAX_VECTOR_DIMENSIONS else "halfvec"
         return HealthProblem(
             "The vector index is missing; vector search compares every vector.",
-            "As the owner of the tables, create idx_node_embeddings_hnsw again; docs/postgres.md has the statement.",
+            "As the owner of the tables, run CREATE INDEX CONCURRENTLY idx_node_embeddings_hnsw ON node_embeddings "
+            f"USING hnsw (embedding {vector}_cosine_ops) WITH (m = 16, ef_construction = 64).",
         )
     return HealthProblem(
         "The vector index is broken; vector search compares every vector.",

@@ -146,7 +146,11 @@ class MaintenanceService:
                 checks.append(health_checks.of_extension(str(preflight["available"] or "")))
             elif model and (not index or not index[0]["valid"]):
                 blockers = [info.waits_for for info in await self.schema_status() if info.state == "waiting"]
-                checks.append(health_checks.of_index(blockers[0] if blockers else None, exists=bool(index)))
+                checks.append(
+                    health_checks.of_index(
+                        blockers[0] if blockers else None, exists=bool(index), dimension=model.dimension
+                    )
+                )
         configured = self._embedders.configured
         if model and configured and not same_model(configured, model.name):
             checks.append(health_checks.of_model(configured, model.name))

@@ -95,7 +95,7 @@ async def test_two_models_are_compared_side_by_side(
         await console.until("Compare two models")
         await console.press("enter")
         await console.until("of the hits are the same")
-        assert console.says("over 6 questions, 6 of 6 memories")
+        assert console.says("over 6 queries, 6 of 6 memories")
         assert "test-embedder-64" in console.text
         assert "other-embedder-32" in console.text
         top = console.text
@@ -105,7 +105,7 @@ async def test_two_models_are_compared_side_by_side(
         await console.press("slash")
         await console.type("deploy fridays")
         await console.press("enter")
-        await console.until("over 1 question, 6 of 6 memories")
+        await console.until("over 1 query, 6 of 6 memories")
         assert "deploy fridays" in console.text
         assert " of 5 the same" in console.text
         # What the texts themselves say is shown, and steers nothing.
@@ -132,7 +132,7 @@ async def test_a_comparison_is_stopped_while_it_encodes(
     offer_models(monkeypatch, TestEmbedder(64), Slow(32))
     async with open_console(small) as console:
         await to_registry(console, "j", "enter")
-        await console.until("your question; if empty")
+        await console.until("your query; if empty")
         await console.press("enter")
         await console.until(at_work.is_set)
         assert "esc stop" in console.text
@@ -151,7 +151,7 @@ async def test_what_cannot_be_compared_says_why(small: Path, models: Sequence[Ca
         await console.until("It is downloaded first (640 MB).")
         await console.press("enter")
         await console.until("The embedding model far/away-model is not on this machine.")
-        assert "your question; if empty" in console.text
+        assert "your query; if empty" in console.text
         await console.press("escape", "b")
         await console.until("This store keeps no vectors of a previous model.")
         await console.press("w")
@@ -170,7 +170,7 @@ async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequ
         await console.until("Another space.")
         assert "already uses this model" not in console.text
         await skip_preview(console)
-        await console.until("6 to encode")
+        await console.until("6 to compute")
         for said in (
             "test-embedder-64, 64 dimensions",
             "other-embedder-32, 32 dimensions",
@@ -188,7 +188,7 @@ async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequ
         await console.until("in a second table: searches")
         await console.press("enter")
         await console.until("start re-embedding")
-        assert "o ○ delete the old vectors at the end; no rollback  no" in console.text
+        assert "o ○ delete the current vectors at the end; no rollback  no" in console.text
         assert "deleted at the end; no rollback is possible." not in console.text
         await console.press("o")
         said = (
@@ -197,7 +197,7 @@ async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequ
         await console.until(lambda: on_sheet(console, said))
         assert inks(console, "The current vectors", "deleted at the end") == {console.app.theme_variables["warning"]}
         assert on_sheet(console, "Back up the store first")
-        for said in ("6 to encode", "tab skip", "downloaded on first use  1"):
+        for said in ("6 to compute", "tab skip", "downloaded on first use  1"):
             await console.press("escape")
             await console.until(said)
         await console.press("escape")
@@ -233,7 +233,7 @@ async def test_in_place_is_chosen_at_once_and_said_again_in_amber_at_the_start(
         await to_registry(console, "j", "r")
         await console.until("of 32 dimensions")
         await skip_preview(console)
-        await console.until("6 to encode")
+        await console.until("6 to compute")
         # Nothing is waited for between the two.
         await console.press("i", "enter")
         await console.until("start re-embedding")
@@ -249,8 +249,8 @@ async def test_the_advice_to_back_up_is_not_the_dimmest_line(small: Path, models
         await to_registry(console, "j", "r")
         await console.until("of 32 dimensions")
         await skip_preview(console)
-        await console.until("6 to encode")
-        assert inks(console, "Back up the store") == inks(console, "6 to encode")
+        await console.until("6 to compute")
+        assert inks(console, "Back up the store") == inks(console, "6 to compute")
 
 
 async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[CatalogModel]) -> None:
@@ -261,9 +261,9 @@ async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[Ca
         await console.until("of 32 dimensions")
         for wrong in ("33", "7", ""):
             await console.press("w", "delete", *wrong, "enter")
-            await console.until("other-embedder-32 makes vectors of 8 to 32 dimensions.")
+            await console.until("other-embedder-32 computes vectors of 8 to 32 dimensions.")
             await console.press("up", "up", "down")
-            await console.until("makes vectors of", gone=True)
+            await console.until("computes vectors of", gone=True)
         await console.press("w", "1", "6", "enter")
         await console.until("tab skip")
         two = "test-embedder-64, 64 dimensions and other-embedder-32, 16 dimensions rank a sample"
@@ -287,7 +287,7 @@ async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[Ca
             for wide in (64, 16):
                 assert f"test-embedder-64, {wide} dimensions" in console.text
             await console.press("enter")
-            await console.until("6 to encode")
+            await console.until("6 to compute")
         assert set(asked) == {("test-embedder-64", 16)}
         assert "test-embedder-64, 64 dimensions" in console.text
         assert "test-embedder-64, 16 dimensions" in console.text
@@ -310,9 +310,9 @@ async def test_an_unfinished_one_is_gone_on_with_in_its_width(
         await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{small}", cut)
         await to_registry(console, "G")
         await console.until("No job computes them.")
-        assert console.says("other-embedder-32, 16 dimensions 6 vectors computed so far")
+        assert console.says("other-embedder-32, 16 dimensions 6 unfinished vectors")
         await console.press("r")
-        await console.until("0 to encode")
+        await console.until("0 to compute")
         assert "compare" not in next(line for line in console.lines if "► cost" in line)
         assert "other-embedder-32, 16 dimensions" in console.text
         assert "instead" not in console.text
@@ -404,14 +404,14 @@ def test_while_vectors_are_made_in_place_one_thing_is_true() -> None:
         kind="reembed",
         status="in_progress",
         store="sqlite:x.db",
-        progress=JobProgress("encoding", {"memories": TableProgress(4, 4, total=10)}, 12.0, 240.0),
+        progress=JobProgress("computing vectors", {"memories": TableProgress(4, 4, total=10)}, 12.0, 240.0),
         last_heartbeat=NOW,
         options={"model": "acme/small-model", "in_place": True},
     )
     making = seen(census=VectorCensus({64: 4}, 6, 0, 0), job=job, changes=(change,))
     for said in (card(making, 44, KEYS).plain, brief(making, 58, KEYS).plain):
         text = " ".join(said.split())
-        assert "◐ vector search is paused: 4 of 10 vectors made, 4 min left" in text
+        assert "◐ vector search is paused: 4 of 10 vectors computed, 4 min left" in text
         assert "searches use it" not in text
     assert parts(making)[0].label == "computed so far"
     assert not has_second(making)
@@ -421,7 +421,7 @@ def test_while_vectors_are_made_in_place_one_thing_is_true() -> None:
     ]
     left = replace(making, job=None)
     assert "re-embedded in place, not finished" in history(left, 60).plain
-    assert "4 of 10 memories have a vector of it; f makes the rest" in brief(left, 60, KEYS).plain
+    assert "4 of 10 memories have a vector of it; f computes the rest" in brief(left, 60, KEYS).plain
 
 
 def test_a_change_keeps_its_distance_from_when_it_was() -> None:
@@ -434,7 +434,7 @@ def test_a_change_keeps_its_distance_from_when_it_was() -> None:
 def test_what_goes_is_not_taken_for_what_is_in_use() -> None:
     kept = SpareVectors(ModelSignature("b/other", 256, "x"), "kept", 374)
     beside = Estimate("reembed", MODEL, replace(MODEL, dimension=32), 374, None, None, 96_000, kept)
-    message = "The vectors kept for a rollback, 374 vectors of other, 256 dimensions, are deleted at the start."
+    message = "The kept vectors of the previous model, 374 vectors of other, 256 dimensions, are deleted at the start."
     assert deleted_first(beside, kept) == [message]
     in_place = replace(beside, kind="in_place", drops=SpareVectors(MODEL, "kept", 374))
     assert deleted_first(in_place, kept)[1:] == [message]
@@ -498,7 +498,7 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
         await console.press("r")
         await console.until("of 384 dimensions")
         await skip_preview(console)
-        await console.until("6 to encode")
+        await console.until("6 to compute")
         await console.press("enter")
         await console.until("start re-embedding")
         await console.press("y")
@@ -549,7 +549,7 @@ async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, model
             store=console.store.location,
             source=console.store.location,
             target=console.store.location,
-            progress=JobProgress("encoding", {"memories": TableProgress(3, 3, total=6)}, 12.0, 240.0),
+            progress=JobProgress("computing vectors", {"memories": TableProgress(3, 3, total=6)}, 12.0, 240.0),
             created_at=NOW,
             last_heartbeat=NOW,
             options={"model": OTHER.name},
@@ -563,7 +563,7 @@ async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, model
         await console.until("This store is already being re-embedded; the Jobs screen shows the job.")
         console.app.session.jobs = (replace(running, last_heartbeat=NOW - timedelta(minutes=3)),)
         console.app.frame_changed.publish(None)
-        await console.until("no heartbeat, encoding")
+        await console.until("no heartbeat, computing vectors")
         assert "r continue" in console.text
         # What was said of it is true no more.
         await console.until("is running", gone=True)

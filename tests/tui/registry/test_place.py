@@ -60,7 +60,7 @@ async def test_fill_makes_what_is_missing(corpus: Path) -> None:
         await console.press("f6")
         await console.until("40    9.7 %  without a vector")
         await console.press("f")
-        await console.until("Made 40 vectors.")
+        await console.until("Computed 40 vectors.")
         await console.until("without a vector", gone=True)
         await console.press("f")
         await console.until("Every memory already has a vector.")

@@ -144,7 +144,7 @@ def _in_words(snapshot: ModelSnapshot, fill: str) -> str:
     text = f"{grouped(snapshot.searchable)} of {grouped(snapshot.memories)} memories have a vector of it"
     # No hint while a job or this console makes them.
     idle = snapshot.usable and snapshot.job is None and snapshot.banner is None and not snapshot.read_only
-    return f"{text}; {fill} makes the rest" if census.without and idle else text
+    return f"{text}; {fill} computes the rest" if census.without and idle else text
 
 
 def _short_ways(snapshot: ModelSnapshot, keys: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -217,7 +217,7 @@ def _pause(snapshot: ModelSnapshot) -> str:
     count, total = (table.read, table.total) if table is not None and table.total is not None else (0, None)
     if total is None:
         count, total = snapshot.searchable, snapshot.memories
-    text = f"vector search is paused: {grouped(count)} of {grouped(total)} vectors made"
+    text = f"vector search is paused: {grouped(count)} of {grouped(total)} vectors computed"
     if job.silence(snapshot.now) is not None:
         return f"{text}; the job sends no heartbeat"
     return text + (f", {time_left(job.progress.eta)}" if job.progress.eta is not None else "")

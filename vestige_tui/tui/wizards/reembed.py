@@ -155,7 +155,7 @@ class ReembedWizard(Wizard[StartedJob]):
             # The index build on a shadow table keeps no writer waiting.
             options_offered.append((CONCURRENTLY, "c", "build the index concurrently, writers continue"))
         if not in_place:
-            options_offered.append((DROP_OLD, "o", "delete the old vectors at the end; no rollback"))
+            options_offered.append((DROP_OLD, "o", "delete the current vectors at the end; no rollback"))
         switches = [
             Switch(name, key, says, bool(earlier_options and earlier_options.get(name)))
             for name, key, says in options_offered
@@ -333,9 +333,9 @@ async def drop_old(place: Place, spare: SpareVectors) -> bool:
     store = _open_store(place)
     rows = [full_name(spare.model), quantity(spare.vectors, "vector")]
     if spare.role == "kept":
-        note = "The vectors in use stay. To return to this model later, re-embed."
+        note = "The current vectors stay. To return to this model later, re-embed."
     else:
-        note = "The vectors in use stay. The vectors computed so far are lost."
+        note = "The current vectors stay. The unfinished vectors are lost."
     if not await place.app.push_screen_wait(Confirm("Delete these vectors?", rows, verb="delete them", notes=[note])):
         return False
     dropped = await drop_spare(store)
