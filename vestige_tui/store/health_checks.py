@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from vestige_tui.core.embeddings import MAX_VECTOR_DIMENSIONS
 from vestige_tui.core.health import (
     SQLITE_RECOVERY,
     ContentFault,
@@ -142,10 +141,10 @@ def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool 
             )
 
 
-def of_index(waits_for: str | None, *, exists: bool = True, dimension: int = 0) -> HealthProblem:
+def of_index(waits_for: str | None, *, exists: bool = True, statement: str = "") -> HealthProblem:
     """Health check: the store has a model, but its vector index is missing or invalid.
 
-    ``dimension`` is that of the model.
+    ``statement`` builds a missing one.
     """
     if waits_for:
         return HealthProblem(
@@ -153,11 +152,9 @@ def of_index(waits_for: str | None, *, exists: bool = True, dimension: int = 0) 
             "It is built afterwards; until then vector search compares every vector.",
         )
     if not exists:
-        vector = "vector" if dimension <= MAX_VECTOR_DIMENSIONS else "halfvec"
         return HealthProblem(
             "The vector index is missing; vector search compares every vector.",
-            "As the owner of the tables, run CREATE INDEX CONCURRENTLY idx_node_embeddings_hnsw ON node_embeddings "
-            f"USING hnsw (embedding {vector}_cosine_ops) WITH (m = 16, ef_construction = 64).",
+            f"As the owner of the tables, run {statement}.",
         )
     return HealthProblem(
         "The vector index is broken; vector search compares every vector.",
