@@ -17,7 +17,7 @@ class ShowJournal(Command):
 class UndoEntry(Command):
     id, key, label, action = "journal.undo", "u", "undo", "undo_entry"
     group, footer = "Journal", True
-    help = "Undo the change under the cursor, of any console or command; on an undo, reverse it."
+    help = "Undo the change under the cursor, made in a console or by a command; on an undo, reverse it."
     writes = True
 
 
