@@ -75,7 +75,7 @@ def test_marks_of_several(run: Command, sample: str) -> None:
         (("edit", "--where", "nonsense:x", "--type", "x"), "nonsense"),
         (("edit", "--where", "type:decision", "--content", "x"), "--content and --meta change one memory"),
         (("edit", sample_id(0), sample_id(1), "--meta", "a=b"), "--content and --meta change one memory"),
-        (("edit", sample_id(0), sample_id(1)), "Several memories are edited by options"),
+        (("edit", sample_id(0), sample_id(1)), "To edit several memories, or with --dry-run, give at least one option"),
         (("tag", "--type", "decision", "+" + "t" * 256), "at most 255 characters"),
     ],
 )

@@ -295,3 +295,21 @@ def test_a_change_names_its_memory_and_its_undo(run: Command, sample: str) -> No
     reviewed = run("--store", sample, "review", old, "good").out
     assert re.match(rf'Graded {old[:8]} "Deploys .*" Good, due in ', reviewed)
     assert run("--store", sample, "undo").out.startswith(f"Undid: grade Good on {old[:8]}")
+
+
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        (("add",), "give the text as an argument, or - to read it from stdin."),
+        (("edit",), "give the text with --content."),
+    ],
+)
+def test_without_a_terminal_the_other_way_to_give_the_text_is_named(
+    words: tuple[str, ...], instead: str, run: Command, sample: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VISUAL", "EDITOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    ran = run("--store", sample, *words, *([sample_id(0)] if words == ("edit",) else []))
+    assert (ran.status, ran.out) == (3, "")
+    assert f"An editor needs a terminal; {instead}" in ran.err

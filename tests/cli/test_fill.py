@@ -27,7 +27,7 @@ async def over(url: str, job_id: str) -> None:
 
 def test_fill_leaves_the_vectors_to_a_job_that_makes_them_anew(run: Command, sample: str) -> None:
     job = asyncio.run(remade(sample))
-    message = f"Job {job[:8]} is re-embedding this store and creates the missing vectors, too."
+    message = f"Job {job[:8]} is re-embedding this store and computes the missing vectors, too."
     ran = run("--store", sample, "registry", "fill")
     assert (ran.status, ran.out) == (3, "")
     assert message in " ".join(ran.err.split())

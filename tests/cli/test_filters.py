@@ -82,7 +82,7 @@ def test_a_wrong_saved_filter_is_said_with_its_line(run: Command, sample: str, s
     saved.write_text('[filters]\nbad = "colour:red"\n')
     ran = run("list", "--store", sample, "--filter", "bad")
     assert ran.status == 1
-    assert ran.err.startswith(f"{saved}, line 2, column 7: filters.bad: 'colour': is not a filter field")
+    assert ran.err.startswith(f"{saved}, line 2, column 7: filters.bad: 'colour' is not a filter field")
 
 
 def test_what_lacks_a_vector(run: Command, sample: str) -> None:
@@ -120,8 +120,8 @@ def test_the_states_signs_and_exclusions_of_the_options(run: Command, sample: st
     ("options", "said"),
     [
         (["--is", "supended"], "not 'supended'; did you mean suspended?"),
-        (["--with", "deleted"], "with: takes replaced, not 'deleted'."),
-        (["--not", "tga:x"], "'tga': is not a filter field; did you mean tag:?"),
+        (["--with", "deleted"], "The filter 'with:' takes replaced, not 'deleted'."),
+        (["--not", "tga:x"], "'tga' is not a filter field; did you mean tag:?"),
         (["--not", "draft"], "'draft' is not FIELD:VALUE, such as tag:draft."),
         (["--not", "owner:nobody"], "No owner is called 'nobody'."),
     ],
@@ -135,15 +135,15 @@ def test_a_misspelled_option_names_the_nearest_one(run: Command, sample: str, op
 def test_a_search_hints_at_a_misspelled_filter(run: Command, sample: str) -> None:
     ran = run("search", "keys", "tga:security", "--mode", "text", "--store", sample)
     assert ran.status == 0
-    assert "tga: is searched for as a word; the filter is tag:" in ran.err
-    assert "searched for" not in run("search", "std::vector", "keys", "--mode", "text", "--store", sample).err
+    assert "The query searches for 'tga:' as a word; the filter is 'tag:'" in ran.err
+    assert "searches for" not in run("search", "std::vector", "keys", "--mode", "text", "--store", sample).err
 
 
 @pytest.mark.usefixtures("saved")
 def test_a_rewritten_filter_is_told_once(run: Command, sample: str) -> None:
     ran = run("--json", "list", "--store", sample, "--filter", "about keys")
     expected = ids(ran.json)
-    assert "rewritten as with:replaced in the saved filters about keys." in ran.err
+    assert "the saved filter about keys now says with:replaced and shows the same as before." in ran.err
     again = run("--json", "list", "--store", sample, "--filter", "about keys")
     assert (ids(again.json), again.err) == (expected, "")
 

@@ -143,6 +143,19 @@ def test_an_id_is_mapped_as_by_a_copy(raw: str) -> None:
     assert stored_id(raw, lambda _: False).replace("-", "") == new_id(raw).hex()
 
 
+async def test_what_was_done_to_an_id_is_told(store: Store) -> None:
+    ids = {sample_id(0).upper(): "was a UUID in another spelling; stored in the usual one", 7: "was a number; "}
+    tally = await import_lines(store, [json.dumps({"content": "x", "id": each}) for each in ids])
+    for (_, message), said in zip(sorted(tally.repairs), ids.values(), strict=True):
+        assert message.startswith(f"id {said}")
+        assert message.endswith(" (original in the metadata)")
+    tally = await import_lines(store, ['{"content": "x", "id": " "}', '{"content": "x", "id": 1.5}'])
+    assert [message for _, message in tally.errors] == [
+        "has an empty id",
+        "has an id that is neither text nor a whole number",
+    ]
+
+
 @pytest.mark.parametrize("first", [True, False], ids=["canonical first", "canonical last"])
 @pytest.mark.parametrize("apart", [0, 70], ids=["together", "apart"])
 async def test_two_spellings_of_one_id_are_told_apart(store: Store, first: bool, apart: int) -> None:
@@ -250,6 +263,7 @@ def test_a_file_of_another_program_is_refused(run: Command, tmp_path: Path, name
     ran = run("--store", str(store), "--json", "import", str(path))
     assert (ran.status, ran.json["error"]["code"]) == (3, "refused")
     assert str(named) in ran.err
+    assert ("migrate copy --source sqlite:PATH" if named in ("Vestige", "portable archive") else '"content"') in ran.err
     assert not store.exists()
 
 

@@ -40,7 +40,7 @@ def test_two_columns(run: Command, sample: str) -> None:
             assert mark in "= "
             assert -1 <= score <= 1
     assert "Signing keys" in lines[asked + 1].split(" | ")[0]
-    assert "over 2 questions, 5 of 6 memories" in ran.out
+    assert "over 2 queries, 5 of 6 memories" in ran.out
     assert f"{OTHER} needs" in lines[-1]
     assert file.read_bytes() == before
 

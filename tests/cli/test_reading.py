@@ -44,6 +44,12 @@ def test_search_prints_two_lines_for_each_hit(run: Command, sample: str) -> None
     assert second.strip().startswith(sample_id(1)[:8])
 
 
+def test_a_search_that_only_replaced_memories_match_names_the_option(run: Command, sample: str) -> None:
+    ran = run("--store", sample, "search", "+year", "--mode", "text")
+    assert "Only replaced memories match, and they are hidden (1 hit). Add --superseded to show them." in ran.err
+    assert sample_id(5)[:8] in run("--store", sample, "search", "+year", "--mode", "text", "--superseded").out
+
+
 def test_search_takes_words_with_a_dash(run: Command, sample: str) -> None:
     ran = run("--store", sample, "--json", "search", "keys", "-horse", "--superseded", "-year", "--mode", "text")
     assert [hit["memory"]["id"] for hit in ran.json["hits"]] == [sample_id(0)]

@@ -49,11 +49,11 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     assert (asked.status, "add --yes" in asked.json["error"]["message"]) == (3, True)
     old = run("--store", url, "migrate", "reembed", "--model", "all-MiniLM-L6-v2", "--dry-run")
     kept = "6 vectors of all-MiniLM-L6-v2, 384 dimensions"
-    assert f"deletes: The vectors kept for a rollback, {kept}, are deleted at the start." in old.out
+    assert f"deletes: The kept vectors of the previous model, {kept}, are deleted at the start." in old.out
     assert f"The current vectors of {NEW}, 96 dimensions, are kept; " in old.out
     said = run("--store", url, "registry", "show")
-    kept = "sentence-transformers/all-MiniLM-L6-v2, 384 dimensions, 6 vectors kept for a rollback"
-    assert f"{kept}; `vestige-tui registry rollback` restores them" in said.out
+    kept = "sentence-transformers/all-MiniLM-L6-v2, 384 dimensions, 6 vectors"
+    assert f"{kept}; `vestige-tui registry rollback` restores them" in said.out.split("kept vectors")[1]
     second = run("--store", url, "registry", "show", "--json").json["second"]
     assert (second["role"], second["vectors"], second["dimension"]) == ("kept", 6, 384)
     assert "`vestige-tui registry rollback` is faster than computing them again" in old.out
@@ -78,7 +78,7 @@ def test_in_place_says_what_it_means(run: Command, url: str) -> None:
     planned = run("--store", url, "migrate", "reembed", "--model", NEW, "--in-place", "--dry-run")
     assert planned.status == 0
     old = "6 vectors of all-MiniLM-L6-v2, 384 dimensions"
-    assert f"deletes: The vectors in use, {old}, are deleted first; no rollback is possible." in planned.out
+    assert f"deletes: The current vectors, {old}, are deleted first; no rollback is possible." in planned.out
     ran = run("--store", url, "migrate", "reembed", "--model", NEW, "--in-place", "--yes", "--json")
     assert (ran.status, ran.json["rows_updated"], ran.json["swap_ms"]) == (0, 6, None)
     assert run("--store", url, "registry", "show", "--json").json["vectors"]["by_width"] == {"96": 6}

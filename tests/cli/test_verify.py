@@ -94,7 +94,9 @@ def test_where_nothing_can_be_noted_the_command_compares_by_itself(
         assert (ran.status, ran.json["equal"]) == (0, True)
         assert ran.json["tables"]["memories"] == {"compared": len(SENTENCES), **NOTHING}
         assert "This command compares the stores itself." in ran.err
-        assert run("migrate", "verify", *arguments, "--detach").status == 3
+        detached = run("migrate", "verify", *arguments, "--detach")
+        assert detached.status == 3
+        assert ("remove one of the two" in detached.err) == ("--read-only" in arguments)
     jobs = run("jobs", "list", "--store", postgres_database, "--json").json["items"]
     assert [each["kind"] for each in jobs] == ["copy"]
 

@@ -68,12 +68,15 @@ def test_while_one_types_a_value_waits_for_its_end() -> None:
     [
         ("", "contains no filter"),
         ("words", "'words' has no field"),
-        ("tag:a colour:red", "'colour': is not a filter field; the fields are domain, type"),
-        ('tag:"open', "tag: has no valid value"),
-        ("tag:", "tag: has no valid value"),
+        ("tag:a colour:red", "'colour' is not a filter field; the fields are domain, type"),
+        ('tag:"open', "the filter 'tag:' has no valid value"),
+        ("tag:", "the filter 'tag:' has no valid value"),
         ("since:2026-13-40", "is not valid"),
         ("recall:2", "from 0 to 1"),
-        ("is:lost", "is: takes replaced, due, new, suspended, buried, leech, pinned or without-vector, not 'lost'"),
+        (
+            "is:lost",
+            "'is:' takes replaced, due, new, suspended, buried, leech, pinned or without-vector, not 'lost'",
+        ),
         ("\x1b]0;x\x07:y", "is not a filter field"),
     ],
 )
@@ -102,7 +105,7 @@ def test_recall_reads_as_people_write_it(value: str, share: float) -> None:
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "1.01", "much", "<0.8", "", "800%"])
 def test_recall_refuses_the_rest(value: str) -> None:
-    with pytest.raises(BadChip, match="recall: takes a number from 0 to 1"):
+    with pytest.raises(BadChip, match="The filter 'recall:' takes a number from 0 to 1"):
         filter_of([Chip("recall", value)], NOW)
 
 
@@ -196,7 +199,7 @@ def test_signs_are_any_all_and_none() -> None:
 
 @pytest.mark.parametrize("chip", [Chip("since", "-3d", "-"), Chip("recall", ".8", "-"), Chip("with", "replaced", "-")])
 def test_a_field_that_takes_no_sign_says_so(chip: Chip) -> None:
-    with pytest.raises(BadChip, match=f"{chip.field}: takes no - before it") as refused:
+    with pytest.raises(BadChip, match=f"The filter '{chip.field}:' takes no - before it") as refused:
         filter_of([chip], NOW)
     assert refused.value.chip == chip
 
@@ -221,8 +224,8 @@ def test_a_misspelled_name_is_recognised_within_two_letters(name: str, close: st
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ("find tga:x now", "tga: is searched for as a word; the filter is tag:"),
-        ("-Tags:x", "Tags: is searched for as a word; the filter is tag:"),
+        ("find tga:x now", "The query searches for 'tga:' as a word; the filter is 'tag:'"),
+        ("-Tags:x", "The query searches for 'Tags:' as a word; the filter is 'tag:'"),
         ("std::vector http://a tags: \x1b[31m:x tag:half", ""),
     ],
 )
@@ -238,7 +241,7 @@ def test_an_option_says_which_field_was_meant() -> None:
         ("colour:x", "the fields are domain"),
         ("tag:", "is not FIELD:VALUE"),
         ("tag", "is not FIELD:VALUE"),
-        ("since:-3d", "since: cannot be excluded"),
+        ("since:-3d", "The filter 'since:' cannot be excluded"),
     ):
         with pytest.raises(Usage) as refused:
             read_option(text)

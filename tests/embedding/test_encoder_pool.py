@@ -93,7 +93,7 @@ async def test_closing_ends_what_is_being_encoded(two: Encoders) -> None:
 async def test_only_the_text_that_cannot_be_encoded_fails(fragile: Encoders) -> None:
     texts = ["good", "undone", "hollow", "better"]
     good, undone, hollow, better = await fragile.encode(texts)
-    assert undone == "The model cannot encode this text (RuntimeError)."
+    assert undone == "The model cannot compute a vector of this text (RuntimeError)."
     assert hollow == "The model returned numbers that are not finite for this text."
     same([good, better], ["good", "better"])
 

@@ -36,7 +36,10 @@ def test_cost_of_a_re_embedding() -> None:
         ("speed", "52 texts per second, measured just now"),
         ("time", "about 23 s plus index build"),
         ("disk", "461 kB for the new vectors and their index"),
-        ("deletes", "The vectors kept for a rollback, 1 vector of first, 1 dimension, are deleted at the start."),
+        (
+            "deletes",
+            "The kept vectors of the previous model, 1 vector of first, 1 dimension, are deleted at the start.",
+        ),
     ]
 
 
@@ -53,7 +56,7 @@ def test_deleted_vectors() -> None:
     in_place = replace(PLAN, kind="in_place", drops=SpareVectors(OLD, "kept", 1_200))
     used, kept = deleted_first(in_place, KEPT)
     assert used == (
-        "The vectors in use, 1,200 vectors of old-model, 384 dimensions, are deleted first; no rollback is possible."
+        "The current vectors, 1,200 vectors of old-model, 384 dimensions, are deleted first; no rollback is possible."
     )
     assert deleted_first(PLAN, KEPT) == [kept]
     assert deleted_first(PLAN, None) == []
@@ -77,7 +80,7 @@ def test_memories_without_a_vector_after_a_rollback(memories: int, loadable: boo
 def test_second_vectors() -> None:
     building = replace(KEPT, role="building", vectors=1_200)
     assert spare_vectors(KEPT, being_made=True) == "1 vector kept for a rollback"
-    assert spare_vectors(building) == "1,200 vectors computed so far"
+    assert spare_vectors(building) == "1,200 unfinished vectors"
     assert spare_vectors(building, being_made=True) == "1,200 vectors being computed"
     assert (fill_result(1), fill_result(0)) == ("Computed 1 vector.", "Every memory already has a vector.")
 
@@ -95,5 +98,5 @@ def test_comparison_of_two_models() -> None:
     hits = tuple(RankedMemory(f"{number}", "text", 0.5, shared) for number, shared in enumerate((True, False)))
     ranking = Ranking("how", None, hits, hits, 0.5)
     preview = Preview(OLD, NEW, 1_200, 200, 2, (ranking,), 0.5, 0.1)
-    assert overlap(preview) == ("50% of the hits are the same", "over 1 question, 200 of 1,200 memories")
+    assert overlap(preview) == ("50% of the hits are the same", "over 1 query, 200 of 1,200 memories")
     assert shared_hits(ranking) == "1 of 2 the same"

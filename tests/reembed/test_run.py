@@ -930,7 +930,7 @@ async def test_search_by_meaning_pauses_in_place_and_says_so(store_url: str) -> 
             await console.search(SearchQuery(text=text, mode="vector"))
         # Its vector is left to the job, which makes all of them.
         await console.insert(Draft("written meanwhile"), embed=False)
-        left_to = f"Job {run.id[:8]} is re-embedding this store and creates the missing vectors, too."
+        left_to = f"Job {run.id[:8]} is re-embedding this store and computes the missing vectors, too."
         with pytest.raises(Refused, match=left_to):
             await console.models.fill()
         await ledger.transition(run.id, "completed")

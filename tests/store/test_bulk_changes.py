@@ -172,7 +172,7 @@ async def test_a_memory_changed_meanwhile_refuses_the_whole_change(store: Store,
     clock.advance(seconds=5)
     await store.update(preview.ids[-1], Patch(tags=("changed", "meanwhile")))
     before, entries = await state(store), len(await entries_of(store))
-    with pytest.raises(Conflict, match="changed elsewhere meanwhile; nothing was written"):
+    with pytest.raises(Conflict, match="changed elsewhere meanwhile; nothing was saved"):
         await store.bulk.apply(preview)
     assert await state(store) == before
     assert len(await entries_of(store)) == entries

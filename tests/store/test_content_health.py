@@ -138,7 +138,12 @@ async def test_an_index_that_is_broken_or_missing_is_named_until_it_is_built(
     assert await problems(store) == ""
     run_sql(store, f"DROP INDEX {index}")
     assert "The vector index is missing" in await problems(store)
-    run_sql(store, f"CREATE INDEX {index} ON node_embeddings USING hnsw (embedding vector_cosine_ops)")
+    [problem] = (await store.maintenance.health(thorough=True)).problems
+    statement = problem.remedy.partition(", run ")[2].removesuffix(".")
+    assert statement.startswith(
+        f"CREATE INDEX CONCURRENTLY {index} ON node_embeddings USING hnsw (embedding vector_cos"
+    )
+    run_sql(store, statement.replace("CONCURRENTLY ", ""))
     assert await problems(store) == ""
 
 

@@ -76,4 +76,5 @@ def test_what_does_not_answer_says_what_to_look_at() -> None:
         assert word in backend.capabilities.no_answer_remedy
     assert "waits for job 12" in health_checks.of_index("job 12").problem
     assert "broken" in health_checks.of_index(None).problem
+    assert "run CREATE INDEX." in health_checks.of_index(None, exists=False, statement="CREATE INDEX").remedy
     assert "is not the store's b" in health_checks.of_model("a", "b").problem

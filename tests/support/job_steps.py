@@ -46,7 +46,7 @@ class Step:
     @property
     def writes_vectors(self) -> bool:
         """Check whether this step of a re-embedding writes vectors in its first pass."""
-        return self.phase == "encoding" and "after" in self.changed
+        return self.phase == "computing vectors" and "after" in self.changed
 
 
 Hook: TypeAlias = Callable[[Step], Awaitable[None]]

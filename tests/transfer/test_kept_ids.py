@@ -104,8 +104,8 @@ async def test_ids_that_no_store_keeps_become_uuids_with_a_note(tmp_path: Path) 
     plain = str(ids_of(source)[7])
     assert ids_of(target) == [mapped(""), UUID, braced[1:-1], mapped(nul), mapped(raw), "café", "12", plain]
     reasons = {each.source_key: each.reason for each in await findings_of(f"sqlite:{target}", running)}
-    assert "Id was not a UUID." in reasons[""]
-    assert "Id was another spelling of its UUID." in reasons[upper]
+    assert "Id was not a UUID; a UUID was made from it." in reasons[""]
+    assert "Id was a UUID in another spelling; stored in the usual one." in reasons[upper]
     assert "came first" in reasons[UUID.replace("-", "")]
     assert not {"café", "12"} & reasons.keys()
     originals = list_column(target, "SELECT metadata ->> '$.vestige.original.id' FROM knowledge_nodes ORDER BY rowid")

@@ -41,7 +41,7 @@ async def test_fill_names_the_job_that_makes_all_vectors(corpus: Path) -> None:
         await console.press("f6")
         await console.until("without a vector")
         await console.press("f")
-        await console.until(f"Job {job[:8]} is re-embedding this store and creates the missing vectors, too.")
+        await console.until(f"Job {job[:8]} is re-embedding this store and computes the missing vectors, too.")
         await Ledger(console.store).transition(job, "completed")
         await console.press("f")
         await console.until("Computed 1 vector.")

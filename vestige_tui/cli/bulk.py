@@ -34,7 +34,12 @@ def add_target(parser: Parser, *, filters: bool = True) -> None:
         return
     group = parser.add_argument_group("filters", "every memory that passes them is edited")
     group.add_argument("--where", metavar="FILTERS", help="such as 'type:note domain:auth since:-30d'")
-    group.add_argument("--filter", metavar="NAME", help="a saved filter; --where narrows it")
+    group.add_argument(
+        "--filter",
+        metavar="NAME",
+        help="a saved filter; the filters of --where are added to it, while owner:, since:, until: and recall: replace "
+        "its values",
+    )
 
 
 async def chosen_target(args: Namespace, store: Store) -> Target:

@@ -24,6 +24,8 @@ from vestige_tui.core.text import quoted
 
 MAX_UNCONFIRMED_MEMORIES = 100
 _VISIBILITIES = ("private", "group", "public")
+_TEXT_FOR_ADD = "give the text as an argument, or - to read it from stdin"
+_TEXT_FOR_EDIT = "give the text with --content"
 
 
 def add_commands(commands: Commands) -> None:
@@ -67,7 +69,7 @@ async def _add(args: Namespace, output: Output) -> int:
         statuses.append(await _insert(args, output, form))
         return Change(())
 
-    if await edit_in_editor(_form(args, ""), output, save) is None:
+    if await edit_in_editor(_form(args, ""), output, save, instead=_TEXT_FOR_ADD) is None:
         raise Usage("The text is empty; a memory needs one.")
     return statuses[-1]
 
@@ -117,7 +119,7 @@ async def _edit(args: Namespace, output: Output) -> int:
             async def save(form: MemoryForm) -> Change:
                 return await store.update(memory.id, form.patch(before), expected=memory.updated_at)
 
-            change = await edit_in_editor(before, output, save) or Change(())
+            change = await edit_in_editor(before, output, save, instead=_TEXT_FOR_EDIT) or Change(())
         else:
             change = await store.update(memory.id, _patch(args, memory.metadata), expected=memory.updated_at)
         return await print_change(output, store, change, "Edited")
@@ -146,7 +148,10 @@ def _patch_of_several(args: Namespace) -> Patch:
     if args.content is not None or args.meta is not None:
         raise Usage("--content and --meta change one memory; give one ID, without --dry-run.")
     if not _has_options(args):
-        raise Usage("Several memories are edited by options, such as --type fact; see `vestige-tui edit --help`.")
+        raise Usage(
+            "To edit several memories, or with --dry-run, give at least one option, such as --type fact; "
+            "see `vestige-tui edit --help`."
+        )
     return _patch(args, {})
 
 

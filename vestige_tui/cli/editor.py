@@ -21,14 +21,15 @@ WATCH_SECONDS = 0.5
 
 
 async def edit_in_editor(
-    before: MemoryForm, output: Output, save: Callable[[MemoryForm], Awaitable[Change]]
+    before: MemoryForm, output: Output, save: Callable[[MemoryForm], Awaitable[Change]], *, instead: str
 ) -> Change | None:
     """Edit a form in the user's editor and ``save`` it; return its change, None for an unchanged form.
 
     A form that is refused can be edited again at a terminal. An error names the file, which then keeps the text.
+    ``instead`` is the other way to give the text, for the error without a terminal.
     """
     if not _at_terminal() and not (os.environ.get("VISUAL") or os.environ.get("EDITOR")):
-        raise Refused("An editor needs a terminal; pass the text with --content.")
+        raise Refused(f"An editor needs a terminal; {instead}.")
     edited = EditedText(write_template(before))
     while await _run(edited, output):
         try:

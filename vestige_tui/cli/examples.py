@@ -117,7 +117,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "migrate reembed --model BAAI/bge-small-en-v1.5 --dry-run  # memories, time and disk space",
         "migrate reembed --model BAAI/bge-small-en-v1.5",
         "migrate reembed --model all-MiniLM-L6-v2 --dimension 128 --yes",
-        "migrate reembed --drop-old  # deletes the kept vectors of the old model",
+        "migrate reembed --drop-old  # deletes kept or unfinished vectors",
     ),
     "registry": ("registry show", "registry models", "registry preview BAAI/bge-small-en-v1.5"),
     "registry show": ("registry show", "registry show --json"),

@@ -29,7 +29,9 @@ _MANY_VALUED = (
 
 
 def add_filters(parser: Parser, *, superseded: bool = True) -> None:
-    group = parser.add_argument_group("filters", "an option that is repeated matches memories with any of its values")
+    group = parser.add_argument_group(
+        "filters", "--domain, --type, --tag and --codebase, when repeated, match any of the values"
+    )
     for name, metavar, noun in _MANY_VALUED:
         group.add_argument(
             f"--{name}", metavar=metavar, action="append", default=[], help=f"only this {noun}; repeat for several"
@@ -67,7 +69,8 @@ def add_filters(parser: Parser, *, superseded: bool = True) -> None:
     group.add_argument(
         "--filter",
         metavar="NAME",
-        help="a saved filter; further options are added to it, and replace its owner, times and recall",
+        help="a saved filter; other filter options are added to it, while --owner, --since, --until and "
+        "--min-retrievability replace its values",
     )
     if superseded:
         group.add_argument(

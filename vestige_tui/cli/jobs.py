@@ -60,8 +60,8 @@ def add_commands(commands: Commands) -> None:
     listing.add_argument(
         "--status",
         metavar="S",
-        help="queued, dispatched (to a worker), in_progress, stuck (no heartbeat), completed, failed, or in_flight: "
-        "all that have not ended",
+        help="queued (waiting to start), dispatched (starting), in_progress (running), stuck (no heartbeat), completed "
+        "(done), failed (also cancelled), or in_flight: all that have not ended",
     )
     listing.add_argument(
         "--limit", metavar="N", type=whole, default=50, help="maximum number of jobs, up to 1000 (default 50)"
@@ -77,10 +77,14 @@ def add_commands(commands: Commands) -> None:
     steps.add("retry", _retry, "continue a job from its checkpoint, or queue a delegated task again").add_argument(
         "id", metavar="ID", help=_ID_HELP
     )
-    fail = steps.add("fail", _fail, "mark a task that nobody works on any more as failed")
+    fail = steps.add("fail", _fail, "mark an abandoned job or delegated task as failed")
     fail.add_argument("id", metavar="ID", help=_ID_HELP)
     fail.add_argument("--reason", metavar="TEXT", default="", help="reason to record")
-    sweep = steps.add("sweep", _sweep, "mark work past its deadline as failed, and work without a heartbeat as stuck")
+    sweep = steps.add(
+        "sweep",
+        _sweep,
+        "mark jobs and delegated tasks past their deadline as failed, and those without a heartbeat as stuck",
+    )
     sweep.add_argument("--threshold", metavar="SECONDS", type=seconds, help="time without a heartbeat (default 600)")
 
 

@@ -35,10 +35,12 @@ def add_commands(commands: Commands) -> None:
     journal.add_argument("--limit", metavar="N", type=whole, default=50, help="entries per page (default 50)")
     journal.add_argument("--after", metavar="ENTRY", type=entry_number, help="continue after this entry")
     undo = commands.add(
-        "undo", _undo, "undo the change with this number; without one, your last change by any console or command"
+        "undo",
+        _undo,
+        "undo the change with this number; without a number, your last change, made in a console or by a command",
     )
     undo.add_argument("entry", metavar="ENTRY", nargs="?", type=entry_number, help=_ENTRY_HELP)
-    redo = commands.add("redo", _redo, "redo the undo with this number; without one, your last undo")
+    redo = commands.add("redo", _redo, "redo the undo with this number; without a number, your last undo")
     redo.add_argument("entry", metavar="ENTRY", nargs="?", type=entry_number, help=_ENTRY_HELP)
 
 

@@ -15,7 +15,7 @@ from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, Draft
 from vestige_tui.core.reviews import MarkedMemory, Marks, Review, Scheduling
 from vestige_tui.core.scheduling import MAX_DIFFICULTY, MAX_STABILITY_DAYS, MIN_DIFFICULTY, MIN_STABILITY, from_json
-from vestige_tui.core.storable import MAX_LABEL_CHARS, MAX_METADATA_DEPTH, as_uuid, clean, stored_id
+from vestige_tui.core.storable import MAX_LABEL_CHARS, MAX_METADATA_DEPTH, as_uuid, clean, is_canonical, stored_id
 from vestige_tui.core.text import quoted
 from vestige_tui.core.times import parse_stored
 from vestige_tui.transfer.sanitize import RowSanitizer, json_value
@@ -107,7 +107,7 @@ _SCHEDULING_KEYS = frozenset(
 def _memory(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     content = _text(data, "content")
     if not content.strip():
-        raise BadLine("has an empty content")
+        raise BadLine("has empty content")
     visibility = _text(data, "visibility", "private")
     if visibility not in _VISIBILITIES:
         raise BadLine(f"has a visibility other than {', '.join(_VISIBILITIES)}")
@@ -150,18 +150,23 @@ def _own_id(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> tu
     elif isinstance(value, str) and value.strip():
         raw = value
     else:
-        raise BadLine("has an id that is not a text")
+        is_text = isinstance(value, str)
+        raise BadLine("has an empty id" if is_text else "has an id that is neither text nor a whole number")
     memory_id = stored_id(raw, is_id)
     if memory_id == value:
         return memory_id, {}
-    sanitizer.notes.append(f"id {_id_note(value, raw)}")
+    sanitizer.notes.append(f"id {_id_note(value, raw, memory_id)} (original in the metadata)")
     return memory_id, {"id": json_value(value)}
 
 
-def _id_note(value: object, raw: str) -> str:
-    if not isinstance(value, str):
-        return "was a number"
-    return "was another spelling of its UUID" if as_uuid(raw) is not None else "was not a UUID"
+def _id_note(value: object, raw: str, memory_id: str) -> str:
+    """Return what was done to an id of a line, the rest of a sentence that begins with its name."""
+    if isinstance(value, str) and as_uuid(raw) is not None:
+        return "was a UUID in another spelling; stored in the usual one"
+    problem = "was not a UUID" if isinstance(value, str) else "was a number"
+    if is_canonical(memory_id):
+        return f"{problem}; a UUID was made from it"
+    return f"{problem}; stored as the text {quoted(memory_id)}"
 
 
 def _unknown_values(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,7 +302,7 @@ def _mark(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> Pars
             raise BadLine(f"has a {name} that is not true or false")
     lapses = _integer(data, "cleared_lapses") or 0
     if not 0 <= lapses <= MAX_LAPSES:
-        raise BadLine("has a cleared_lapses that is not a whole number from 0 on")
+        raise BadLine(f"has a cleared_lapses that is not a whole number from 0 to {MAX_LAPSES:,}")
     marks = Marks(data.get("suspended", False), _time(data, "buried_until"), data.get("pinned", False), lapses)
     marked = MarkedMemory(_required_id(data, "memory_id", is_id), marks)
     return _parsed(marked, data, sanitizer, "memory_id", "suspended", "buried_until", "pinned", "cleared_lapses")
@@ -332,7 +337,7 @@ def _reference(sanitizer: RowSanitizer, name: str, raw: str, is_id: IsId) -> str
     """Return the id of a user or a group as the store holds it."""
     value = stored_id(raw, is_id)
     if value != raw and name not in sanitizer.originals:
-        sanitizer.changed(name, raw, "was not a UUID")
+        sanitizer.changed(name, raw, _id_note(raw, raw, value))
     return value
 
 
@@ -341,7 +346,7 @@ def _text(data: Mapping[str, Any], name: str, default: str | None = None) -> str
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
-        raise BadLine(f"has no {name}" if value is None else f"has a {name} that is not a text")
+        raise BadLine(f"has no {name}" if value is None else f"has a {name} that is not text")
     return value
 
 

@@ -154,7 +154,8 @@ class LineImport:
         except VestigeError as error:
             log_suppressed(log, "journal an import", error)
             self._tally.warnings[
-                "The journal entry of this import could not be written; undo cannot remove the inserted memories."
+                "The journal entry of this import could not be written, so undo cannot remove the inserted memories; "
+                "`vestige-tui delete` deletes memories by id or filter."
             ] = None
 
     async def _insert_memories(self, lines: Iterable[tuple[int, bytes]], spool: IO[bytes]) -> None:
@@ -199,7 +200,7 @@ class LineImport:
         first = self._spellings.get(memory_id)
         is_known = first is not None or memory_id in self._inserted or memory_id in self._batch_ids
         if is_known and first != parsed.spelling:
-            raise BadLine(f"has the same id as an earlier line, which spells it {quoted(first or memory_id)}")
+            raise BadLine(f"has the same id as an earlier line, where it is written {quoted(first or memory_id)}")
         self._batch_ids.add(memory_id)
         if parsed.spelling is not None:
             self._spellings[memory_id] = parsed.spelling
@@ -316,7 +317,7 @@ def _of_local_user(parsed: ParsedLine, draft: Draft) -> tuple[ParsedLine, Draft]
     before = earlier.get("original", {})
     original = {**(before if isinstance(before, dict) else {"original": before}), "owner_user_id": draft.owner_user_id}
     metadata = {**draft.metadata, "imported": {**earlier, "original": original}}
-    note = "owner_user_id is not a user of this store; the local user owns the memory"
+    note = "owner_user_id is not a user of this store; the memory now belongs to the local user"
     return (
         dataclasses.replace(parsed, notes=(*parsed.notes, note)),
         dataclasses.replace(draft, owner_user_id=LOCAL_USER, metadata=metadata),

@@ -37,7 +37,7 @@ def add_commands(commands: Commands) -> None:
     )
     neighbors.add_argument("id", metavar="ID", help=ID_HELP)
     neighbors.add_argument(
-        "--depth", metavar="N", type=whole, default=1, help="number of links to follow, 1 to 6 (default 1)"
+        "--depth", metavar="N", type=whole, default=1, help="how many links away a memory may be, 1 to 6 (default 1)"
     )
 
 

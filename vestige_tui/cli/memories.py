@@ -75,7 +75,8 @@ async def _search(args: Namespace, output: Output) -> int:
         output.note(f"{hint}; options such as --tag filter.")
     if not answer.hits:
         reason = answer.empty_because
-        output.note(empty_sentence(reason) if reason is not None else "No memory matches.")
+        hint = " Add --superseded to show them." if reason is not None and reason.kind == "replaced" else ""
+        output.note(f"{empty_sentence(reason)}{hint}" if reason is not None else "No memory matches.")
         if reason is not None and reason.query.text != text:
             output.note(f"Without it: vestige-tui search {quote(reason.query.text)}", fold=False)
     if (word := literal_offer(query, answer)) is not None:

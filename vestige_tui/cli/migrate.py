@@ -26,7 +26,7 @@ def add_commands(commands: Commands) -> None:
     migrate = commands.add(
         "migrate",
         _copy,
-        "copy, compare or re-embed a store, as a job in the background; without a command it copies",
+        "copy, compare or re-embed a store, as a job; `migrate` alone is `migrate copy`",
     )
     steps = commands.subcommands(migrate, "step", required=False)
     _add_copy(steps)
@@ -74,10 +74,23 @@ def _add_stores(parser: Parser, *, hidden: bool = False) -> None:
 
     add("--source", "store to read, any kind", metavar="URL")
     add("--target", "store to write or compare with; the file of a Vestige server can only be compared", metavar="URL")
-    add("--sqlite-path", "the SQLite store (default: from the settings)", metavar="PATH")
-    add("--postgres-url", "the PostgreSQL store (default: from the settings)", metavar="URL")
-    add("--from", "kind of the source (default sqlite)", dest="source_kind", choices=KINDS_OF_STORE)
-    add("--to", "kind of the target (default postgres)", dest="target_kind", choices=KINDS_OF_STORE)
+    add(
+        "--sqlite-path",
+        "the SQLite store, where --source or --target does not give it (default for the source: from the settings)",
+        metavar="PATH",
+    )
+    add(
+        "--postgres-url",
+        "the PostgreSQL store, where --source or --target does not give it (default: from the settings)",
+        metavar="URL",
+    )
+    add(
+        "--from",
+        "kind of the source (default: sqlite, or postgres with --to sqlite)",
+        dest="source_kind",
+        choices=KINDS_OF_STORE,
+    )
+    add("--to", "kind of the target (default: the other kind)", dest="target_kind", choices=KINDS_OF_STORE)
 
 
 def _add_run_options(parser: Parser, *, hidden: bool = False, batches: bool = True) -> None:

@@ -44,13 +44,18 @@ def add_commands(commands: Commands) -> None:
         "--format",
         choices=("auto", "jsonl"),
         default="auto",
-        help='auto (default) refuses known formats of other programs; jsonl imports every line with a "content" key',
+        help="auto (default): refuse a file in a known format of another program; jsonl: import it too, every line "
+        'that has a "content" key',
     )
-    exporting = commands.add("export", _export, "write memories, links, reviews, replacements and marks as JSON Lines")
+    exporting = commands.add(
+        "export",
+        _export,
+        "write memories, links, reviews, replacements and review marks (suspended, buried, pinned) as JSON Lines",
+    )
     exporting.add_argument("file", metavar="FILE", help="file to write; - writes to stdout")
     exporting.add_argument("--yes", action="store_true", help="replace an existing file; a database is never replaced")
     exporting.add_argument(
-        "--memories-only", action="store_true", help="leave out links, reviews, replacements and marks"
+        "--memories-only", action="store_true", help="leave out links, reviews, replacements and review marks"
     )
     exporting.add_argument(
         "--memory", metavar="ID", action="append", default=[], help="only this memory; repeat for several"
@@ -95,9 +100,14 @@ def _refuse_foreign(name: str, head: Sequence[tuple[int, bytes]]) -> None:
     foreign = foreign_format([raw for _, raw in head if raw.strip()])
     if foreign is None:
         return
-    advice = " To copy the file of a Vestige server use `vestige-tui migrate copy`." if "Vestige" in foreign else ""
+    if "Vestige" in foreign:
+        advice = (
+            "Copy the SQLite file of its server instead: `vestige-tui migrate copy --source sqlite:PATH --target URL`."
+        )
+    else:
+        advice = 'Convert it to JSON Lines with the text of each memory in the key "content".'
     title = "Standard input" if name == "-" else file_name(name)
-    raise Refused(f"{title} contains {foreign}; import cannot read it, and nothing was imported.{advice}")
+    raise Refused(f"{title} contains {foreign}; import cannot read it, and nothing was imported. {advice}")
 
 
 def _report_import(tally: ImportTally, output: Output) -> None:

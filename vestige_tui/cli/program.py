@@ -107,7 +107,7 @@ def _add_common(target: Parser, default: object) -> None:
         "--store",
         metavar="URL",
         default=default,
-        help="store to open: sqlite:PATH, postgresql://… or pgembed:DIR (a PostgreSQL of its own)",
+        help="store to open: sqlite:PATH, postgresql://… or pgembed:DIR (an embedded PostgreSQL with its data in DIR)",
     )
     target.add_argument(
         "--read-only", action="store_true", default=false, help="never write to a store, source or target"

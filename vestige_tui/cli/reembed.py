@@ -54,7 +54,8 @@ def add_command(steps: Commands) -> None:
     command.add_argument(
         "--drop-old",
         action="store_true",
-        help="delete the previous model's vectors when done (no rollback then); without --model: delete them now",
+        help="delete the previous model's vectors when done (no rollback then); without --model: delete now the "
+        "vectors kept for a rollback or left by an unfinished re-embedding",
     )
     command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     group = command.add_argument_group("in place")
@@ -170,7 +171,8 @@ async def _drop_old(args: Namespace, output: Output) -> int:
     if output.as_json:
         output.document({"dropped": spare_document(vectors)})
     verb = "Would delete" if args.dry_run else "Deleted"
-    output.line(f"{verb} {_describe_spare(vectors)}." if vectors else "There are no old vectors to delete.")
+    nothing = "There are no kept or unfinished vectors to delete."
+    output.line(f"{verb} {_describe_spare(vectors)}." if vectors else nothing)
     return 0
 
 
@@ -189,7 +191,7 @@ async def _run_job(args: Namespace, output: Output, config: Config, request: Job
     """Start the job, wait for its end unless --detach, and print the outcome; return the exit status."""
     from vestige_tui.reembed.plan import report
 
-    async with started_job(request, output, "encoded", detach=args.detach) as handle:
+    async with started_job(request, output, "computed", detach=args.detach) as handle:
         job, store = handle.job, handle.store
         notes = [] if job.in_flight else await findings(store, job.id)
         summary = await report(store, job.id)
@@ -206,7 +208,7 @@ async def _run_job(args: Namespace, output: Output, config: Config, request: Job
 def _refuse_contradictions(args: Namespace) -> None:
     """Raise Usage for options that exclude each other."""
     if args.in_place and args.drop_old:
-        raise Usage("--in-place keeps no old vectors; remove --drop-old.")
+        raise Usage("--in-place keeps no vectors of the previous model; remove --drop-old.")
     if args.drop_hnsw_first and not args.in_place:
         raise Usage("--drop-hnsw-first works only with --in-place, because searches otherwise need the old index.")
 

@@ -13,18 +13,21 @@ from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.reembed import add_rollback, spare_document
 from vestige_tui.core.text import bytes_size, cells, cut, duration, grouped, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
+from vestige_tui.presenters.job_progress import quantity
 from vestige_tui.presenters.models import dimensions, full_name, model_hint
-from vestige_tui.presenters.reembedding import fill_result, overlap, shared_hits, spare_vectors
+from vestige_tui.presenters.reembedding import fill_result, overlap, shared_hits
 
 if TYPE_CHECKING:
     from vestige_tui.embedding.catalogue import CatalogModel
     from vestige_tui.reembed.preview import Preview, RankedMemory
 
 _NEXT_COMMANDS = {
-    "building": "`vestige-tui migrate reembed` with the same model finishes them, "
+    "building": "`vestige-tui migrate reembed --model {name} --dimension {dimension}` finishes them, "
     "`migrate reembed --drop-old` deletes them",
     "kept": "`vestige-tui registry rollback` restores them, `migrate reembed --drop-old` deletes them",
 }
+_SECOND_VECTORS = {"building": "unfinished vectors", "kept": "kept vectors"}
+"""Labels of the vectors of a second model, by their role."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -34,7 +37,7 @@ def add_commands(commands: Commands) -> None:
     steps.add("models", _models, "list the available models")
     steps.add("fill", _fill, "compute missing vectors")
     add_rollback(steps)
-    preview = steps.add("preview", _preview, "compare the results of sample queries under two models")
+    preview = steps.add("preview", _preview, "compare the results of queries under two models")
     preview.add_argument("model", metavar="MODEL", help="the other model; see `registry models`")
     preview.add_argument(
         "--dimension", metavar="N", type=whole, help="cut the vectors of the other model to N dimensions"
@@ -45,7 +48,7 @@ def add_commands(commands: Commands) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="sample queries (default: first sentences of memories)",
+        help="queries (default: first sentences of memories)",
     )
     preview.add_argument(
         "--sample", metavar="N", type=whole, default=200, help="number of memories to compare (default 200)"
@@ -84,8 +87,9 @@ async def _show(args: Namespace, output: Output) -> int:
         if count
     ]
     if second is not None:
-        state = f"{full_name(second.model)}, {spare_vectors(second)}"
-        rows.append(("other vectors", f"{state}; {_NEXT_COMMANDS[second.role]}"))
+        state = f"{full_name(second.model)}, {quantity(second.vectors, 'vector')}"
+        commands = _NEXT_COMMANDS[second.role].format(name=second.model.name, dimension=second.model.dimension)
+        rows.append((_SECOND_VECTORS[second.role], f"{state}; {commands}"))
     output.table(rows, flexible=1, wrap=True)
     return 0
 
@@ -132,7 +136,7 @@ async def _preview(args: Namespace, output: Output) -> int:
     from vestige_tui.reembed.plan import refuse_width
     from vestige_tui.reembed.preview import preview
 
-    progress = output.progress("encoded")
+    progress = output.progress("computed vectors")
     await asyncio.to_thread(refuse_width, args.model, args.dimension)
     async with chosen_store(args) as store:
         try:

@@ -33,7 +33,7 @@ _MARK_HELP: Mapping[MarkVerb, str] = {
     "suspend": "exclude memories from reviews until they are resumed",
     "bury": "exclude memories from reviews until tomorrow",
     "resume": "include suspended and buried memories in reviews again",
-    "pin": "pin memories: they are kept when several are deleted at once",
+    "pin": "pin memories: deleting several at once leaves them out",
     "unpin": "unpin memories",
 }
 _UNLIMITED_ROWS = 1_000_000
@@ -50,13 +50,16 @@ def add_commands(commands: Commands) -> None:
         "review", _review, "grade a memory (again, hard, good, easy), or undo, suspend, bury, resume, clear"
     )
     review.add_argument(
-        "what", metavar="ID|undo|suspend|bury|resume|clear", help="id of the memory to grade, or an action"
+        "what",
+        metavar="ID|undo|suspend|bury|resume|clear",
+        help="id of the memory to grade, or an action; clear removes all review marks (suspended, buried, leech, "
+        "pinned)",
     )
     review.add_argument(
         "grade",
         metavar="GRADE|ID",
         nargs="?",
-        help="grade: again, hard, good or easy; after an action other than undo: id of the memory",
+        help="after an id: again, hard, good or easy; after an action: id of the memory (optional for undo)",
     )
     for verb, help_text in _MARK_HELP.items():
         marking = commands.add(verb, _mark_many, help_text)

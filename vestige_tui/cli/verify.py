@@ -88,6 +88,8 @@ async def _compare(args: Namespace, output: Output, request: JobRequest) -> _Com
 
     try:
         if args.read_only:
+            if args.detach:
+                raise ReadOnly("--detach needs a job, and --read-only prevents recording one; remove one of the two.")
             raise ReadOnly("Because of --read-only, this comparison is not recorded as a job.")
         async with started_job(request, output, "compared", detach=args.detach) as handle:
             job = handle.job

@@ -14,7 +14,7 @@ from vestige_tui.core.text import cut, plain
 log = logging.getLogger(__name__)
 
 NAME_CELLS = 60
-MEANING = "is:replaced now shows only replaced memories"
+MEANING = "is:replaced has a new meaning, only replaced memories"
 
 
 def rewrite_outdated(config: Config) -> tuple[Config, str]:
@@ -25,11 +25,15 @@ def rewrite_outdated(config: Config) -> tuple[Config, str]:
     if not config.outdated_filters or config.path is None:
         return config, ""
     names = cut(", ".join(map(plain, config.outdated_filters)), NAME_CELLS)
+    is_one = len(config.outdated_filters) == 1
+    filters = f"saved {'filter' if is_one else 'filters'} {names}"
     try:
         for name in config.outdated_filters:
             set_value(config.path, f"filters.{name}", config.filters[name])
     except VestigeError as error:
         log_suppressed(log, "rewrite the saved filters", error)
-        return config, f"{MEANING}; it is read as with:replaced in the saved filters {names}. {error.message}"
+        return config, f"{MEANING}; in the {filters} it is read as with:replaced. {error.message}"
     log.info("Rewrote outdated saved filters")
-    return replace(config, outdated_filters=()), f"{MEANING}; rewritten as with:replaced in the saved filters {names}."
+    verbs = ("says", "shows") if is_one else ("say", "show")
+    note = f"{MEANING}; the {filters} now {verbs[0]} with:replaced and {verbs[1]} the same as before."
+    return replace(config, outdated_filters=()), note

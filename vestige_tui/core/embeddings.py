@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     Vector: TypeAlias = NDArray[np.float32]
 
+MAX_VECTOR_DIMENSIONS = 2_000
+"""Most dimensions that pgvector can index as vector; wider vectors are of the type halfvec."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSignature:

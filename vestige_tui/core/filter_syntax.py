@@ -20,8 +20,8 @@ FIELDS: Mapping[str, str] = {
     "codebase": "of this codebase",
     "owner": "of this owner",
     "recall": "recall of at least this",
-    "since": "created then or later",
-    "until": "created before then",
+    "since": "created at or after this time",
+    "until": "created before this time",
     "is": "only memories in this state",
     "with": "replaced memories too",
 }
@@ -40,7 +40,7 @@ STATES: Mapping[str, str] = {
     "suspended": "suspended from reviews",
     "buried": "buried until a date",
     "leech": "forgotten again and again",
-    "pinned": "kept when several are deleted at once",
+    "pinned": "left out when several are deleted at once",
     "without-vector": "without a vector",
 }
 """Values of ``is:`` with the help text of each; several of them all apply."""
@@ -123,7 +123,7 @@ def read_chips(text: str) -> tuple[Chip, ...]:
     if rest := words.split():
         name, colon, _ = rest[0].partition(":")
         if colon and name.lstrip("+-") in FIELDS:
-            raise Usage(f"{name}: has no valid value")
+            raise Usage(f"the filter '{name}:' has no valid value")
         if not colon:
             raise Usage(f"{_excerpt(rest[0])} has no field; the fields are {', '.join(FIELDS)}")
         raise Usage(unknown_field(name))
@@ -163,7 +163,8 @@ def filter_of(chips: Iterable[Chip], now: datetime, days: LocalDays = CALENDAR_D
     fields: dict[str, Any] = {}
     for chip in normalized(chips):
         if chip.sign and chip.field not in SIGNED:
-            raise BadChip(chip, f"{chip.field}: takes no {chip.sign} before it; only {', '.join(SIGNED)} do.")
+            signed = ", ".join(SIGNED)
+            raise BadChip(chip, f"The filter '{chip.field}:' takes no {chip.sign} before it; only {signed} do.")
         if chip.field in MANY:
             many.setdefault(_PREFIXES[chip.sign] + MANY[chip.field], []).append(chip.value)
         elif chip.field in ("since", "until"):
@@ -189,14 +190,14 @@ def _one_of(chip: Chip, values: Iterable[str]) -> str:
     hint = f"; did you mean {close}?" if close else "."
     *others, last = values
     listed = f"{', '.join(others)} or {last}" if others else last
-    raise BadChip(chip, f"{chip.field}: takes {listed}, not {_excerpt(chip.value)}{hint}")
+    raise BadChip(chip, f"The filter '{chip.field}:' takes {listed}, not {_excerpt(chip.value)}{hint}")
 
 
 def unknown_field(name: str) -> str:
     """Return the fault of a name that is no field, with the field that was probably meant, or all of them."""
     close = nearest(name.lstrip("+-").lower(), FIELDS)
     hint = f"did you mean {close}:?" if close else f"the fields are {', '.join(FIELDS)}"
-    return f"{_excerpt(name)}: is not a filter field; {hint}"
+    return f"{_excerpt(name)} is not a filter field; {hint}"
 
 
 def may_become_filter(text: str) -> bool:
@@ -215,7 +216,7 @@ def misspelled_field(words: str) -> str:
         if name is None or name[1] in FIELDS or word[name.end() :].startswith("/"):
             continue
         if close := nearest(name[1].lower(), FIELDS):
-            return f"{name[1]}: is searched for as a word; the filter is {close}:"
+            return f"The query searches for '{name[1]}:' as a word; the filter is '{close}:'"
     return ""
 
 
@@ -247,7 +248,7 @@ def read_option(text: str) -> Chip:
         raise Usage(f"{_excerpt(text)} is not FIELD:VALUE, such as tag:draft.")
     if name not in SIGNED:
         if name in FIELDS:
-            raise Usage(f"{name}: cannot be excluded; only {', '.join(SIGNED)} can.")
+            raise Usage(f"The filter '{name}:' cannot be excluded; only {', '.join(SIGNED)} can.")
         raise Usage(unknown_field(name))
     return Chip(name, value)
 
@@ -298,7 +299,9 @@ def _share(chip: Chip) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value <= 1 or chip.value.lstrip().startswith("<"):
-        raise BadChip(chip, f"recall: takes a number from 0 to 1, such as 0.8, not {_excerpt(chip.value)}.")
+        raise BadChip(
+            chip, f"The filter 'recall:' takes a number from 0 to 1, such as 0.8, not {_excerpt(chip.value)}."
+        )
     return value
 
 

@@ -212,6 +212,9 @@ class Vacuumed:
     after: int
 
 
+SQLITE_RECOVERY = "`sqlite3 FILE .recover | sqlite3 NEW_FILE`"
+"""Command that saves what can be read of a damaged SQLite file, as a person types it."""
+
 MigrationState: TypeAlias = Literal["applied", "pending", "waiting"]
 
 

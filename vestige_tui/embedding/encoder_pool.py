@@ -215,7 +215,7 @@ def _encode(embedder: Embedder, texts: list[str]) -> tuple[dict[str, Any], bytes
             try:
                 matrix[index] = embedder.embed([text])[0]
             except Exception as error:
-                failed[str(index)] = f"The model cannot encode this text ({type(error).__name__})."
+                failed[str(index)] = f"The model cannot compute a vector of this text ({type(error).__name__})."
     for row in np.flatnonzero(~np.isfinite(matrix).all(axis=1)):
         failed.setdefault(str(row), "The model returned numbers that are not finite for this text.")
     return failed, matrix.tobytes()

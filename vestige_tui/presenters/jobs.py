@@ -207,7 +207,7 @@ _OPTION_WORDS = {
     "in_place": "in place: vector search pauses until it is done",
     "drop_hnsw_first": "drops the index first",
     "concurrent_index": "builds the index concurrently",
-    "drop_old": "deletes the vectors of the previous model",
+    "drop_old": "deletes the previous model's vectors at the end",
     "rollback": "rolls back to the previous model",
 }
 

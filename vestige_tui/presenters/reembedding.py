@@ -59,20 +59,20 @@ def deleted_first(estimate: Estimate, kept: SpareVectors | None) -> list[str]:
     sentences = []
     if estimate.kind == "in_place" and estimate.drops is not None:
         sentences.append(
-            f"The vectors in use, {vector_count(estimate.drops)}, are deleted first; no rollback is possible."
+            f"The current vectors, {vector_count(estimate.drops)}, are deleted first; no rollback is possible."
         )
     if kept is not None:
-        sentences.append(f"The vectors kept for a rollback, {vector_count(kept)}, are deleted at the start.")
+        sentences.append(f"The kept vectors of the previous model, {vector_count(kept)}, are deleted at the start.")
     return sentences
 
 
 def deleted_last(estimate: Estimate) -> str:
-    """Return the sentence on the vectors in use now, if they are deleted at the end."""
+    """Return the sentence on the current vectors, if they are deleted at the end."""
     return f"{present_vectors(estimate)}, are deleted at the end; no rollback is possible."
 
 
 def present_vectors(estimate: Estimate) -> str:
-    """Return the subject of a sentence on the vectors in use now; a comma and the verb follow."""
+    """Return the subject of a sentence on the current vectors; a comma and the verb follow."""
     return f"The current vectors of {full_name(estimate.before)}"
 
 
@@ -83,8 +83,9 @@ def vector_count(spare: SpareVectors) -> str:
 
 def spare_vectors(spare: SpareVectors, *, being_made: bool = False) -> str:
     """Return the number of vectors of a second model and their state: kept, being computed, or left unfinished."""
-    state = "kept for a rollback" if spare.role == "kept" else "being computed" if being_made else "computed so far"
-    return f"{quantity(spare.vectors, 'vector')} {state}"
+    if spare.role == "building" and not being_made:
+        return quantity(spare.vectors, "unfinished vector")
+    return f"{quantity(spare.vectors, 'vector')} {'kept for a rollback' if spare.role == 'kept' else 'being computed'}"
 
 
 def missing_after_rollback(estimate: Estimate) -> str:
@@ -108,11 +109,12 @@ def fill_result(count: int) -> str:
 
 def overlap(preview: Preview) -> tuple[str, str]:
     """Return the share of hits that both models find, and the size of the sample."""
-    questions = quantity(len(preview.rankings), "question")
+    count = len(preview.rankings)
+    queries = "1 query" if count == 1 else f"{grouped(count)} queries"
     sample = f"{grouped(preview.sampled)} of {grouped(preview.memories)} memories"
-    return f"{preview.overlap:.0%} of the hits are the same", f"over {questions}, {sample}"
+    return f"{preview.overlap:.0%} of the hits are the same", f"over {queries}, {sample}"
 
 
 def shared_hits(ranking: Ranking) -> str:
-    """Return how many hits of one question both models find."""
+    """Return how many hits of one query both models find."""
     return f"{sum(hit.shared for hit in ranking.current)} of {len(ranking.current)} the same"

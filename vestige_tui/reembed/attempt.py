@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
+from vestige_tui.core.embeddings import MAX_VECTOR_DIMENSIONS
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.reembed.checkpoint import ReembedCheckpoint
@@ -63,8 +64,6 @@ class Attempt:
     @property
     def half(self) -> bool:
         """True if the model's vectors are too wide for single precision in an index."""
-        from vestige_tui.store.backends.postgres import MAX_VECTOR_DIMENSIONS
-
         return self.model.dimension > MAX_VECTOR_DIMENSIONS
 
     @property
@@ -107,7 +106,7 @@ class Attempt:
         role = {"rollback": "kept", "reembed": "building"}.get(self.kind)
         if not records or not equal(rows.model(records[0]), self.model) or records[0].get("role", role) != role:
             raise Conflict(
-                f"Another program dropped the vectors of {self.model.name} or changed the store's model; start again."
+                f"Another program deleted the vectors of {self.model.name} or changed the store's model; start again."
             )
 
     async def run_typed(self, transaction: Transaction, name: str) -> None:

@@ -291,7 +291,7 @@ async def _find_change(
     backend = store.backend
     registry = await backend.fetch("get_model")
     if not registry:
-        raise Refused(f"{store.title} has no model yet; run `vestige-tui registry fill` to create its first vectors.")
+        raise Refused(f"{store.title} has no model yet; run `vestige-tui registry fill` to compute its first vectors.")
     before, shadow = rows.model(registry[0]), read_spare(await backend.fetch("get_spare"))
     if options.get("rollback"):
         kind: Kind = "rollback"

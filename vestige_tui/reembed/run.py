@@ -53,17 +53,17 @@ class Reembedding:
         await context.phase("counting")
         await self._begin()
         if self._kind == "in_place":
-            await self._encoder.fill(OWN, "encoding")
+            await self._encoder.fill(OWN, "computing vectors")
             await self._index.build_own()
         else:
             if not self._attempt.checkpoint.taken_over:
-                await self._encoder.fill(SPARE, "encoding")
+                await self._encoder.fill(SPARE, "computing vectors")
                 self._refuse_no_vectors()
                 if self._backend.capabilities.typed_vectors:
                     await self._index.build_spare()
                     await self._encoder.fill(SPARE, "catching up", cursor=False)
                 await self._swap()
-            await self._encoder.fill(OWN, "embedding memories written meanwhile", cursor=False)
+            await self._encoder.fill(OWN, "computing vectors of memories written meanwhile", cursor=False)
         await self._centre()
         return await self._finish()
 
@@ -101,7 +101,7 @@ class Reembedding:
         if shadow is not None and shadow.role == "building":
             refuse_other_spare(store, shadow.model, self._model, in_place=self._kind == "in_place")
         if continues != (shadow is not None and shadow.role == "building"):
-            raise Conflict("The new vectors were dropped meanwhile; start the job again.")
+            raise Conflict("The unfinished vectors were deleted meanwhile; start the job again.")
         if continues:
             return False
         # The counts of an earlier attempt are of vectors that are gone.

@@ -97,9 +97,10 @@ def refuse_other_spare(store: Store, other: ModelSignature, model: ModelSignatur
         return
     if same_model(other.name, model.name) and other.dimension == model.dimension and not in_place:
         raise Refused(
-            f"{other_build(other, model.hash)} Run `vestige-tui migrate reembed --drop-old` to delete its new vectors."
+            f"{other_build(other, model.hash)} Run `vestige-tui migrate reembed --drop-old` to delete its unfinished "
+            "vectors."
         )
     raise Refused(
         f"A re-embedding of {store.title} with {other.name} ({other.dimension} dimensions) is unfinished; continue it, "
-        "or delete its new vectors with `vestige-tui migrate reembed --drop-old`."
+        "or delete its unfinished vectors with `vestige-tui migrate reembed --drop-old`."
     )

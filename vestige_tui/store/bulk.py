@@ -194,8 +194,9 @@ def _version(memory: Memory) -> int:
 
 def _changed(count: int, total: int) -> Conflict:
     if total == 1:
-        return Conflict("The memory was changed elsewhere meanwhile; nothing was written.")
+        return Conflict("The memory was changed elsewhere meanwhile; nothing was saved. Look at it and try again.")
     verb = "was" if count == 1 else "were"
     return Conflict(
-        f"{grouped(count)} of the {grouped(total)} memories {verb} changed elsewhere meanwhile; nothing was written."
+        f"{grouped(count)} of the {grouped(total)} memories {verb} changed elsewhere meanwhile; nothing was saved. "
+        "Look at them and try again."
     )

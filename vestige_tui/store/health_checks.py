@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from vestige_tui.core.health import (
+    SQLITE_RECOVERY,
     ContentFault,
     HealthProblem,
     MigrationInfo,
@@ -84,7 +85,7 @@ def of_damage(damage: str) -> HealthProblem:
     """Health check: SQLite finds damage in the pages of the file."""
     return HealthProblem(
         f"The file is damaged ({damage}); it is read-only.",
-        "Open a backup, or recover it with the sqlite3 tool: `sqlite3 FILE .recover`.",
+        f"Open a backup, or recover it with the sqlite3 tool: {SQLITE_RECOVERY}, then open NEW_FILE.",
     )
 
 
@@ -135,12 +136,16 @@ def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool 
             yield HealthProblem(
                 f"{subject} {trouble}; vector search cannot find {'it' if is_one else 'them'}: {memory}.",
                 copied
-                or "Edit the text of a memory to compute its vector again; for many, re-embed with another model.",
+                or "Edit the text of a memory (`vestige-tui edit ID`) to compute its vector again; for many, re-embed "
+                "with another model: `vestige-tui migrate reembed --model NAME` (the same model changes nothing).",
             )
 
 
-def of_index(waits_for: str | None, *, exists: bool = True) -> HealthProblem:
-    """Health check: the store has a model, but its vector index is missing or invalid."""
+def of_index(waits_for: str | None, *, exists: bool = True, statement: str = "") -> HealthProblem:
+    """Health check: the store has a model, but its vector index is missing or invalid.
+
+    ``statement`` builds a missing one.
+    """
     if waits_for:
         return HealthProblem(
             f"The vector index is not built yet; it waits for {waits_for}.",
@@ -149,7 +154,7 @@ def of_index(waits_for: str | None, *, exists: bool = True) -> HealthProblem:
     if not exists:
         return HealthProblem(
             "The vector index is missing; vector search compares every vector.",
-            "As the owner of the tables, create idx_node_embeddings_hnsw again; docs/postgres.md has the statement.",
+            f"As the owner of the tables, run {statement}.",
         )
     return HealthProblem(
         "The vector index is broken; vector search compares every vector.",

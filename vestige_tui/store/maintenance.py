@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from vestige_tui.core.embeddings import MAX_VECTOR_DIMENSIONS
 from vestige_tui.core.errors import Busy, ReadOnly, SchemaPending, VestigeError
 from vestige_tui.core.health import (
     ContentFault,
@@ -27,6 +28,7 @@ from vestige_tui.core.log import suppressed
 from vestige_tui.embedding.models import same_model
 from vestige_tui.store import health_checks
 from vestige_tui.store.schema import migrations, rows
+from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.server_progress import watched
 
 if TYPE_CHECKING:
@@ -146,7 +148,13 @@ class MaintenanceService:
                 checks.append(health_checks.of_extension(str(preflight["available"] or "")))
             elif model and (not index or not index[0]["valid"]):
                 blockers = [info.waits_for for info in await self.schema_status() if info.state == "waiting"]
-                checks.append(health_checks.of_index(blockers[0] if blockers else None, exists=bool(index)))
+                checks.append(
+                    health_checks.of_index(
+                        blockers[0] if blockers else None,
+                        exists=bool(index),
+                        statement=_index_statement(model.dimension),
+                    )
+                )
         configured = self._embedders.configured
         if model and configured and not same_model(configured, model.name):
             checks.append(health_checks.of_model(configured, model.name))
@@ -238,6 +246,12 @@ class MaintenanceService:
                 await self._backend.maintain(step.statement, step.table)
         [size_after] = await self._backend.fetch("read_size")
         return Vacuumed(int(size_before["n"]), int(size_after["n"]))
+
+
+def _index_statement(dimension: int) -> str:
+    """Return the statement that builds the vector index of a server for so many dimensions, on one line."""
+    vector = "vector" if dimension <= MAX_VECTOR_DIMENSIONS else "halfvec"
+    return " ".join(compose("postgres", "build_index_concurrently").split()).replace("{vector}", vector)
 
 
 async def _tell(live: LiveListener | None, label: str, step: StepProgress) -> None:

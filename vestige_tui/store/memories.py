@@ -292,7 +292,10 @@ class MemoryService:
         async with self._backend.write() as transaction:
             memory = await self._context.lock_memory(transaction, memory_id)
             if expected is not None and memory.updated_at != expected:
-                raise Conflict(f"Memory {memory_id[:8]} was changed elsewhere meanwhile; nothing was saved.")
+                raise Conflict(
+                    f"Memory {memory_id[:8]} was changed elsewhere meanwhile; nothing was saved. "
+                    "Look at it and try again."
+                )
             entry = await self._edit(transaction, "edit", [(memory, patch)], batch)
             warnings += replacement_warning(
                 patch.content, patch.node_type, patch.tags, patch.domains, patch.codebase, patch.metadata

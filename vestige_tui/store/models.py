@@ -151,7 +151,7 @@ class ModelService:
             if job := await self._find_in_place_job():
                 if filled:
                     break
-                raise Refused(f"Job {short_id(job)} is re-embedding this store and creates the missing vectors, too.")
+                raise Refused(f"Job {short_id(job)} is re-embedding this store and computes the missing vectors, too.")
             await self._fill_vectors({str(row["id"]): str(row["content"]) for row in batch})
             after = str(batch[-1]["id"])
             filled += len(batch)

@@ -67,7 +67,7 @@ def open_backend(
         from vestige_tui.store.backends.postgres import PostgresBackend
 
         if scheme == "pgembed" and not rest:
-            raise Usage("pgembed: needs a folder, such as pgembed:~/memories.")
+            raise Usage("A pgembed: URL needs a folder, such as pgembed:~/memories.")
         target: str | Path = user_path(rest) if scheme == "pgembed" else url
         return PostgresBackend(
             target,
@@ -83,7 +83,7 @@ def open_backend(
 
     path = rest.removeprefix("//") if scheme == "sqlite" else url
     if not path:
-        raise Usage("sqlite: needs a path.")
+        raise Usage("A sqlite: URL needs a path.")
     return SqliteBackend(user_path(path), create=create, read_only=read_only)
 
 

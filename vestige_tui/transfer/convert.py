@@ -118,7 +118,8 @@ def _own_id(sanitizer: RowSanitizer, raw: object, transfer_context: TransferCont
     """Return a row's own id; a changed one is noted."""
     if not _is_written_as_is(raw, transfer_context):
         is_uuid = isinstance(raw, str) and as_uuid(raw) is not None
-        sanitizer.changed("id", raw, "was another spelling of its UUID" if is_uuid else "was not a UUID")
+        respelt = "was a UUID in another spelling; stored in the usual one"
+        sanitizer.changed("id", raw, respelt if is_uuid else "was not a UUID; a UUID was made from it")
     return _id(raw, transfer_context)
 
 
@@ -237,7 +238,9 @@ def memory(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     code = sanitizer.optional("codebase", codebase, MAX_LABEL_CHARS)
     owner_id = _id(owner, transfer_context)
     if owner_id not in transfer_context.users:
-        sanitizer.changed("owner_user_id", owner, "is not a user of the source")
+        sanitizer.changed(
+            "owner_user_id", owner, "is not a user of the source; the memory now belongs to the local user"
+        )
         owner_id = _LOCAL_USER_ID
     visibility_value = sanitizer.choice("visibility", visibility, ("private", "group", "public"), "private")
     shared_ids = [] if groups == "[]" else [each.decode() for each in sanitizer.labels("shared_with_groups", groups)]

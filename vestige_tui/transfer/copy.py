@@ -214,7 +214,10 @@ class Copy:
         }
         if self._encoding_model is not None:
             rows = self._source.count("vectors").rows
-            left_behind["vectors"] = (rows, f"They are of another model; {self._encoding_model.name} creates new ones.")
+            left_behind["vectors"] = (
+                rows,
+                f"They are of another model; {self._encoding_model.name} computes new ones.",
+            )
         return {table.name: self._source.count(table.name) for table in self._tables}, left_behind
 
     async def _finish(self) -> None:

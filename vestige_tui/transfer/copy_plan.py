@@ -134,19 +134,19 @@ async def _target_model(
     name = options.get("model")
     if not options.get("reembed"):
         if name:
-            raise Usage("A model is only for a copy that creates new vectors; add --reembed.")
+            raise Usage("A model is only for a copy that computes new vectors; add --reembed.")
         if registered is not None and model is not None and not compatible(registered, model):
             difference = (
                 f"The source uses {model.name} ({model.dimension} dimensions), the target {registered.name} "
                 f"({registered.dimension})"
             )
             raise ModelMismatch(
-                f"{difference}; nothing was copied. Add --reembed to create new vectors with the target's model.",
+                f"{difference}; nothing was copied. Add --reembed to compute new vectors with the target's model.",
                 difference=difference,
             )
         return registered or model
     if name and registered is not None and not same_model(str(name), registered.name):
-        raise ModelMismatch(f"The target uses {registered.name}; {name} cannot create its vectors.")
+        raise ModelMismatch(f"The target uses {registered.name}; {name} cannot compute its vectors.")
     if registered is None and (not name or (model is not None and same_model(str(name), model.name))):
         return model
     if registered is not None and (model is None or compatible(registered, model)):

@@ -125,7 +125,7 @@ class MissingEmbedder:
         before = context.meter.tables.get(TABLE, TableProgress())
         context.meter.tables[TABLE] = replace(before, total=before.read + max(0, missing_count - failed))
         context.meter.begin(ENCODING)
-        await context.phase("creating vectors")
+        await context.phase("computing vectors")
         return Encoders(self._model, texts=missing_count, any_build=True)
 
     async def _write(

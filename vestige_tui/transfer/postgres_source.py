@@ -63,7 +63,7 @@ class PostgresSource:
     def __init__(self, url: str) -> None:
         scheme, _, rest = url.partition(":")
         if scheme == "pgembed" and not rest:
-            raise Usage("pgembed: needs a folder, such as pgembed:~/memories.")
+            raise Usage("A pgembed: URL needs a folder, such as pgembed:~/memories.")
         self._directory = user_path(rest).absolute() if scheme == "pgembed" else None
         backend = PostgresBackend(self._directory or url, read_only=True)
         self.location = backend.location()

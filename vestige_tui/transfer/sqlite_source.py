@@ -52,7 +52,7 @@ def sqlite_path(url: str) -> Path:
         raise Usage(f"A {scheme} URL does not name a SQLite file.")
     path = rest.removeprefix("//") if scheme == "sqlite" else url
     if not path:
-        raise Usage("sqlite: needs a path.")
+        raise Usage("A sqlite: URL needs a path.")
     return user_path(path).absolute()
 
 

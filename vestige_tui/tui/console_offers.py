@@ -184,5 +184,5 @@ def _ask_import(line: str, fault: str) -> Ask:
     return Ask("Import memories from", value=line, fault=fault, placeholder=IMPORTED, note=IMPORT_NOTE, verb="import")
 
 
-EXPORT_NOTE = "JSON Lines, with links, reviews, replacements and marks. An existing file is not replaced."
+EXPORT_NOTE = "JSON Lines, with links, reviews, replacements and review marks. An existing file is not replaced."
 IMPORT_NOTE = "JSON Lines, as export writes it. Existing memories are not changed."

@@ -530,14 +530,14 @@ async def test_signs_are_said_plainly_and_apply(corpus: Path) -> None:
         await settle(console)
         await console.until(f"{everything - tag.count:,} memories")
         bar(console).set_chips([Chip("since", "-3d", "-")])
-        await console.until("since: takes no - before it")
+        await console.until("The filter 'since:' takes no - before it")
 
 
 async def test_a_saved_filter_of_an_earlier_version_is_rewritten_at_the_start(corpus: Path, tmp_path: Path) -> None:
     file = tmp_path / "vestige.toml"
     file.write_text('[filters]\nold = "is:replaced"\n')
     async with configured(corpus, file) as console:
-        await console.until("rewritten as with:replaced in the saved filters old.")
+        await console.until("the saved filter old now says with:replaced and shows the same as before.")
         assert file.read_text() == '[filters]\nold = "with:replaced"\n'
         assert console.app.config.outdated_filters == ()
 
@@ -546,7 +546,7 @@ async def test_a_line_hints_at_a_misspelled_filter(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f2")
         await console.type("tgas:x std::map ")
-        await console.until("tgas: is searched for as a word; the filter is tag:.")
+        await console.until("The query searches for 'tgas:' as a word; the filter is 'tag:'.")
         assert bar(console).chips == ()
 
 

@@ -31,15 +31,15 @@ def test_filters_are_read_as_they_are_typed(file: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('bad = "colour:red"', "filters.bad: 'colour': is not a filter field; the fields are domain, type"),
+        ('bad = "colour:red"', "filters.bad: 'colour' is not a filter field; the fields are domain, type"),
         ('bad = "free words"', "filters.bad: 'free' has no field"),
         ('bad = ""', "filters.bad: it contains no filter"),
         ("bad = 3", 'filters.bad must be a filter in quotes, such as "type:decision since:-30d"'),
         ('bad = ["tag:a"]', "filters.bad must be a filter in quotes"),
         ('bad = "since:2026-13-01"', "filters.bad: The time '2026-13-01' is not valid"),
-        ('bad = "is:evil"', "filters.bad: is: takes replaced, due, new"),
-        ('bad = "recall:5"', "filters.bad: recall: takes a number from 0 to 1"),
-        (r'bad = "\u001b]0;t\u0007:x"', r"filters.bad: '\x1b]0;t\x07': is not a filter field"),
+        ('bad = "is:evil"', "filters.bad: The filter 'is:' takes replaced, due, new"),
+        ('bad = "recall:5"', "filters.bad: The filter 'recall:' takes a number from 0 to 1"),
+        (r'bad = "\u001b]0;t\u0007:x"', r"filters.bad: '\x1b]0;t\x07' is not a filter field"),
         ('" bad" = "tag:a"', "starts or ends with a space"),
         (r'"\u001b[2J" = "tag:a"', "must be at most 40 printable characters"),
         (f'{"n" * 41} = "tag:a"', "must be at most 40 printable characters"),
@@ -98,7 +98,10 @@ def test_a_filter_of_an_earlier_version_is_rewritten_beside_what_is_there(file: 
     config = load_config(file)
     assert dict(config.filters) == {"old": "tag:a with:replaced", "new": "tag:a +is:replaced"}
     rewritten, note = rewrite_outdated(config)
-    assert note == "is:replaced now shows only replaced memories; rewritten as with:replaced in the saved filters old."
+    assert note == (
+        "is:replaced has a new meaning, only replaced memories; the saved filter old now says with:replaced and shows "
+        "the same as before."
+    )
     assert file.read_text() == '# mine\n[filters]\nold = "tag:a with:replaced" # note\nnew = "tag:a +is:replaced"\n'
     assert rewritten == replace(config, outdated_filters=())
     assert load_config(file).outdated_filters == ()
@@ -112,7 +115,7 @@ def test_what_cannot_be_rewritten_is_read_alike_and_told(file: Path) -> None:
     rewritten, note = rewrite_outdated(config)
     assert rewritten == config
     assert note.startswith(
-        "is:replaced now shows only replaced memories; it is read as with:replaced in the saved filters"
+        "is:replaced has a new meaning, only replaced memories; in the saved filter old it is read as with:replaced."
     )
     assert f"{file}, line 2" in note
     assert file.read_text() == "[filters]\nold = 3\n"

@@ -132,7 +132,7 @@ async def test_a_comparison_is_stopped_while_it_encodes(
     offer_models(monkeypatch, TestEmbedder(64), Slow(32))
     async with open_console(small) as console:
         await to_registry(console, "j", "enter")
-        await console.until("your question; empty: first sentences")
+        await console.until("your query; empty: first sentences")
         await console.press("enter")
         await console.until(at_work.is_set)
         assert "esc stop" in console.text
@@ -151,7 +151,7 @@ async def test_what_cannot_be_compared_says_why(small: Path, models: Sequence[Ca
         await console.until("It is downloaded first (640 MB).")
         await console.press("enter")
         await console.until("The embedding model far/away-model is not on this machine.")
-        assert "your question; empty: first sentences" in console.text
+        assert "your query; empty: first sentences" in console.text
         await console.press("escape", "b")
         await console.until("This store keeps no vectors of a previous model.")
         await console.press("w")

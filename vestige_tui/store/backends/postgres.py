@@ -15,6 +15,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor, errors, sql
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
+from vestige_tui.core.embeddings import MAX_VECTOR_DIMENSIONS
 from vestige_tui.core.errors import ReadOnly, Refused, Unsure
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.storable import is_plain_uuid
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_VECTOR_DIMENSIONS = 2_000
-"""Most dimensions that pgvector can index as vector."""
 MAX_HALFVEC_DIMENSIONS = 4_000
 """Most dimensions that pgvector can index as halfvec."""
 _UUID_HEX_CHARS = 32

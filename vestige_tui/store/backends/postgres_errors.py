@@ -69,7 +69,7 @@ def translate(error: Exception, title: str) -> VestigeError:
         line = _first_line(error)
         return RightMissing(f"The role may not do this on {title}: {line}.", refusal=line)
     if isinstance(error, errors.ForeignKeyViolation):
-        return NotFound("A memory that is linked or referenced here does not exist.")
+        return NotFound("This change refers to a memory, user or job that does not exist; it was not made.")
     # A value too large for an index is an operational error of the driver, and no fault of the connection.
     if isinstance(
         error, errors.IntegrityError | errors.DataError | errors.ProgramLimitExceeded | errors.StatementTooComplex

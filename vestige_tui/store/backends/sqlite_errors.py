@@ -19,6 +19,7 @@ from vestige_tui.core.errors import (
     Unreachable,
     VestigeError,
 )
+from vestige_tui.core.health import SQLITE_RECOVERY
 from vestige_tui.core.waits import sessions_in_words
 from vestige_tui.store.backends.open_files import lock_holders
 
@@ -50,7 +51,9 @@ def translate(error: sqlite3.Error, title: str, path: Path) -> VestigeError:
     if name.startswith("SQLITE_NOTADB"):
         return ForeignStore(f"{title} is encrypted or not a SQLite file; it was not touched.")
     if name.startswith("SQLITE_CORRUPT") or "malformed" in text:
-        return Unavailable(f"{title} is damaged ({text}); open a backup, or recover it with the sqlite3 tool.")
+        return Unavailable(
+            f"{title} is damaged ({text}); open a backup, or recover it with the sqlite3 tool: {SQLITE_RECOVERY}."
+        )
     if name.startswith("SQLITE_FULL"):
         return DiskFull(
             f"The disk of {title} is full; nothing was changed. Free some space and try again.",
@@ -64,7 +67,7 @@ def translate(error: sqlite3.Error, title: str, path: Path) -> VestigeError:
     if name.startswith("SQLITE_CANTOPEN"):
         return Unreachable(f"{title} cannot be opened.")
     if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
-        return NotFound("A memory that is linked or referenced here does not exist.")
+        return NotFound("This change refers to a memory, user or job that does not exist; it was not made.")
     if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
         return Conflict(f"The store refused this: {text}.")
     if "no such table" in text:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from vestige_tui.core.errors import Busy, Cancelled, Refused, StoreReplaced, Unavailable, VestigeError
+from vestige_tui.core.health import SQLITE_RECOVERY
 from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.sqlite_errors import translate
@@ -254,7 +255,8 @@ def refuse_log_without_file(path: Path) -> None:
 def damaged(title: str, fault: str) -> Unavailable:
     """Return the error for a write into damaged pages, which was not begun."""
     return Unavailable(
-        f"{title} is damaged ({fault}), so nothing was written; open a backup, or recover it with the sqlite3 tool."
+        f"{title} is damaged ({fault}), so nothing was written; open a backup, or recover it with the sqlite3 tool: "
+        f"{SQLITE_RECOVERY}."
     )
 
 

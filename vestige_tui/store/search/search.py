@@ -330,7 +330,7 @@ class Searcher:
             vector, model = None, None
             warnings.append("The embedding model of the store is changing; text results only.")
         encode_ms = (time.perf_counter() - started) * 1000
-        steps = (SearchStep("query", "encoded by the store's model", encode_ms),) if vector is not None else ()
+        steps = (SearchStep("query", "vector computed by the store's model", encode_ms),) if vector is not None else ()
         with_text = query.mode != "vector" and bool(parsed.ranked)
         unspaced = with_text and any(map(is_unspaced, parsed.ranked))
         if parsed.dropped and not parsed.ranked:
@@ -379,9 +379,9 @@ class Searcher:
     def _prepare_literal(self, query: SearchQuery, filters: list[str], params: dict[str, Any], limit: int) -> _Prepared:
         literal = query.text.strip()
         if not literal:
-            raise Usage("A literal search needs characters to search for.")
+            raise Usage("A search for exact characters (literal) needs at least one character.")
         if len(literal) > MAX_LITERAL_CHARS:
-            raise Usage(f"A literal search takes at most {MAX_LITERAL_CHARS:,} characters.")
+            raise Usage(f"A search for exact characters (literal) takes at most {MAX_LITERAL_CHARS:,} characters.")
         backend_query = BackendQuery(
             (), None, literal, False, tuple(filters), params, _fusion(limit, text=True, vector=False), limit
         )

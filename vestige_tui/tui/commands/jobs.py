@@ -22,7 +22,7 @@ class RetryJob(Command):
 class FailJob(Command):
     id, key, label, action = "job.fail", "F", "fail", "fail_job"
     group, footer = "Jobs", True
-    help = "Mark abandoned work as failed, with a reason."
+    help = "Mark an abandoned job or delegated task as failed, with a reason."
     writes_elsewhere = True
 
 

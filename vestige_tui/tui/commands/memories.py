@@ -95,7 +95,7 @@ class SupersedeMemory(Command):
 class PinMemory(Command):
     id, key, label, action = "memory.pin", "p", "pin", "pin_memory"
     group, writes = "Memory", True
-    help = "Pin the memory or the selection, or unpin it; pinned memories are kept when several are deleted at once."
+    help = "Pin the memory or the selection, or unpin it; deleting several memories at once leaves pinned ones out."
 
 
 class ClearMarks(Command):

@@ -101,7 +101,7 @@ section: work that one program gave to another, with its last heartbeat and the 
 reason.
 
 `x` cancels a job at its next checkpoint; everything written until then is kept, and `R` continues from there. `F` marks
-abandoned work as failed. `c` copies a store, `r` re-embeds with another model, `v` compares two
+an abandoned job or delegated task as failed. `c` copies a store, `r` re-embeds with another model, `v` compares two
 stores row by row.
 """
     reading: reactive[bool] = reactive(False, repaint=False, toggle_class="-reading")

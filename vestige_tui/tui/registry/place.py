@@ -129,7 +129,7 @@ searches use text only and say so.
 `/` narrows the list by words, such as `german` or `384`; the line below it tells what the model under the cursor is
 good for.
 
-Another model: `enter` or `p` compares both models for the same questions, `r` re-embeds with it, as a job, while
+Another model: `enter` or `p` compares both models for the same queries, `r` re-embeds with it, as a job, while
 searches continue. The vectors of the previous model are kept: `b` rolls back to them, `D` deletes them. `f` computes
 missing vectors. `tab` switches between the list of models and the card of this store's model.
 """

@@ -116,7 +116,7 @@ class ModelStep(WizardStep):
         dimension = int(typed) if typed else 0
         if not min(MIN_DIMENSION, full_dimension) <= dimension <= full_dimension:
             sentence = (
-                f"{short_name(model.name)} makes vectors of {MIN_DIMENSION} to {grouped(full_dimension)} dimensions."
+                f"{short_name(model.name)} computes vectors of {MIN_DIMENSION} to {grouped(full_dimension)} dimensions."
             )
             self._wizard.say(sentence, "waiting")
         elif self._is_current(model) and dimension == self._current.dimension:

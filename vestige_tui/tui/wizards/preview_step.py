@@ -1,4 +1,4 @@
-"""Step that compares two models: the hits of both for the same questions over a sample of the memories."""
+"""Step that compares two models: the hits of both for the same queries over a sample of the memories."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LEAST_COLUMN_CELLS = 32
 
 
 class PreviewStep(WizardStep):
-    """Input of a question (empty: first sentences of memories), and below it both rankings.
+    """Input of a query (empty: first sentences of memories), and below it both rankings.
 
     ``on`` goes to the next step; None if there is none. The other model's vectors are of ``dimension``.
     """
@@ -41,7 +41,7 @@ class PreviewStep(WizardStep):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "skip", "skip", show=False, priority=True),
-        Binding("slash", "ask", "another question", show=False),
+        Binding("slash", "ask", "another query", show=False),
         Binding("enter", "go_on", "continue", show=False),
     ]
 
@@ -57,9 +57,9 @@ class PreviewStep(WizardStep):
         away = "" if self._model.offline else f" It is downloaded first ({_megabytes(self._model)})."
         other = ModelSignature(self._model.name, self._dimension, "")
         one, two = distinct_names(self._current, other, cut=self._dimension != self._model.dimension)
-        note = f"{one} and {two} rank a sample of the memories for the same questions; nothing is written.{away}"
+        note = f"{one} and {two} rank a sample of the memories for the same queries; nothing is written.{away}"
         yield Static(Content(note), classes="note", markup=False)
-        yield Input(placeholder="your question; empty: first sentences of memories", compact=True)
+        yield Input(placeholder="your query; empty: first sentences of memories", compact=True)
         with Panels(classes="body", id="rankings"):
             yield Static(id="preview", markup=False)
 
@@ -77,7 +77,7 @@ class PreviewStep(WizardStep):
         if self._preview is None or self._asking:
             self.keys = (("enter", "compare"), *skip)
         else:
-            self.keys = ((("enter", "continue"),) if self._on is not None else ()) + (("/", "another question"),)
+            self.keys = ((("enter", "continue"),) if self._on is not None else ()) + (("/", "another query"),)
         self._wizard.redraw()
 
     @property
