@@ -183,6 +183,7 @@ def error_kinds() -> set[str]:
     return kinds
 
 
+@pytest.mark.slow
 def test_no_error_is_suppressed_without_a_line_in_the_log() -> None:
     # BadChip is a fault of a filter that is typed at that moment: the answer of a parser, and nothing has failed.
     kinds = error_kinds() - {"BadChip"} | {"Exception", "BaseException", "PoolTimeout", "TooManyRequests", "PoolClosed"}
@@ -253,6 +254,7 @@ def test_workers_begin_alike_on_every_python() -> None:
     assert ours
 
 
+@pytest.mark.slow
 def test_what_starts_the_program_in_a_terminal_is_marked() -> None:
     """So that it can be run alone, on every Python that is here."""
     starting = {"tests.support.terminal", "tests.start_check"}

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from benchmarks import copying, filling
 from benchmarks.bench import sample_queries
@@ -33,6 +34,7 @@ def test_a_goal_is_met_by_the_ratio() -> None:
     assert headings.index("met") == line.index("yes")
 
 
+@pytest.mark.slow
 def test_a_docstring_asks_for_what_it_does_not_say_itself() -> None:
     items = known_items()
     assert len(items) > 500
@@ -101,6 +103,7 @@ async def test_the_textbook_statement_answers(tmp_path: Path, postgres_database:
         raw.close()
 
 
+@pytest.mark.slow
 async def test_raw_writes_are_what_the_service_reads(tmp_path: Path, backend: str, store_url: str) -> None:
     path = tmp_path / "filled.db"
     url = await filling.fill_store(path, SIZE)

@@ -35,6 +35,7 @@ def test_the_page_lists_the_faults_that_are_provoked() -> None:
     assert rows == [(number, FAULTS[number].title, FAULTS[number].function) for number in sorted(FAULTS)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_cheap_faults_are_provoked(tmp_path: Path) -> None:
     table = tmp_path / "table.json"

@@ -12,6 +12,7 @@ from tests.support.ordinary_use import bare_env, foreign_files, run_step, search
 from vestige_tui.embedding.runtime import NO_TELEMETRY
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # seven processes, four of which load the model
 def test_ordinary_use_leaves_nothing_outside_the_own_folders(store_url: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
@@ -22,6 +23,7 @@ def test_ordinary_use_leaves_nothing_outside_the_own_folders(store_url: str, tmp
     assert (home / ".local" / "state" / "vestige-tui").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.terminal
 @pytest.mark.timeout(600)
 def test_a_console_leaves_nothing_outside_the_own_folders(tmp_path: Path) -> None:

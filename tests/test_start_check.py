@@ -27,6 +27,7 @@ def program(folder: Path, instead: str) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.terminal
 def test_the_console_starts(capsys: pytest.CaptureFixture[str]) -> None:
     assert start_check.main(["--starts", "2"]) == 0

@@ -110,6 +110,7 @@ def is_writing(mode: ast.expr, *, certain: bool) -> bool:
     return bool(re.search("[wxa+]", mode.value) if certain else re.fullmatch(r"[rbt]*[wxa+][bt+]*", mode.value))
 
 
+@pytest.mark.slow
 def test_every_document_passes_the_door() -> None:
     found = {(name, scope, called) for name, tree in modules() if name != DOOR for scope, called in writers(tree)}
     assert found == set(OTHERS)

@@ -35,6 +35,7 @@ def test_add_makes_the_store_and_undo_takes_it_back(run: Command, tmp_path: Path
     assert run("--store", store, "undo").status == 1
 
 
+@pytest.mark.slow
 def test_add_reads_stdin(sample: str) -> None:
     ran = run_process("--store", sample, "--json", "add", "-", stdin="Größe\nzweite Zeile\n".encode())
     assert ran.status == 0
@@ -126,6 +127,7 @@ def test_a_file_that_cannot_be_read_is_edited_again_at_a_terminal(
         run("--store", sample, "edit", sample_id(2), "--content", "Other.")
 
 
+@pytest.mark.slow
 def test_a_conflict_keeps_what_was_written(
     run: Command, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ def test_the_demo_holds_an_example_of_each_state(run: Command, made: Path) -> No
     assert stats["total_domains"] == len(sample_store.DOMAIN_LABELS)
 
 
+@pytest.mark.slow
 def test_the_default_folder_and_postgres(run: Command, home: Path, made: Path) -> None:
     """On PostgreSQL the demo of a moment has the same rows as on SQLite."""
     place = home / ".local/share/vestige-tui/demo/postgres"
@@ -165,6 +166,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.terminal
 def test_a_console_of_the_demo_keeps_everything_below_its_folder(demo_file: Path, tmp_path: Path) -> None:
     """Settings, saved filters, theme and log: those of the user are neither read nor written."""

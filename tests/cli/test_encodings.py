@@ -22,6 +22,7 @@ LOCALES: Mapping[str, Mapping[str, str]] = {
 }
 
 
+@pytest.mark.slow
 def test_commands_keep_texts_in_an_environment_of_another_encoding(
     run: Command, postgres_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_every_command_refuses_a_database_of_another_encoding(
     assert here(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", LOCALES)
 def test_arguments_files_and_pipes_are_utf8_in_every_locale(locale: str, run: Command, tmp_path: Path) -> None:
     environment = LOCALES[locale]
@@ -140,6 +142,7 @@ def test_an_argument_is_the_text_that_its_bytes_are_in_utf8(run: Command, tmp_pa
     assert [each["content"] for each in run("--store", url, "list", "--json").json["items"]] == ["café"]
 
 
+@pytest.mark.slow
 def test_a_text_on_stdin_is_utf8_without_its_mark(run: Command, sample: str) -> None:
     before = run("--store", sample, "list", "--json").json["items"]
     for words in (["add", "-"], ["add"], ["edit", before[0]["id"], "--content", "-"]):
@@ -152,6 +155,7 @@ def test_a_text_on_stdin_is_utf8_without_its_mark(run: Command, sample: str) -> 
     assert run("--store", sample, "show", added.json["changed"][0], "--json").json["memory"]["content"] == "grün"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("streams", "encoding"),
     [

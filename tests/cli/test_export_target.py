@@ -109,6 +109,7 @@ def test_a_locked_store_is_never_replaced(run: Command, sample: str, folder: Pat
     assert_sound(other)
 
 
+@pytest.mark.slow
 def test_the_files_of_an_embedded_server_are_never_replaced(tmp_path: Path) -> None:
     url = f"pgembed:{tmp_path / 'memories'}"
     run_in_thread(fill_sample(url))
@@ -260,6 +261,7 @@ def test_a_pipe_without_a_reader_is_waited_for_until_told_to_end(
         assert process.stderr.read() == "Interrupted.\n"
 
 
+@pytest.mark.slow
 def test_a_pipe_is_imported_from(sample: str, folder: Path) -> None:
     out = run_process("--store", sample, "export", "-")
     pipe = folder / "pipe"
@@ -300,6 +302,7 @@ STDOUT = ("-", "a link", "/dev/fd/1", "/proc/self/fd/1")
 """Names of stdout; the link is like /dev/stdout, which is not put at risk here."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STDOUT)
 def test_stdout_goes_on_behind_what_was_written_before(sample: str, folder: Path, name: str) -> None:
     out = folder / "out"

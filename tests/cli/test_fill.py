@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.support.command_line import Command
 from vestige_tui.core.memories import Draft
 from vestige_tui.jobs.ledger import Ledger
@@ -25,6 +27,7 @@ async def over(url: str, job_id: str) -> None:
         await Ledger(store).transition(job_id, "completed")
 
 
+@pytest.mark.slow
 def test_fill_leaves_the_vectors_to_a_job_that_makes_them_anew(run: Command, sample: str) -> None:
     job = asyncio.run(remade(sample))
     message = f"Job {job[:8]} is re-embedding this store and computes the missing vectors, too."

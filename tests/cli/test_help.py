@@ -95,6 +95,7 @@ def test_a_comment_without_room_stands_above_its_command() -> None:
     assert examples_text("no such command") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", runnable())
 def test_an_example_runs_on_the_sample_store(
     run: Command, demo_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str

@@ -446,6 +446,7 @@ def test_a_watch_on_a_terminal_writes_one_line_anew(monkeypatch: pytest.MonkeyPa
     assert screen.lines == ["3e386aaa  verified, 3 rows, copy a.db → b.db", ""]
 
 
+@pytest.mark.slow
 def test_a_copy_whose_worker_is_gone_is_taken_up_again(run: Command, sample: str, postgres_database: str) -> None:
     path = sample.removeprefix("sqlite:")
     copied = run("--json", "migrate", "copy", "--sqlite-path", path, "--postgres-url", postgres_database)

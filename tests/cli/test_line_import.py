@@ -285,6 +285,7 @@ class Interrupted(io.BytesIO):
         return line
 
 
+@pytest.mark.slow
 def test_ctrl_c_tells_what_was_imported(run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = str(tmp_path / "new.db")
     pipe = io.TextIOWrapper(Interrupted(b'{"content": "x"}\n' * 70))
@@ -300,6 +301,7 @@ def test_ctrl_c_tells_what_was_imported(run: Command, tmp_path: Path, monkeypatc
     assert len(run("--store", store, "list", "--limit", "200", "--json").json["items"]) == 64
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named(run: Command, tmp_path: Path) -> None:
     path, store = tmp_path / "in.jsonl", tmp_path / "new.db"
     run("--store", str(store), "add", "first")

@@ -35,6 +35,7 @@ def logged(home: Path) -> str:
     return "".join(each.read_text() for each in (home / ".local/state/vestige-tui").glob("vestige-tui.log*"))
 
 
+@pytest.mark.slow
 def test_no_secret_is_logged(run: Command, home: Path, tmp_path: Path) -> None:
     """Everything that takes or gives texts, at DEBUG, where it works and where it fails."""
     store, unreachable = str(tmp_path / "one.db"), f"postgresql://me:{PASSWORD}@127.0.0.1:1/db"
@@ -66,6 +67,7 @@ def test_no_secret_is_logged(run: Command, home: Path, tmp_path: Path) -> None:
     assert "took" in text
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_quotes_nothing_in_it(run: Command, home: Path, tmp_path: Path) -> None:
     """The worker writes the same log, at the level of the program that started it."""
     source, target = str(tmp_path / "one.db"), str(tmp_path / "two.db")

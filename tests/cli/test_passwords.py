@@ -59,6 +59,7 @@ def test_an_unreadable_url_asks_no_server(run: Command, monkeypatch: pytest.Monk
         assert run("--store", f"postgresql://me:{password}@db1/memories", "list").status == 2
 
 
+@pytest.mark.slow
 def test_a_job_keeps_no_part(postgres_database: str, run: Command, tmp_path: Path, home: Path) -> None:
     source, lines = f"sqlite:{tmp_path / 'source.db'}", tmp_path / "lines.jsonl"
     lines.write_text(json.dumps({"content": "Keys rotate."}) + "\n")
@@ -83,6 +84,7 @@ async def jobs_text(url: str) -> str:
     return "\n".join(map(str, jobs))
 
 
+@pytest.mark.slow
 async def test_a_password_of_the_environment_and_of_libpqs_files_is_in_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

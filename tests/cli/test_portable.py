@@ -6,6 +6,8 @@ import json
 import stat
 from pathlib import Path
 
+import pytest
+
 from tests.support.command_line import HOSTILE, Command, run_process, sample_id
 
 
@@ -69,6 +71,7 @@ def test_named_memories_alone(run: Command, sample: str, tmp_path: Path) -> None
         assert not (tmp_path / "none.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_stdin_and_stdout(sample: str, tmp_path: Path) -> None:
     out = run_process("--store", sample, "export", "-")
     assert out.status == 0

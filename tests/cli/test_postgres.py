@@ -23,6 +23,7 @@ def postgres(postgres_database: str) -> str:
     return postgres_database
 
 
+@pytest.mark.slow
 def test_the_main_commands(run: Command, postgres: str, tmp_path: Path) -> None:
     document = run("--store", postgres, "search", "how do signing keys rotate", "--json").json
     assert (document["mode"], document["hits"][0]["memory"]["id"]) == ("hybrid", sample_id(0))
@@ -72,6 +73,7 @@ def copy(sample: str, target: str, *more: str) -> list[str]:
     return ["migrate", "--from", "sqlite", "--to", "postgres", "--sqlite-path", path, "--postgres-url", target, *more]
 
 
+@pytest.mark.slow
 def test_a_copy_is_counted_then_made_then_found_again(run: Command, sample: str, bare_postgres_database: str) -> None:
     planned = run("--json", *copy(sample, bare_postgres_database, "--dry-run"))
     assert planned.status == 0
@@ -104,6 +106,7 @@ def test_a_copy_is_counted_then_made_then_found_again(run: Command, sample: str,
     assert run("jobs", "watch", detached.json["job"]["id"]).status == 0
 
 
+@pytest.mark.slow
 def test_a_copy_goes_back_into_a_file(run: Command, sample: str, postgres_database: str, tmp_path: Path) -> None:
     assert run(*copy(sample, postgres_database, "--no-verify")).status == 0
     back = str(tmp_path / "back.db")
@@ -135,6 +138,7 @@ def test_a_copy_is_refused_before_anything_is_made(run: Command, sample: str, ba
     assert "applied" not in {step["state"] for step in info["items"]}
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_a_copy(run: Command, postgres_database: str, tmp_path: Path) -> None:
     from vestige_tui.core.memories import Draft
     from vestige_tui.store.open import open_store

@@ -60,6 +60,7 @@ def test_one_document(run: Command, sample: str) -> None:
     assert found["overlap"] == pytest.approx(sum(each["overlap"] for each in found["queries"]) / 4)
 
 
+@pytest.mark.slow
 def test_what_is_refused(run: Command, sample: str) -> None:
     for arguments, status, code in (
         ((DEFAULT_MODEL,), 3, "mismatch"),

@@ -36,6 +36,7 @@ def loaded(*arguments: str) -> set[str]:
     return set(done.stderr.splitlines()[-1].split())
 
 
+@pytest.mark.slow
 def test_a_store_imports_its_own_driver_alone(sample: str, postgres_database: str) -> None:
     sqlite = loaded("--store", sample, "--json", "list", "--limit", "1")
     assert not {"psycopg", "psycopg_pool", "pgvector", "textual", "rich", "fastembed", "onnxruntime"} & sqlite
@@ -279,6 +280,7 @@ def test_closed_streams(sample: str) -> None:
     assert subprocess.run(["bash", "-c", command], check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_stdout_without_unicode(run: Command, tmp_path: Path, encoding: str) -> None:
     store = str(tmp_path / "new.db")
@@ -290,6 +292,7 @@ def test_a_stdout_without_unicode(run: Command, tmp_path: Path, encoding: str) -
     assert answer.out.isascii()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     # Where the tests run in the background of a shell they would hand on that ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -351,6 +354,7 @@ def test_an_ambiguous_prefix(run: Command, tmp_path: Path) -> None:
     assert (ran.status, ran.json["error"]["code"]) == (2, "usage")
 
 
+@pytest.mark.slow
 def test_the_process_ends_as_the_function_does(sample: str) -> None:
     ran = run_process("--store", sample, "--json", "search", "nightly backup", "--mode", "text")
     assert (ran.status, ran.err) == (0, "")

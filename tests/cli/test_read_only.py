@@ -61,6 +61,7 @@ def test_every_command_has_a_line_here() -> None:
     assert set(COMMANDS) == set(leaves(parser()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_writes(run: Command, stores: tuple[str, str], tmp_path: Path, command: str) -> None:
     arguments, status = COMMANDS[command]
@@ -95,6 +96,7 @@ def _aged(url: str) -> str:
     return url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [name for name, (_, status) in COMMANDS.items() if status == READ])
 def test_a_store_whose_schema_is_behind_is_read(run: Command, old_store: str, tmp_path: Path, command: str) -> None:
     before = digest(old_store)

@@ -65,6 +65,7 @@ def as_typed(arguments: list[str], home: Path) -> list[str]:
     return expanded if "--store" in expanded else ["--store", f"{home}/vestige-demo/demo.db", *expanded]
 
 
+@pytest.mark.slow
 def test_every_command_of_readme_runs_in_order(run: Command, folder: Path) -> None:
     ran = 0
     for arguments in shell_commands():
@@ -83,6 +84,7 @@ def test_every_command_of_readme_runs_in_order(run: Command, folder: Path) -> No
     assert ran > 20
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_readme_goes_to_a_server_too(run: Command, folder: Path) -> None:
     """`migrate copy` and `migrate verify` with the pgembed:DIR of their comment; the console would open that store."""
     stores = ("--source", f"{folder}/vestige-demo/demo.db", "--target", f"pgembed:{folder / 'memories'}")

@@ -23,6 +23,7 @@ def url(store_url: str) -> str:
     return store_url
 
 
+@pytest.mark.slow
 def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     before = run("--store", url, "search", "signing keys", "--json").json["hits"]
     planned = run("--store", url, "migrate", "reembed", "--model", NEW, "--dry-run", "--json")
@@ -74,6 +75,7 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     assert run("--store", url, "registry", "rollback", "--yes", "--json").json["error"]["code"] == "refused"
 
 
+@pytest.mark.slow
 def test_in_place_says_what_it_means(run: Command, url: str) -> None:
     planned = run("--store", url, "migrate", "reembed", "--model", NEW, "--in-place", "--dry-run")
     assert planned.status == 0
@@ -96,6 +98,7 @@ def test_a_person_is_asked(run: Command, sample: str, answer: Answer) -> None:
     assert (ran.status, "Roll back to the previous model? [y/N]" in ran.err) == (0, True)
 
 
+@pytest.mark.slow
 def test_settings_that_name_the_old_model_are_told_of(run: Command, sample: str, home: Path) -> None:
     settings = home / "vestige.toml"
     settings.write_text('[embeddings]\nmodel = "all-MiniLM-L6-v2"\n')
@@ -140,6 +143,7 @@ def test_what_is_refused(run: Command, sample: str) -> None:
         assert file.execute("SELECT count(*) FROM spare_embeddings").fetchone() == (0,)
 
 
+@pytest.mark.slow
 def test_a_store_s_own_model_in_another_width(run: Command, url: str) -> None:
     own = "all-MiniLM-L6-v2"
     narrow = ("--dimension", "128")

@@ -32,6 +32,7 @@ def change(url: str, sql: str, *values: object) -> None:
         assert connection.execute(sql, values).rowcount == 1
 
 
+@pytest.mark.slow
 def test_equal_stores_end_with_0(copied: tuple[str, str], run: Command) -> None:
     source, target = copied
     ran = run("migrate", "verify", "--source", source, "--target", target, "--json")
@@ -43,6 +44,7 @@ def test_equal_stores_end_with_0(copied: tuple[str, str], run: Command) -> None:
     assert ran.out.rstrip().endswith("Every row is the same in both stores.")
 
 
+@pytest.mark.slow
 def test_stores_that_differ_end_with_1(copied: tuple[str, str], run: Command) -> None:
     source, target = copied
     change(
@@ -70,6 +72,7 @@ def test_stores_that_differ_end_with_1(copied: tuple[str, str], run: Command) ->
     assert ran.out.endswith("2 only in target; the findings list them.\n")
 
 
+@pytest.mark.slow
 def test_rows_that_no_copy_can_bring_are_no_differences(run: Command, tmp_path: Path, postgres_database: str) -> None:
     path = make_v18(tmp_path / "vestige.db", 6, hostile=True)
     both = ("--sqlite-path", str(path), "--postgres-url", postgres_database)
@@ -82,6 +85,7 @@ def test_rows_that_no_copy_can_bring_are_no_differences(run: Command, tmp_path: 
     assert (ran.status, ran.json["equal"], ran.json["differences"]) == (0, True, [])
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_noted_the_command_compares_by_itself(
     sample: str, run: Command, postgres_database: str
 ) -> None:
@@ -101,6 +105,7 @@ def test_where_nothing_can_be_noted_the_command_compares_by_itself(
     assert [each["kind"] for each in jobs] == ["copy"]
 
 
+@pytest.mark.slow
 def test_a_comparison_can_be_left_alone(copied: tuple[str, str], run: Command) -> None:
     source, target = copied
     ran = run("migrate", "verify", "--source", source, "--target", target, "--detach", "--json")
@@ -151,6 +156,7 @@ def contents(url: str) -> dict[str, tuple[str, str | None]]:
         return {str(each): (str(content), codebase) for each, content, codebase in rows}
 
 
+@pytest.mark.slow
 def test_a_repair_brings_what_differs(copied: tuple[str, str], run: Command) -> None:
     source, target = copied
     spoil(target)
@@ -179,6 +185,7 @@ def test_a_repair_brings_what_differs(copied: tuple[str, str], run: Command) -> 
     assert (ran.status, ran.json["equal"], "repaired" in ran.json) == (0, True, False)
 
 
+@pytest.mark.slow
 def test_a_repair_changes_nothing_unasked(copied: tuple[str, str], run: Command) -> None:
     source, target = copied
     spoil(target)
@@ -199,6 +206,7 @@ def test_a_repair_changes_nothing_unasked(copied: tuple[str, str], run: Command)
     assert kinds == ["verify", "copy"]
 
 
+@pytest.mark.slow
 @pytest.mark.terminal
 def test_a_repair_at_a_terminal_shows_first_what_it_would_do(copied: tuple[str, str], tmp_path: Path) -> None:
     source, target = copied
@@ -216,6 +224,7 @@ def test_a_repair_at_a_terminal_shows_first_what_it_would_do(copied: tuple[str, 
     assert contents(target) == contents(source)
 
 
+@pytest.mark.slow
 def test_what_no_copy_can_bring_is_no_failure_of_a_repair(run: Command, tmp_path: Path, postgres_database: str) -> None:
     path = make_v18(tmp_path / "vestige.db", 6, hostile=True)
     both = ("--sqlite-path", str(path), "--postgres-url", postgres_database)

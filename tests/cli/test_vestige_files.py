@@ -18,6 +18,7 @@ QUESTIONS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", LINES)
 @pytest.mark.parametrize("hostile", [False, True])
 def test_every_question_is_answered_and_nothing_written(
@@ -44,6 +45,7 @@ def test_every_question_is_answered_and_nothing_written(
     assert sha256(path.read_bytes()).digest() == before
 
 
+@pytest.mark.slow
 def test_a_copy_with_failed_rows_ends_with_4(run: Command, tmp_path: Path, postgres_database: str) -> None:
     path = make_line(tmp_path / "vestige.db", 18, hostile=True)
     arguments = ["migrate", "copy", "--sqlite-path", str(path), "--postgres-url", postgres_database]

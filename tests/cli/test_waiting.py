@@ -94,6 +94,7 @@ async def test_what_ctrl_c_ends_on_its_way_was_not_begun(
         await _start_job(WORK, _Presses(), output, ProgressLine("copied"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_told_to_end_lets_go_of_its_server(tmp_path: Path, told: signal.Signals) -> None:
     folder = tmp_path / "server"

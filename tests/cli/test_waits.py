@@ -21,6 +21,7 @@ def waits_are_noted_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli_waits, "POLL_SECONDS", 0.05)
 
 
+@pytest.mark.slow
 def test_a_command_that_waits_for_a_lock_says_who_holds_it(run: Command, postgres_database: str) -> None:
     url = f"{postgres_database}&options=-clock_timeout%3D3000"
     assert run("--store", url, "schema", "up").status == 0
@@ -36,6 +37,7 @@ def test_a_command_that_waits_for_a_lock_says_who_holds_it(run: Command, postgre
     assert (quick.status, quick.err.count("Waiting")) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_command_that_waits_for_a_file_says_so(run: Command, tmp_path: Path) -> None:
     path = tmp_path / "v.db"
     assert run("--store", str(path), "add", "the first").status == 0

@@ -83,6 +83,7 @@ def test_there_are_enough_passwords() -> None:
     assert all(map(parts_shown, PASSWORDS))
 
 
+@pytest.mark.slow
 def test_no_part_of_a_password_is_shown() -> None:
     leaks = []
     for password in PASSWORDS:

@@ -104,6 +104,7 @@ async def test_only_the_text_that_kills_the_encoder_fails(fragile: Encoders) -> 
     same([good, better], ["good", "better"])
 
 
+@pytest.mark.slow
 async def test_encoders_that_always_die_end_the_job(fragile: Encoders) -> None:
     with pytest.raises(VestigeError, match="keep crashing"):
         await fragile.encode(["deadly"] * 6)

@@ -21,6 +21,7 @@ _ID = re.compile(r"\bID\b|\A[AB]\Z|OLD|NEW")
 COMMANDS = leaf_commands()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_a_command_keeps_every_invariant(runner: CommandRunner, command: LeafCommand) -> None:
     @settings(
@@ -111,6 +112,7 @@ def test_a_broken_cursor_is_wrong_usage(runner: CommandRunner, cursor: str) -> N
     assert not list(faults("list", run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

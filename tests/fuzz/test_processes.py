@@ -37,6 +37,7 @@ def shell(command: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_bytes_that_are_no_utf_8(sample: str, tmp_path: Path, locale: str) -> None:
     url = f"sqlite:{tmp_path}".encode() + b"/\xff\xfe.db"

@@ -78,6 +78,7 @@ async def test_a_store_of_several_names_is_opened_once(tmp_path: Path, monkeypat
         assert opened == [str(there)]
 
 
+@pytest.mark.slow
 async def test_a_store_that_does_not_answer_holds_up_no_other(
     tmp_path: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +105,7 @@ async def test_a_store_that_does_not_answer_holds_up_no_other(
             assert [job.id for job in await listening] == [mine]
 
 
+@pytest.mark.slow
 async def test_the_open_store_holds_up_no_other_while_it_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

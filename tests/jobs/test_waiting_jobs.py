@@ -76,6 +76,7 @@ async def test_a_copy_into_a_full_disk_waits_and_says_so(tmp_path: Path) -> None
     await until(is_gone)
 
 
+@pytest.mark.slow
 async def test_a_copy_whose_target_is_locked_names_the_process(tmp_path: Path) -> None:
     source, path = tmp_path / "source.db", tmp_path / "target.db"
     await fill(source, 50)
@@ -93,6 +94,7 @@ async def test_a_copy_whose_target_is_locked_names_the_process(tmp_path: Path) -
     assert (await read_job(f"sqlite:{path}", job_id)).status == "completed"
 
 
+@pytest.mark.slow
 async def test_a_copy_that_waits_for_a_lock_names_the_session(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 50)
@@ -116,6 +118,7 @@ async def test_a_copy_that_waits_for_a_lock_names_the_session(tmp_path: Path, po
     assert (await wait_for_job(url, job_id)).status == "completed"
 
 
+@pytest.mark.slow
 async def test_a_worker_whose_database_is_away_at_its_start_waits_for_it(tmp_path: Path, server: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 20)

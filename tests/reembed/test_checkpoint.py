@@ -159,6 +159,7 @@ async def run(url: str, **options: Any) -> Job:
         return await ledger.job(context.job_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_place", [False, True])
 async def test_a_job_continues_from_every_position_of_a_checkpoint_without_a_version(
     url: str, monkeypatch: pytest.MonkeyPatch, in_place: bool

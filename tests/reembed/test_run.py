@@ -155,6 +155,7 @@ def change(url: str, statement: str, *values: Any) -> None:
 # The whole way
 
 
+@pytest.mark.slow
 async def test_a_store_is_taken_to_another_width(store_url: str, run: Run) -> None:
     ids = await fill(store_url, 500)
     before = names(store_url)
@@ -246,6 +247,7 @@ async def test_domains_get_a_centre_of_the_new_vectors(store_url: str, run: Run)
     assert centre(store_url, "nobody") is None
 
 
+@pytest.mark.slow
 async def test_the_real_model_takes_over_vectors_of_the_same_width(store_url: str, run: Run) -> None:
     await fill(store_url, 12, TestEmbedder(384))
     before = names(store_url)
@@ -342,6 +344,7 @@ async def test_an_edit_waits_for_the_vector_and_takes_it_away(postgres_database:
     assert left_over == []
 
 
+@pytest.mark.slow
 async def test_an_edit_that_takes_long_is_waited_for(
     postgres_database: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,6 +372,7 @@ async def test_an_edit_that_takes_long_is_waited_for(
     assert "took long" in {text for text, _ in stored_vectors(postgres_database)}
 
 
+@pytest.mark.slow
 async def test_the_swap_waits_for_who_reads_and_lets_others_through(
     postgres_database: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -392,6 +396,7 @@ async def test_the_swap_waits_for_who_reads_and_lets_others_through(
     assert everything_is_of(postgres_database, NEW) == 20
 
 
+@pytest.mark.slow
 async def test_many_edits_leave_no_vector_of_an_old_text(store_url: str, run: Run) -> None:
     ids = await fill(store_url, 120)
     done = asyncio.Event()
@@ -418,6 +423,7 @@ async def test_many_edits_leave_no_vector_of_an_old_text(store_url: str, run: Ru
 # What cannot be encoded
 
 
+@pytest.mark.slow
 async def test_a_text_that_cannot_be_encoded_costs_only_itself(
     store_url: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -549,6 +555,7 @@ async def test_what_failed_is_counted_again_for_vectors_that_are_made_anew(
 # There and back
 
 
+@pytest.mark.slow
 async def test_the_way_back_brings_the_old_answers(store_url: str, run: Run) -> None:
     ids = await fill(store_url, 200)
     before = await answers(store_url, OLD)
@@ -575,6 +582,7 @@ async def test_the_way_back_brings_the_old_answers(store_url: str, run: Run) -> 
     assert (width(store_url, "node_embeddings") if layout.get("indexes") else "vector(1024)") == "vector(1024)"
 
 
+@pytest.mark.slow
 async def test_the_way_back_without_its_model_is_asked_for_twice(store_url: str, run: Run) -> None:
     await fill(store_url, 10)
     with pytest.raises(Refused, match="keeps no vectors"):
@@ -595,6 +603,7 @@ async def test_the_way_back_without_its_model_is_asked_for_twice(store_url: str,
     assert everything_is_of(store_url, OLD) == 10
 
 
+@pytest.mark.slow
 async def test_old_vectors_can_be_let_go(store_url: str, run: Run) -> None:
     await fill(store_url, 10)
     await completed(run(store_url, model=NEW.name))
@@ -662,6 +671,7 @@ async def test_in_place(store_url: str, run: Run, options: Mapping[str, Any]) ->
         await start.check(JobRequest("reembed", store_url, store_url, {"rollback": True}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [False, True])
 async def test_in_place_in_the_same_width(store_url: str, run: Run, first: bool) -> None:
     await fill(store_url, 8, TestEmbedder(384))
@@ -722,6 +732,7 @@ async def test_a_killed_worker_is_taken_up_in_a_file(
         assert again == whole, die_at
 
 
+@pytest.mark.slow
 async def test_what_changes_between_two_attempts_is_taken_in(store_url: str, workers: Workers) -> None:
     await fill(store_url, 40, TestEmbedder(16))
     for rollback in (False, True):
@@ -740,6 +751,7 @@ async def test_what_changes_between_two_attempts_is_taken_in(store_url: str, wor
     assert everything_is_of(store_url, TestEmbedder(16)) == 41
 
 
+@pytest.mark.slow
 async def test_an_index_left_half_done_is_built_anew(postgres_database: str, workers: Workers) -> None:
     await fill(postgres_database, 40, TestEmbedder(16))
     work = JobRequest("reembed", postgres_database, postgres_database, {"model": "test-embedder-24"})
@@ -761,6 +773,7 @@ async def test_an_index_left_half_done_is_built_anew(postgres_database: str, wor
     assert everything_is_of(postgres_database, TestEmbedder(24)) == 40
 
 
+@pytest.mark.slow
 async def test_a_cancelled_job_leaves_its_vectors_to_the_next(
     store_url: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -791,6 +804,7 @@ async def test_a_cancelled_job_leaves_its_vectors_to_the_next(
     assert everything_is_of(store_url, NEW) == 60
 
 
+@pytest.mark.slow
 async def test_vectors_of_another_build_are_not_mixed(store_url: str, workers: Workers) -> None:
     await fill(store_url, 40, TestEmbedder(16))
     work = JobRequest("reembed", store_url, store_url, {"model": "test-embedder-24", "batch": 4})
@@ -818,6 +832,7 @@ async def test_a_worker_that_finds_another_build_stops(
         assert (await store.models.registered() or signature(NEW)).name == "test-embedder-16"
 
 
+@pytest.mark.slow
 async def test_two_at_once(store_url: str, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(store_url, 40, TestEmbedder(16))
     first = JobRequest("reembed", store_url, store_url, {"model": "test-embedder-24", "batch": 4})

@@ -76,6 +76,7 @@ async def fill(store: Store, told: list[dict[str, Any]], clock: Clock) -> None:
         await store.reviews.record(ids[each["key"]], Rating.GOOD)
 
 
+@pytest.mark.slow
 async def test_searches(pair: tuple[Store, Store]) -> None:
     for question in QUESTIONS:
         for mode in ("text", "vector", "hybrid"):
@@ -98,6 +99,7 @@ async def test_searches(pair: tuple[Store, Store]) -> None:
                     assert {hit.memory.id for hit in answers[0]} == {hit.memory.id for hit in answers[1]}, label
 
 
+@pytest.mark.slow
 async def test_first_hits_by_words_mostly_agree(pair: tuple[Store, Store]) -> None:
     shared = asked = 0
     for question in QUESTIONS[:24]:
@@ -109,6 +111,7 @@ async def test_first_hits_by_words_mostly_agree(pair: tuple[Store, Store]) -> No
     assert shared / asked >= 5
 
 
+@pytest.mark.slow
 async def test_lists_counts_and_facets(pair: tuple[Store, Store]) -> None:
     one, two = pair
     filters = [
@@ -125,6 +128,7 @@ async def test_lists_counts_and_facets(pair: tuple[Store, Store]) -> None:
     assert await one.maintenance.growth() == await two.maintenance.growth()
 
 
+@pytest.mark.slow
 async def test_reviews_links_and_lineage(pair: tuple[Store, Store]) -> None:
     one, two = pair
     assert await one.reviews.queue_counts() == await two.reviews.queue_counts()

@@ -407,6 +407,7 @@ NASTY = [
 # fmt: on
 
 
+@pytest.mark.slow
 async def test_no_input_is_an_error(store: Store) -> None:
     await add(store, "Something to find.")
     for text in NASTY:

@@ -117,6 +117,7 @@ async def test_the_staged_index_is_not_built_beside_another(postgres_database: s
     assert vector_indexes(postgres_database) == {"chosen": "ivfflat"}
 
 
+@pytest.mark.slow
 async def test_a_new_model_gets_an_index_of_the_same_method(postgres_database: str) -> None:
     url = postgres_database
     await fill_vectors(url, OLD)

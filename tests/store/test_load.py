@@ -74,6 +74,7 @@ async def _update(store: Store, memory_id: str, over: asyncio.Event, tally: Tall
         await asyncio.sleep(0)
 
 
+@pytest.mark.slow
 async def test_writers_searchers_and_updaters_at_once(store_url: str) -> None:
     vectors = np.random.default_rng(4).standard_normal((WRITERS * EACH, WIDTH)).astype(np.float32)
     over, tally = asyncio.Event(), Tally()
@@ -138,6 +139,7 @@ async def test_two_stores_edit_one_memory_once(store_url: str) -> None:
         assert [entry.verb for entry in await two.journal.entries()] == ["edit", "add"]
 
 
+@pytest.mark.slow
 async def test_a_file_that_another_process_holds_is_busy_and_reads_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +206,7 @@ async def test_a_write_beside_one_that_is_refused_is_done_once(tmp_path: Path) -
         assert await store.memories.count() == len(await store.journal.entries()) == 6
 
 
+@pytest.mark.slow
 async def test_a_pool_in_use_is_busy_and_serves_again(postgres_database: str) -> None:
     backend = PostgresBackend(postgres_database, max_connections=2, acquire_timeout=1.3)
     await backend.open()
@@ -242,6 +245,7 @@ async def test_many_cancelled_questions_leave_no_connection_behind(
         await until(is_idle)
 
 
+@pytest.mark.slow
 async def test_a_transaction_is_told_of_once(postgres_database: str) -> None:
     vectors = list(np.random.default_rng(5).standard_normal((1_000, WIDTH)).astype(np.float32))
     async with opened(postgres_database, create=True) as store:
@@ -283,6 +287,7 @@ async def told(url: str) -> AsyncIterator[Callable[[int], Awaitable[int]]]:
         yield heard
 
 
+@pytest.mark.slow
 async def test_stores_of_one_database_do_not_wake_each_other(bare_postgres_database: str) -> None:
     with psycopg.connect(bare_postgres_database, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION vector")
@@ -313,6 +318,7 @@ async def test_what_was_begun_before_anybody_listened_is_told_of(postgres_databa
         assert await store.wait_for_change(5.0)
 
 
+@pytest.mark.slow
 async def test_where_nothing_can_be_heard_the_server_is_asked(
     postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

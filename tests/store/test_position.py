@@ -6,6 +6,8 @@ import random
 from datetime import timedelta
 from typing import get_args
 
+import pytest
+
 from vestige_tui.core.memories import Draft, Filter, Sort
 from vestige_tui.core.reviews import Scheduling
 from vestige_tui.store.store import Store
@@ -15,6 +17,7 @@ def key(number: int) -> str:
     return f"dddddddd-0000-4000-8000-{number:012d}"
 
 
+@pytest.mark.slow
 async def test_the_position_is_that_of_the_page(store: Store) -> None:
     chooser, now = random.Random(5), store.now()
     drafts = []

@@ -42,11 +42,13 @@ async def exercise(url: str, folder: Path) -> None:
         await migrations.down(store.backend, yes=True)
 
 
+@pytest.mark.slow
 async def test_a_store_works_on_each_major(server_of_major: str, tmp_path: Path) -> None:
     with new_database(server_of_major) as url:
         await exercise(url, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", OF_A_DATABASE)
 async def test_a_store_works_in_each_database(
     postgres_server: str, variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

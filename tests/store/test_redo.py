@@ -170,6 +170,7 @@ async def test_a_redo_makes_the_change_again_exactly(store: Store, store_url: st
     assert (newest.verb, newest.target is not None and newest.target.verb) == ("redo", verb)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seed", [pytest.param(seed, marks=[] if seed < 3 else [pytest.mark.thorough]) for seed in range(8)]
 )

@@ -120,6 +120,7 @@ def _without(before: str) -> list[dict[str, object]]:
 # All at once
 
 
+@pytest.mark.slow
 async def test_nobody_notices_but_by_better_answers(
     store_url: str, models: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -480,6 +481,7 @@ async def test_what_comes_back_without_a_vector_says_so(
 # Each backend in its own way
 
 
+@pytest.mark.slow
 async def test_statements_that_the_server_knows_outlive_the_swap(
     postgres_database: str, models: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:

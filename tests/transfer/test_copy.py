@@ -83,6 +83,7 @@ def private_files(state: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in found}
 
 
+@pytest.mark.slow
 async def test_everything_comes_along_and_a_second_run_brings_nothing(
     tmp_path: Path, postgres_database: str, state: Path
 ) -> None:
@@ -137,6 +138,7 @@ async def _model(source: Path) -> ModelSignature | None:
         return await store.models.registered()
 
 
+@pytest.mark.slow
 async def test_a_line_that_takes_another_back_points_at_it(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 20)
@@ -153,6 +155,7 @@ async def test_a_line_that_takes_another_back_points_at_it(tmp_path: Path, postg
             assert rows(theirs, sql) == [(row[0], bool(row[1]), *row[2:]) for row in expected]
 
 
+@pytest.mark.slow
 async def test_what_the_target_has_stays_as_it_is(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 40)
@@ -191,6 +194,7 @@ async def test_a_user_of_the_same_name_is_another_user(tmp_path: Path, postgres_
     assert names == ["ann", "ann-00000000", "local"]
 
 
+@pytest.mark.slow
 async def test_starting_twice_is_one_job(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 2_000)
@@ -206,6 +210,7 @@ async def test_starting_twice_is_one_job(tmp_path: Path, postgres_database: str)
         assert len(await Ledger(store).jobs()) == 1
 
 
+@pytest.mark.slow
 async def test_a_cancelled_copy_ends_soon_and_can_be_taken_up(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 6_000, words=100)
@@ -288,6 +293,7 @@ async def test_what_cannot_be_copied_is_refused_in_front(tmp_path: Path, bare_po
     assert private_files(index_path().parent) == {}
 
 
+@pytest.mark.slow
 async def test_a_hostile_vestige_file_arrives_with_every_bad_row_named(tmp_path: Path, postgres_database: str) -> None:
     source = make_v18(tmp_path / "vestige.db", 24, hostile=True)
     with closing(sqlite3.connect(source)) as connection:
@@ -347,6 +353,7 @@ async def test_a_hostile_vestige_file_arrives_with_every_bad_row_named(tmp_path:
     assert again.progress.tables["vectors"].failed == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [make_v14, make_v18])
 async def test_a_vestige_file_arrives_as_the_console_shows_it(
     tmp_path: Path, postgres_database: str, make: Any
@@ -384,6 +391,7 @@ async def test_a_row_that_the_server_refuses_costs_only_itself(tmp_path: Path, p
     assert job.progress.tables["vectors"].failed == 2
 
 
+@pytest.mark.slow
 async def test_a_worker_that_waits_for_a_lock_lives_and_can_be_cancelled(
     tmp_path: Path, postgres_database: str
 ) -> None:
@@ -403,6 +411,7 @@ async def test_a_worker_that_waits_for_a_lock_lives_and_can_be_cancelled(
     assert (job.status, job.error, job.progress.tables["memories"].read) == ("failed", "cancelled", 0)
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_is_followed_by_another(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 3_000)
@@ -437,6 +446,7 @@ async def test_a_worker_that_cannot_begin_is_told_at_once(
     assert "no worker" in private_files(state)[f"{job.id}.log"]
 
 
+@pytest.mark.slow
 async def test_a_damaged_file_of_our_own_arrives_with_every_bad_row_named(
     tmp_path: Path, postgres_database: str
 ) -> None:

@@ -119,6 +119,7 @@ def test_fields_that_cannot_be_read_are_refused(stored: dict[str, Any]) -> None:
 # A copy that is continued
 
 
+@pytest.mark.slow
 async def test_a_copy_continues_from_every_position_of_a_checkpoint_without_a_version(
     tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

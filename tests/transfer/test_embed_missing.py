@@ -118,6 +118,7 @@ async def without(target: str) -> int:
         return (await store.models.census()).without
 
 
+@pytest.mark.slow
 async def test_a_text_that_failed_is_tried_again_only_when_it_changed(
     source: Source, target: str, started: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +151,7 @@ async def test_a_text_that_failed_is_tried_again_only_when_it_changed(
     assert await without(target) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["deleted", "given a vector"])
 async def test_another_memory_in_the_place_of_one_that_failed_gets_its_vector(
     source: Source, target: str, started: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, how: str
@@ -196,6 +198,7 @@ async def test_what_failed_is_counted_once_by_all_attempts(
     assert len(await failures(target, running)) == 2
 
 
+@pytest.mark.slow
 async def test_more_failures_than_a_batch_holds_are_passed_over(
     source: Source, target: str, started: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

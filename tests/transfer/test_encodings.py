@@ -246,6 +246,7 @@ def odd(request: pytest.FixtureRequest, postgres_database: str, monkeypatch: pyt
     return url
 
 
+@pytest.mark.slow
 async def test_texts_go_through_every_session_as_they_are(
     odd: str, postgres_server: str, tmp_path: Path, copy: Copy
 ) -> None:
@@ -463,6 +464,7 @@ async def test_every_row_of_a_file_of_utf16_is_read_once(encoding: str, tmp_path
             assert len(keys) == len(set(keys)) == rows, table.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
 async def test_a_file_of_utf16_is_copied_compared_and_searched(
     encoding: str, tmp_path: Path, postgres_database: str, copy: Copy

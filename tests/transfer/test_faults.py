@@ -10,6 +10,8 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.support.file_limits import limit_file_bytes
 from tests.support.full_store import MODEL, fill
 from tests.support.jobs import read_job, wait_for_job, watched
@@ -52,6 +54,7 @@ async def ids_of(target: str) -> set[str]:
                 return found
 
 
+@pytest.mark.slow
 async def test_a_server_that_dies_under_a_copy_is_waited_for(tmp_path: Path) -> None:
     source, directory = tmp_path / "source.db", tmp_path / "server"
     await fill(source, 3_000)
@@ -85,6 +88,7 @@ async def test_two_copies_drop_the_indexes_one_after_the_other(postgres_database
         assert await dropping == ()
 
 
+@pytest.mark.slow
 async def test_two_copies_fill_one_store(tmp_path: Path, postgres_database: str) -> None:
     one, other = tmp_path / "one.db", tmp_path / "other.db"
     await fill(one, 400)
@@ -101,6 +105,7 @@ async def test_two_copies_fill_one_store(tmp_path: Path, postgres_database: str)
     assert await ids_of(postgres_database) == ids_in(one) | ids_in(other)
 
 
+@pytest.mark.slow
 async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:
     source, target = tmp_path / "source.db", tmp_path / "target.db"
     await fill(source, 2_000)
@@ -130,6 +135,7 @@ async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:
     assert ids_in(target) == ids_in(source)
 
 
+@pytest.mark.slow
 async def test_ten_thousand_memories_arrive_and_a_second_run_brings_nothing(
     tmp_path: Path, postgres_database: str
 ) -> None:

@@ -173,6 +173,7 @@ async def test_a_following_copy_that_a_person_stopped_leaves_nothing(tmp_path: P
         assert (await followed.ledger.job(followed.running.job_id)).status == "completed"
 
 
+@pytest.mark.slow
 async def test_a_following_worker_that_is_terminated_is_taken_up(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 20)
@@ -204,6 +205,7 @@ async def test_a_following_worker_that_is_terminated_is_taken_up(tmp_path: Path,
     assert (await wait_for_job(target, again.job_id)).status == "completed"
 
 
+@pytest.mark.slow
 async def test_what_nobody_takes_up_for_long_is_forgotten_and_what_is_at_work_is_not(
     tmp_path: Path, target: str
 ) -> None:
@@ -228,6 +230,7 @@ async def test_what_nobody_takes_up_for_long_is_forgotten_and_what_is_at_work_is
         assert len(await known_by(store)) == 2
 
 
+@pytest.mark.slow
 async def test_a_plan_that_begins_anew_forgets_what_it_knew_before(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 6)
@@ -247,6 +250,7 @@ async def test_a_plan_that_begins_anew_forgets_what_it_knew_before(tmp_path: Pat
         assert await known_by(store) == []
 
 
+@pytest.mark.slow
 async def test_an_attempt_tells_of_its_own_comparison(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 20)
@@ -331,6 +335,7 @@ async def looked(followed: Followed, path: Path) -> None:
         await followed.until(brought)
 
 
+@pytest.mark.slow
 async def test_what_was_told_to_stay_is_not_overwritten(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 20)
@@ -374,6 +379,7 @@ async def test_what_was_told_to_stay_is_not_deleted(tmp_path: Path, target: str)
 # Many deletions
 
 
+@pytest.mark.slow
 async def test_many_deletions_are_brought_in_parts(
     tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,6 +433,7 @@ async def test_many_deletions_are_brought_in_parts(
     assert len([size for name, size in sizes if name == "memories"]) == 9
 
 
+@pytest.mark.slow
 async def test_deletions_that_were_broken_off_go_on_and_count_once(
     tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -508,6 +515,7 @@ def both(memory: str, text: str) -> list[tuple[str, tuple[Any, ...]]]:
     ]
 
 
+@pytest.mark.slow
 async def test_a_row_that_cannot_be_copied_any_more_stays_as_it_was(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 10)
@@ -553,6 +561,7 @@ async def test_a_source_that_comes_to_belong_to_another_model_ends_the_copy(
         assert followed.running.meter.tables["vectors"].deleted == 0
 
 
+@pytest.mark.slow
 async def test_what_was_edited_on_both_sides_stays_as_it_is_in_the_target(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 10)

@@ -297,6 +297,7 @@ async def test_two_files_that_hold_one_memory_under_its_text_and_its_uuid(
     assert contents(target) == contents(source)
 
 
+@pytest.mark.slow
 async def test_a_copy_of_the_copy_is_the_copy(tmp_path: Path, postgres_server: str) -> None:
     source, between = await odd_store(tmp_path / "source.db"), tmp_path / "between.db"
     with closing(sqlite3.connect(source)) as connection, connection:

@@ -14,6 +14,7 @@ from vestige_tui.presenters.job_progress import fraction
 from vestige_tui.store.open import open_store
 
 
+@pytest.mark.slow
 async def test_the_share_of_a_copy_grows_to_its_end_and_is_never_whole_before(
     tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -653,6 +653,7 @@ async def test_a_file_of_a_server_is_no_target(tmp_path: Path) -> None:
             target_of(store)
 
 
+@pytest.mark.slow
 def test_an_embedded_server_runs_for_as_long_as_it_is_read(tmp_path_factory: pytest.TempPathFactory) -> None:
     directory = tmp_path_factory.mktemp("embedded") / "store"
     url = f"pgembed:{directory}"

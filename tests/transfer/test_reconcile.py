@@ -90,6 +90,7 @@ async def repaired(source: str, target: str, **options: bool) -> tuple[Job, list
         return job, list((await Ledger(store).findings(job.id, limit=1_000)).items)
 
 
+@pytest.mark.slow
 async def test_what_differs_is_brought_and_what_the_target_alone_has_stays(source: str, target: str) -> None:
     await attempt(source, target)
     ids = ids_of(source)
@@ -124,6 +125,7 @@ async def test_what_differs_is_brought_and_what_the_target_alone_has_stays(sourc
         assert loser.superseded_by == ids[11]
 
 
+@pytest.mark.slow
 async def test_what_the_target_alone_has_is_deleted_where_that_is_asked(source: str, target: str) -> None:
     await attempt(source, target)
     ids = ids_of(source)
@@ -136,6 +138,7 @@ async def test_what_the_target_alone_has_is_deleted_where_that_is_asked(source: 
     assert (again.result, told) == ("nothing changed, every row is equal", [])
 
 
+@pytest.mark.slow
 async def test_a_store_of_another_model_keeps_its_vectors(source: str, target: str) -> None:
     async with open_store(target, create=True) as store:
         await store.models.register(ModelSignature("another", 3, "abc"))
@@ -188,6 +191,7 @@ async def test_a_copy_is_refused_while_its_target_is_repaired(source: str, targe
             await check(JobRequest("copy", source, target))
 
 
+@pytest.mark.slow
 async def test_a_row_that_an_earlier_copy_could_not_bring_is_tried_again(
     source: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +210,7 @@ async def test_a_row_that_an_earlier_copy_could_not_bring_is_tried_again(
     assert (job.progress.tables["vectors"].inserted, differences(job)) == (1, {})
 
 
+@pytest.mark.slow
 async def test_rows_of_one_key_hide_nothing_that_the_target_alone_has(source: str, target: str) -> None:
     first, second, third = ids_of(source)[:3]
     edge = "INSERT INTO edges (source_id, target_id, edge_type, weight, created_at) VALUES ('{}', '{}', '{}', 1, '" + AT

@@ -231,6 +231,7 @@ async def refuse(copy: FollowingCopy, refusal: Refusal) -> None:
     assert shown(copy.stores, refusal) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "target", "refusal"), CASES)
 @pytest.mark.parametrize("restarted", [False, True], ids=["one attempt", "two attempts"])
 async def test_a_valid_edit_after_a_refused_one_is_brought(stores: Stores, refusal: Refusal, restarted: bool) -> None:
@@ -289,6 +290,7 @@ async def test_a_memory_whose_edit_was_refused_is_deleted_with_that_of_the_sourc
     assert await outcomes(stores, refusal) == ["failed", "deleted"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known_as", ["inserted"])
 @pytest.mark.parametrize(("source", "target", "refusal"), OF_MEMORIES)
 async def test_a_vector_that_was_made_here_stays_while_its_text_does(stores: Stores, refusal: Refusal) -> None:
@@ -327,6 +329,7 @@ def older_program() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "target", "refusal"), CASES)
 async def test_a_refused_edit_that_an_older_program_recorded_is_tried_again(stores: Stores, refusal: Refusal) -> None:
     with older_program():

@@ -176,6 +176,7 @@ def test_a_key_survives_the_checkpoint_whatever_its_bytes() -> None:
     assert read_key(write_key((-(2**63),))) == (-(2**63),)
 
 
+@pytest.mark.slow
 async def test_a_store_that_goes_there_and_back_is_the_same(tmp_path: Path, postgres_database: str) -> None:
     first, back, again = tmp_path / "first.db", tmp_path / "back.db", tmp_path / "again.db"
     await fill(first, 120)
@@ -261,6 +262,7 @@ async def test_indexes_are_built_again_whatever_becomes_of_the_copy(
     assert_equal_stores(path, postgres_database)
 
 
+@pytest.mark.slow
 async def test_a_target_of_another_model_gets_vectors_of_its_own(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 20)
@@ -278,6 +280,7 @@ async def test_a_target_of_another_model_gets_vectors_of_its_own(tmp_path: Path,
         assert (await store.models.census()).by_width == {own.dimension: 20}
 
 
+@pytest.mark.slow
 async def test_a_source_is_followed_until_somebody_asks_to_stop(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 20)
@@ -306,6 +309,7 @@ async def test_a_source_is_followed_until_somebody_asks_to_stop(tmp_path: Path, 
     assert job.result.startswith("101 rows inserted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [False, True])
 async def test_a_hostile_file_is_taken_up_without_counting_twice(
     tmp_path: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch, lost: bool
@@ -342,6 +346,7 @@ class _Killed(BaseException):
     """What ends a worker without a word."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meanwhile", ["added", "deleted", "forgotten"])
 @pytest.mark.parametrize("table", ["memories", "vectors", "edges"])
 async def test_a_batch_that_was_lost_beside_its_checkpoint_is_written_again(

@@ -136,6 +136,7 @@ async def test_two_copies_of_the_same_that_begin_together_leave_each_line_once(
         assert [table.failed for table in counted] == [0, 0], name
 
 
+@pytest.mark.slow
 async def test_a_copy_that_is_taken_up_after_another_brought_the_same_adds_nothing(
     tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ async def until(seen: Callable[[], Awaitable[bool]], store: Store) -> None:
             await store.backend.wait_for_change(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120 + 30 * KILLS)
 async def test_a_followed_copy_that_is_killed_again_and_again_ends_equal(
     tmp_path: Path, backend: str, target: str, monkeypatch: pytest.MonkeyPatch

@@ -144,6 +144,7 @@ def test_a_row_has_its_stored_columns_first_and_its_parents_tables_before_its_ow
                 assert table.columns[-1].name == parent.version
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

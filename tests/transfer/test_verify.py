@@ -100,6 +100,7 @@ def ids_of(url: str) -> list[str]:
 # Equal
 
 
+@pytest.mark.slow
 async def test_a_copy_is_equal(pair: tuple[str, str]) -> None:
     job, found = await done(JobRequest("verify", *pair))
     assert not found
@@ -109,6 +110,7 @@ async def test_a_copy_is_equal(pair: tuple[str, str]) -> None:
     assert all(table.read == table.total for table in job.progress.tables.values())
 
 
+@pytest.mark.slow
 async def test_a_copy_back_is_equal_to_both(source: str, postgres_database: str, tmp_path: Path) -> None:
     back = f"sqlite:{tmp_path / 'back.db'}"
     await copy(source, postgres_database)
@@ -120,6 +122,7 @@ async def test_a_copy_back_is_equal_to_both(source: str, postgres_database: str,
         assert (report.findings, differences(report)) == ([], {})
 
 
+@pytest.mark.slow
 async def test_what_no_copy_can_bring_is_listed_and_is_no_difference(tmp_path: Path, target: str) -> None:
     source = f"sqlite:{make_v18(tmp_path / 'vestige.db', 12, hostile=True)}"
     copied, told = await copy(source, target)
@@ -132,6 +135,7 @@ async def test_what_no_copy_can_bring_is_listed_and_is_no_difference(tmp_path: P
     assert {each.outcome for each in found} == {"failed"}
 
 
+@pytest.mark.slow
 async def test_numbers_and_texts_in_json_are_compared_by_what_they_say(pair: tuple[str, str]) -> None:
     source, target = pair
     one = '{"a": 12345678901234567890123, "b": 1.50, "c": 1e2, "e": [true, "\\u00e9"]}'
@@ -152,6 +156,7 @@ async def test_numbers_and_texts_in_json_are_compared_by_what_they_say(pair: tup
     assert differences(await compare(source, target)) == {"memories": (len(others), 0, 0)}
 
 
+@pytest.mark.slow
 async def test_the_server_finds_equal_rows_equal_by_their_digests(
     source: str, postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +283,7 @@ def test_no_column_is_forgotten() -> None:
         assert known - KEYS[table.name] == set(VALUES.get(table.name, ())), table.name
 
 
+@pytest.mark.slow
 async def test_a_change_of_any_column_is_found_and_named(pair: tuple[str, str]) -> None:
     source, target = pair
     dialect = "sqlite" if target.startswith("sqlite:") else "postgres"
@@ -302,6 +308,7 @@ async def test_a_change_of_any_column_is_found_and_named(pair: tuple[str, str]) 
     assert not differences(await compare(source, target))
 
 
+@pytest.mark.slow
 async def test_short_values_are_told_from_both_sides(pair: tuple[str, str]) -> None:
     source, target = pair
     first, second, third, *_ = ids_of(target)
@@ -337,6 +344,7 @@ async def test_what_is_known_by_all_that_it_says_is_on_one_side_only(pair: tuple
     assert named["supersession", "only_target"].endswith(" at 2020-01-01T00:00:00.000000+00:00, unsupersede")
 
 
+@pytest.mark.slow
 async def test_lines_that_say_the_same_are_counted(pair: tuple[str, str]) -> None:
     source, target = pair
     # Of two that say the same in the target one is gone, and what took it back is now something else.
@@ -368,6 +376,7 @@ async def test_rows_on_one_side_only_are_found(pair: tuple[str, str]) -> None:
     } <= named
 
 
+@pytest.mark.slow
 async def test_what_belongs_to_a_memory_that_only_the_source_has_differs_too(pair: tuple[str, str]) -> None:
     source, target = pair
     gone = ids_of(target)[3]
@@ -394,6 +403,7 @@ async def test_an_orphan_of_the_source_has_failed_wherever_it_was_not_copied(pai
     }
 
 
+@pytest.mark.slow
 async def test_of_two_spellings_of_one_key_the_first_counts(source: str, target: str) -> None:
     first, second, *_ = ids_of(source)
     at = "2026-01-01T00:00:00.000000+00:00"
@@ -411,6 +421,7 @@ async def test_of_two_spellings_of_one_key_the_first_counts(source: str, target:
     assert differences(await compare(source, target)) == {"users": (1, 0, 0)}
 
 
+@pytest.mark.slow
 async def test_vectors_of_another_model_need_only_be_there(pair: tuple[str, str]) -> None:
     source, target = pair
     first, second, *_ = ids_of(source)
@@ -429,6 +440,7 @@ async def test_vectors_of_another_model_need_only_be_there(pair: tuple[str, str]
 # What only one dialect can hold
 
 
+@pytest.mark.slow
 async def test_vectors_of_half_precision_are_compared_as_such(tmp_path: Path, postgres_database: str) -> None:
     await fill(tmp_path / "wide.db", 8, dimension=2_500)
     source = f"sqlite:{tmp_path / 'wide.db'}"
@@ -443,6 +455,7 @@ async def test_vectors_of_half_precision_are_compared_as_such(tmp_path: Path, po
     assert differences(await compare(source, postgres_database)) == {"vectors": (1, 0, 0)}
 
 
+@pytest.mark.slow
 async def test_what_the_server_refuses_is_no_difference_and_hides_none(source: str, postgres_database: str) -> None:
     refused, there = ids_of(source)[4:6]
     with behind(source) as connection:
@@ -524,6 +537,7 @@ async def fits_of(source: Source, name: str) -> list[TransferRow]:
     return list(batch.rows)
 
 
+@pytest.mark.slow
 async def test_a_mirror_lists_every_key_once_from_any_place_on(pair: tuple[str, str]) -> None:
     source, target = pair
     async with open_store(target, read_only=True) as store, source_of(source) as opened:
@@ -592,6 +606,7 @@ async def attempt(source: str, target: str, stops: bool, monkeypatch: pytest.Mon
     return running
 
 
+@pytest.mark.slow
 async def test_a_comparison_that_was_cut_short_carries_no_figures_over(
     pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -615,6 +630,7 @@ async def test_a_comparison_that_was_cut_short_carries_no_figures_over(
     assert list(listed.items) == at_once.findings
 
 
+@pytest.mark.slow
 async def test_no_more_than_a_number_of_differences_is_listed(
     pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

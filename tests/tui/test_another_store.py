@@ -60,6 +60,7 @@ async def opened(console: Console, end: str) -> None:
     await console.still()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgres", "pgembed"])
 async def test_the_console_goes_over_to_it(
     corpus: Path, tmp_path: Path, kind: str, request: pytest.FixtureRequest
@@ -94,6 +95,7 @@ async def test_the_console_goes_over_to_it(
         await console.until(lambda: (console.app.session.facts.memories or 0) > 300)
 
 
+@pytest.mark.slow
 async def test_a_store_that_cannot_be_opened_leaves_the_present_one(corpus: Path, tmp_path: Path) -> None:
     odd = tmp_path / "odd.txt"
     odd.write_text("no database", encoding="utf-8")
@@ -123,6 +125,7 @@ async def test_the_present_store_is_not_opened_again(corpus: Path, tmp_path: Pat
         await console.until("This store is open already.")
 
 
+@pytest.mark.slow
 async def test_no_password_is_shown_or_kept(corpus: Path, tmp_path: Path, postgres_database: str) -> None:
     await write_store(postgres_database, "behind a password")
     async with console_with_state(corpus, tmp_path / "state") as console:
@@ -156,6 +159,7 @@ async def test_read_only_stays(corpus: Path, tmp_path: Path) -> None:
         assert console.store.read_only
 
 
+@pytest.mark.slow
 async def test_recent_stores_are_offered_first(corpus: Path, tmp_path: Path) -> None:
     state = ConsoleState(tmp_path / "state")
     others = [tmp_path / f"{name}.db" for name in ("first", "second")]
@@ -191,6 +195,7 @@ def test_recent_stores_are_bounded_private_and_robust(tmp_path: Path) -> None:
     assert ConsoleState(None).recent_stores() == ()
 
 
+@pytest.mark.slow
 async def test_a_finished_copy_is_opened_with_one_key(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
 
 from tests.support.console import console_at, store_at
 from vestige_tui.core.memories import Draft
@@ -15,6 +16,7 @@ BREAK_OFF = (
 )
 
 
+@pytest.mark.slow
 async def test_a_search_that_the_server_breaks_off_is_told_as_an_error(postgres_database: str) -> None:
     async with store_at(postgres_database) as store:
         await store.insert(Draft("Signing keys rotate every 90 days."))

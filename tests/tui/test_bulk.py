@@ -35,6 +35,7 @@ async def many(console: Console, ids: list[str]) -> tuple[Memory, ...]:
     return await console.store.memories.get_many(ids)
 
 
+@pytest.mark.slow
 async def test_the_fields_of_one_memory_are_edited_in_a_dialog(corpus: Path) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
@@ -64,6 +65,7 @@ async def test_the_fields_of_one_memory_are_edited_in_a_dialog(corpus: Path) -> 
         assert await console.store.get(memory.id) == before
 
 
+@pytest.mark.slow
 async def test_a_type_is_completed_and_a_new_one_is_said_to_be_new(corpus: Path) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
@@ -122,6 +124,7 @@ async def test_a_memory_edited_meanwhile_keeps_what_was_typed(corpus: Path) -> N
         assert (await console.store.get(memory.id)).tags == ("theirs",)
 
 
+@pytest.mark.slow
 async def test_fields_of_a_selection_keep_what_is_left_empty(corpus: Path) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
@@ -140,6 +143,7 @@ async def test_fields_of_a_selection_keep_what_is_left_empty(corpus: Path) -> No
         assert await many(console, ids) == before
 
 
+@pytest.mark.slow
 async def test_marks_and_a_replacement_of_a_selection(corpus: Path) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
@@ -167,6 +171,7 @@ async def test_marks_and_a_replacement_of_a_selection(corpus: Path) -> None:
         assert {memory.superseded_by for memory in await many(console, ids)} == {None}
 
 
+@pytest.mark.slow
 async def test_every_memory_that_passes_the_filters_is_changed_without_being_read(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +199,7 @@ async def test_every_memory_that_passes_the_filters_is_changed_without_being_rea
         assert await console.store.memories.count(Filter(tags=("everything",), superseded=True)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_the_keys_of_the_dialogs_are_in_sight(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -222,6 +228,7 @@ async def export(console: Console, subject: str, file: Path) -> None:
     await console.press("enter")
 
 
+@pytest.mark.slow
 async def test_a_selection_is_copied_and_exported(corpus: Path, tmp_path: Path) -> None:
     file = tmp_path / "three.jsonl"
     async with open_console(corpus) as console:
@@ -249,6 +256,7 @@ async def test_a_selection_is_copied_and_exported(corpus: Path, tmp_path: Path) 
         assert len(file.read_text(encoding="utf-8").splitlines()) < ACTIVE
 
 
+@pytest.mark.slow
 async def test_all_rows_beyond_the_limit_of_a_selection_are_copied_and_exported(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

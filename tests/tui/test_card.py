@@ -77,6 +77,7 @@ async def shows(console: Console, number: int) -> None:
     await console.still()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_links_are_followed_by_keys_several_steps_and_each_escape_is_one_back(
     chained: Path, size: tuple[int, int]
@@ -124,6 +125,7 @@ async def test_a_link_is_opened_by_a_click(chained: Path) -> None:
         assert table.has_focus
 
 
+@pytest.mark.slow
 async def test_going_to_the_list_shows_its_own_memory_again(chained: Path) -> None:
     async with open_console(chained) as console:
         table = await open_browse(console)
@@ -136,6 +138,7 @@ async def test_going_to_the_list_shows_its_own_memory_again(chained: Path) -> No
         await shows(console, 1)
 
 
+@pytest.mark.slow
 async def test_a_change_of_the_store_leaves_the_card_where_its_links_led(chained: Path) -> None:
     async with open_console(chained) as console:
         await open_browse(console)
@@ -299,6 +302,7 @@ async def test_names_of_owners_and_groups_come_from_the_store(store: Store, cloc
 # Hiding the card
 
 
+@pytest.mark.slow
 async def test_hiding_the_card_gives_its_room_to_the_table_and_is_remembered(corpus: Path) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)

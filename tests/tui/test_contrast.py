@@ -158,6 +158,7 @@ def ratio_of(segment: Segment) -> float | None:
     return contrast(Color.from_rich_color(front), Color.from_rich_color(back))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", COLOURED, ids=lambda theme: theme.name)
 async def test_every_page_and_dialog_is_readable(theme: Theme) -> None:
     least, app = LEAST[theme.name], Gallery(theme.name)
@@ -187,6 +188,7 @@ async def test_every_page_and_dialog_is_readable(theme: Theme) -> None:
             await pilot.press("escape")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", COLOURED, ids=lambda theme: theme.name)
 async def test_every_place_is_readable(corpus: Path, theme: Theme) -> None:
     least = LEAST[theme.name]
@@ -228,6 +230,7 @@ def edges(app: App[None], x: int, top: int, bottom: int) -> set[tuple[str, str]]
     return cells
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["f3", "f5", "f6", "f7"])
 async def test_the_pane_with_the_focus_has_the_accent_on_its_left_and_no_other_has(corpus: Path, place: str) -> None:
     async with open_console(corpus) as console:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.support.console import open_browse, open_console, pick
 from tests.support.editor_scripts import drafts_left, sets, types
 from vestige_tui.core.filter_syntax import Chip
@@ -17,6 +19,7 @@ from vestige_tui.tui.search.hit_list import HitList
 Editor = Callable[[str], None]
 
 
+@pytest.mark.slow
 async def test_the_fields_of_a_memory_are_edited_with_its_text(corpus: Path, tmp_path: Path, editor: Editor) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
@@ -49,6 +52,7 @@ async def test_a_new_memory_begins_with_the_fields_of_the_filters(corpus: Path, 
         assert (added.tags, added.codebase) == (("two words",), None)
 
 
+@pytest.mark.slow
 async def test_a_file_that_cannot_be_read_is_edited_again_or_kept(corpus: Path, tmp_path: Path, editor: Editor) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
@@ -82,6 +86,7 @@ async def test_a_file_that_cannot_be_read_is_edited_again_or_kept(corpus: Path, 
         assert len(drafts_left(tmp_path)) == kept
 
 
+@pytest.mark.slow
 async def test_what_was_added_is_shown_where_the_filters_hide_it(corpus: Path, editor: Editor) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
@@ -123,6 +128,7 @@ async def test_what_was_added_is_shown_above_the_hits_of_a_question(corpus: Path
         assert "best 20" in console.text
 
 
+@pytest.mark.slow
 async def test_the_cursor_follows_an_edited_memory_wherever_the_order_moves_it(corpus: Path, editor: Editor) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)

@@ -29,6 +29,7 @@ async def remade(path: Path) -> str:
     return run.id
 
 
+@pytest.mark.slow
 async def test_fill_names_the_job_that_makes_all_vectors(corpus: Path) -> None:
     job = await remade(corpus)
     async with open_console(corpus) as console:

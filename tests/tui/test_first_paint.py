@@ -27,6 +27,7 @@ def wait_for_keyboard(terminal: Terminal) -> None:
     terminal.until(lambda: terminal.now != terminal.before)
 
 
+@pytest.mark.slow
 def test_the_frame_is_painted_before_the_store_is_touched(tmp_path: Path, filled: str) -> None:
     script, may_open = tmp_path / "slow.py", tmp_path / "may-open"
     script.write_text(
@@ -61,6 +62,7 @@ def test_the_frame_is_painted_before_the_store_is_touched(tmp_path: Path, filled
         assert terminal.wait() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", [("ctrl+q",), ("ctrl+c", "ctrl+c", "ctrl+q")], ids=["ctrl+q", "ctrl+c first"])
 def test_leaving_restores_the_terminal(tmp_path: Path, filled: str, keys: tuple[str, ...]) -> None:
     with Terminal(console(filled), env=isolated_env(tmp_path)) as terminal:
@@ -71,6 +73,7 @@ def test_leaving_restores_the_terminal(tmp_path: Path, filled: str, keys: tuple[
         assert terminal.is_restored
 
 
+@pytest.mark.slow
 def test_leaving_while_the_store_is_being_opened(tmp_path: Path, filled: str) -> None:
     """At whatever moment: before the first frame, with it, or while connections are made."""
     for moment in (None, 0.0, 0.03, 0.06, 0.1):
@@ -84,6 +87,7 @@ def test_leaving_while_the_store_is_being_opened(tmp_path: Path, filled: str) ->
             assert terminal.is_restored
 
 
+@pytest.mark.slow
 def test_leaving_closes_the_stores_whose_jobs_were_watched(tmp_path: Path, filled: str) -> None:
     environment = isolated_env(tmp_path)
     for number in range(3):
@@ -99,6 +103,7 @@ def test_leaving_closes_the_stores_whose_jobs_were_watched(tmp_path: Path, fille
         assert terminal.is_restored
 
 
+@pytest.mark.slow
 def test_leaving_that_takes_its_time_says_so(tmp_path: Path, filled: str) -> None:
     script, gate = tmp_path / "slow.py", tmp_path / "gate"
     script.write_text(
@@ -146,6 +151,7 @@ async def make(url: str) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, None], ids=["told", "hung up", "terminal lost"])
 def test_a_server_of_its_own_ends_with_it(tmp_path: Path, how: signal.Signals | None) -> None:
     server = tmp_path / "own" / "data" / "postmaster.pid"
@@ -162,6 +168,7 @@ def test_a_server_of_its_own_ends_with_it(tmp_path: Path, how: signal.Signals | 
     assert not server.exists()
 
 
+@pytest.mark.slow
 def test_a_storm_of_sizes(tmp_path: Path, filled: str) -> None:
     chance = random.Random(3)
     with Terminal(console(filled), env=isolated_env(tmp_path)) as terminal:
@@ -179,6 +186,7 @@ def test_a_storm_of_sizes(tmp_path: Path, filled: str) -> None:
         assert terminal.wait() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(20, 5), (60, 20), (250, 70)], ids=str)
 def test_any_size_goes_through_every_place(tmp_path: Path, filled: str, size: tuple[int, int]) -> None:
     with Terminal(console(filled), size=size, env=isolated_env(tmp_path)) as terminal:

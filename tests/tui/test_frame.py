@@ -204,6 +204,7 @@ def test_prose_is_set_anew_and_names_keys_as_keys() -> None:
     assert isinstance(set_anew, Content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_help_uses_the_height_and_has_no_backticks(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -228,6 +229,7 @@ async def test_help_uses_the_height_and_has_no_backticks(corpus: Path, size: tup
         assert len(written) >= size[1] * 3 // 5
 
 
+@pytest.mark.slow
 async def test_every_command_can_be_looked_for_from_help(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f3", "f1")
@@ -244,6 +246,7 @@ async def test_every_command_can_be_looked_for_from_help(corpus: Path) -> None:
 # ── what just happened ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_what_just_happened_is_not_said_again_when_one_comes_back(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f7")
@@ -332,6 +335,7 @@ async def test_a_model_that_could_not_be_read_is_not_said_to_be_loading(
         assert console.banner == ""
 
 
+@pytest.mark.slow
 async def test_what_an_outage_cut_off_of_the_model_is_gone_on_with(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +368,7 @@ async def test_what_an_outage_cut_off_of_the_model_is_gone_on_with(
 # ── a store that cannot be opened ───────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_every_place_says_why_there_is_no_store_and_what_to_do(size: tuple[int, int]) -> None:
     app = VestigeApp(Config(), "postgresql://me:s3cret@127.0.0.1:1/nowhere", embedders=embedders())
@@ -422,6 +427,7 @@ async def test_a_store_that_came_to_be_is_opened_when_one_asks(corpus: Path, tmp
         await console.until("1 selected")
 
 
+@pytest.mark.slow
 async def test_the_store_is_opened_also_where_what_waits_for_a_paint_is_lost(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

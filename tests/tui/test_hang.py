@@ -27,6 +27,7 @@ def waits_are_shown_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_session, "WAIT_POLL_SECONDS", 0.05)
 
 
+@pytest.mark.slow
 async def test_a_frozen_server_is_shown_and_found_again(server: str, cluster: Path) -> None:
     async with console_on_new(server) as shown:
         await shown.until("● live")
@@ -38,6 +39,7 @@ async def test_a_frozen_server_is_shown_and_found_again(server: str, cluster: Pa
         await shown.until("for an answer from", gone=True)
 
 
+@pytest.mark.slow
 async def test_a_search_of_a_frozen_server_can_be_cancelled_from_the_line(server: str, cluster: Path) -> None:
     async with console_on_new(server) as shown:
         await shown.press("f2")
@@ -53,6 +55,7 @@ async def test_a_search_of_a_frozen_server_can_be_cancelled_from_the_line(server
         await shown.until(" ms")
 
 
+@pytest.mark.slow
 async def test_a_save_in_a_frozen_server_is_broken_off_as_unsure(server: str, cluster: Path) -> None:
     async with console_on_new(server) as shown:
         memory = (await shown.store.insert(Draft("graded later"))).changed[0]
@@ -66,6 +69,7 @@ async def test_a_save_in_a_frozen_server_is_broken_off_as_unsure(server: str, cl
         assert (await shown.store.get(memory)).content == "graded later"
 
 
+@pytest.mark.slow
 async def test_who_holds_the_lock_is_said_while_a_save_waits(server: str) -> None:
     async with console_on_new(server) as shown:
         memory = (await shown.store.insert(Draft("kept by a lock"))).changed[0]
@@ -85,6 +89,7 @@ async def test_who_holds_the_lock_is_said_while_a_save_waits(server: str) -> Non
         assert (await shown.store.get(memory)).content == "kept by a lock"
 
 
+@pytest.mark.slow
 async def test_esc_goes_back_where_nothing_is_waited_for(server: str) -> None:
     async with console_on_new(server) as shown:
         await shown.store.insert(Draft("listed"))
@@ -98,6 +103,7 @@ async def test_esc_goes_back_where_nothing_is_waited_for(server: str) -> None:
         assert shown.app.focused is line
 
 
+@pytest.mark.slow
 async def test_a_vacuum_that_waits_is_not_shown_as_hung(server: str) -> None:
     async with console_on_new(server) as shown:
         [step] = [each for each in await shown.store.backend.vacuum_steps() if "knowledge_nodes" in each.label]

@@ -187,6 +187,7 @@ def until_answered(terminal: Terminal) -> None:
     terminal.until(lambda: re.search(r"hits?, [\d.,]+ m?s\b", terminal.text) is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.terminal
 def test_a_walk_past_hostile_rows_of_a_vestige_file(tmp_path: Path) -> None:
     path = make_v18(tmp_path / "memory.db", 3, hostile=True)
@@ -220,6 +221,7 @@ def test_a_walk_past_hostile_rows_of_a_vestige_file(tmp_path: Path) -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 
+@pytest.mark.slow
 @pytest.mark.terminal
 def test_a_walk_past_hostile_rows_of_our_own_file(tmp_path: Path, own_file: tuple[Path, list[Memory]]) -> None:
     path, memories = own_file
@@ -275,6 +277,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.terminal
 @pytest.mark.parametrize("kind", ["own", "vestige"])
 def test_every_command_keeps_it_out_of_the_terminal(

@@ -46,6 +46,7 @@ def is_open(terminal: Terminal, before: list[str]) -> Callable[[], bool]:
     )
 
 
+@pytest.mark.slow
 def test_ctrl_z_stops_it_behind_a_dialog_and_fg_repaints_it(tmp_path: Path, filled: str) -> None:
     with Terminal(["/bin/sh", "-i"], env={**isolated_env(tmp_path), "PS1": "shell$ "}) as terminal:
         terminal.until("shell$")
@@ -68,6 +69,7 @@ def test_ctrl_z_stops_it_behind_a_dialog_and_fg_repaints_it(tmp_path: Path, fill
         terminal.until(lambda: terminal.is_restored)
 
 
+@pytest.mark.slow
 def test_ctrl_z_without_a_shell_stops_nothing(tmp_path: Path, filled: str) -> None:
     with Terminal(console(filled), env=isolated_env(tmp_path)) as terminal:
         terminal.until(f"{MEMORIES} memories")
@@ -84,6 +86,7 @@ def test_ctrl_z_without_a_shell_stops_nothing(tmp_path: Path, filled: str) -> No
         assert terminal.is_restored
 
 
+@pytest.mark.slow
 def test_a_stop_from_outside_leaves_no_trace(tmp_path: Path, filled: str) -> None:
     with Terminal(console(filled), env=isolated_env(tmp_path)) as terminal:
         terminal.until(f"{MEMORIES} memories")
@@ -102,6 +105,7 @@ def test_a_stop_from_outside_leaves_no_trace(tmp_path: Path, filled: str) -> Non
         assert terminal.is_restored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, None], ids=["told", "terminal lost"])
 def test_it_ends_with_its_editor_and_keeps_the_text(tmp_path: Path, filled: str, how: signal.Signals | None) -> None:
     env = environment(tmp_path, 'printf typed > "$1"; echo $$ > "$0.pid"; echo editing; exec sleep 1000')
@@ -123,6 +127,7 @@ def test_it_ends_with_its_editor_and_keeps_the_text(tmp_path: Path, filled: str,
             os.kill(int((tmp_path / "an editor.pid").read_text()), 0)
 
 
+@pytest.mark.slow
 def test_a_missing_or_a_killed_editor_gives_the_terminal_back(tmp_path: Path, filled: str) -> None:
     env = environment(tmp_path, "stty raw -echo; kill -KILL $$")
     with Terminal(console(filled), env=env) as terminal:

@@ -22,6 +22,7 @@ def has_ended(console: Console) -> bool:
     return not console.app.is_running or console.app._exit  # the flag of Textual that ends its loop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 async def test_quit_and_help_stand_in_the_key_line_of_every_place_and_page(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -55,6 +56,7 @@ async def test_q_is_a_letter_while_a_line_has_the_focus(corpus: Path) -> None:
         assert console.app.focused.value == "q"
 
 
+@pytest.mark.slow
 async def test_q_closes_a_page(corpus: Path) -> None:
     async with open_console(corpus) as console:
         page = await open_explanation(console)
@@ -125,6 +127,7 @@ async def test_a_second_ctrl_c_quits(corpus: Path) -> None:
         await console.until(lambda: has_ended(console))
 
 
+@pytest.mark.slow
 async def test_the_offer_to_quit_ends(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
@@ -146,6 +149,7 @@ async def test_ctrl_c_quits_from_a_dialog(corpus: Path) -> None:
         await console.until(lambda: has_ended(console))
 
 
+@pytest.mark.slow
 async def test_ctrl_c_copies_a_selected_text(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.type("signing keys")

@@ -42,6 +42,7 @@ def drawn_signs() -> dict[str, set[str]]:
     return signs
 
 
+@pytest.mark.slow
 def test_every_sign_that_is_drawn_is_in_the_legend() -> None:
     explained = "".join(each.sign for group in legend().values() for each in group)
     missing = {sign: sorted(names) for sign, names in drawn_signs().items() if sign not in explained}
@@ -57,6 +58,7 @@ def test_every_state_has_a_meaning_and_stands_in_the_legend() -> None:
     assert {(label.glyph, label.word) for label in STATUS_LABELS.values()} <= texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)], ids=str)
 async def test_it_is_one_key_away_in_every_place(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:

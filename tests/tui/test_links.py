@@ -58,6 +58,7 @@ async def test_a_link_is_shown_whole_confirmed_and_opened(
         assert browser.arguments("stand-in-browser") == [address]
 
 
+@pytest.mark.slow
 async def test_of_several_links_one_is_chosen(corpus: Path, browser: StandIns) -> None:
     async with open_console(corpus) as console:
         await show(console, "https://one.org and https://user@two.org", source={"url": ["https://three.org/x"]})
@@ -85,6 +86,7 @@ async def test_over_ssh_a_link_is_copied(corpus: Path, browser: StandIns, monkey
         assert browser.arguments("stand-in-browser") == []
 
 
+@pytest.mark.slow
 async def test_a_browser_that_fails_leaves_the_link_in_the_clipboard(corpus: Path, browser: StandIns) -> None:
     browser.add("stand-in-browser", "exit 1")
     async with open_console(corpus) as console:

@@ -57,6 +57,7 @@ def writing(console: Console) -> bool:
     return any(worker.group in ("write", "pick") and not worker.is_finished for worker in console.app.workers)
 
 
+@pytest.mark.slow
 async def test_what_would_go_is_looked_at_and_asked_only_where_one_still_is(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +90,7 @@ async def test_a_slow_look_leaves_no_sentence_behind(corpus: Path, monkeypatch: 
         assert "Reading what would" not in console.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "dialog"), [("d", Confirm), ("t", Ask), ("R", Pick), ("l", Ask), ("S", Ask)])
 async def test_a_key_pressed_twice_asks_once(corpus: Path, key: str, dialog: type[ModalScreen[object]]) -> None:
     async with open_console(corpus) as console:
@@ -125,6 +127,7 @@ async def test_a_memory_read_late_opens_nothing(
         await console.until(said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "said"), [("l", "Nothing was linked"), ("S", "Nothing was replaced")])
 async def test_memories_found_late_are_not_offered_elsewhere(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, key: str, said: str
@@ -164,6 +167,7 @@ async def test_an_explanation_opens_only_over_its_search(corpus: Path, monkeypat
         await console.until("Nothing was explained: you left while it was loading.")
 
 
+@pytest.mark.slow
 async def test_the_palette_gives_the_same_commands(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
@@ -233,6 +237,7 @@ async def test_a_memory_that_cannot_be_read_leaves_no_other_on_the_card(
         await console.until(lambda: card.detail is not None and card.detail.memory == table.current)
 
 
+@pytest.mark.slow
 async def test_a_selection_of_which_some_are_gone_is_tagged_as_far_as_it_is_there(corpus: Path) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
@@ -290,6 +295,7 @@ async def test_a_selection_that_is_gone_is_said_to_be(corpus: Path, key: str) ->
         await console.until(lambda: table.selected == ())
 
 
+@pytest.mark.slow
 async def test_what_was_tagged_is_counted_not_what_was_selected(corpus: Path) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
@@ -341,6 +347,7 @@ async def test_keys_without_a_memory_are_shown_to_do_nothing_and_say_why(empty_s
         assert console.app.screen.active_bindings["a"].enabled
 
 
+@pytest.mark.slow
 async def test_keys_on_a_row_that_is_still_loaded_say_so_and_work_once_it_is_here(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,6 +375,7 @@ async def test_keys_on_a_row_that_is_still_loaded_say_so_and_work_once_it_is_her
         assert told == [False, True]
 
 
+@pytest.mark.slow
 async def test_commands_wait_for_a_selection_that_is_still_being_made(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,6 +417,7 @@ async def test_a_long_text_names_the_keys_that_work_where_one_is(corpus: Path, p
         await console.until(lambda: not console.app.screen.query_one(MemoryCard).has_focus)
 
 
+@pytest.mark.slow
 async def test_a_slow_answer_that_fails_is_announced_no_more(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_console(corpus) as console:
         await console.type("zone")

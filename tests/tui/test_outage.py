@@ -67,6 +67,7 @@ async def wait_for_listener(url: str) -> None:
         await until(listen)
 
 
+@pytest.mark.slow
 async def test_what_another_process_writes_is_seen(store_url: str) -> None:
     async with store_at(store_url) as other:
         await other.insert(Draft("there from the start"))
@@ -77,6 +78,7 @@ async def test_what_another_process_writes_is_seen(store_url: str) -> None:
                 await shown.until(f"change number {turn}")
 
 
+@pytest.mark.slow
 async def test_two_consoles_show_the_same(tmp_path: Path) -> None:
     url = f"sqlite:{tmp_path / 'v.db'}"
     async with store_at(url) as other:
@@ -88,6 +90,7 @@ async def test_two_consoles_show_the_same(tmp_path: Path) -> None:
         await one.until("by the first console", gone=True)
 
 
+@pytest.mark.slow
 async def test_a_flood_of_changes_is_looked_at_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_session, "CALM_SECONDS", 1.0)
     url = f"sqlite:{tmp_path / 'v.db'}"
@@ -107,6 +110,7 @@ async def test_a_flood_of_changes_is_looked_at_now_and_then(tmp_path: Path, monk
         assert looks < turn / 5
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_killed_is_waited_for(server: str, cluster: Path) -> None:
     async with store_at(server) as other:
         await other.insert(Draft("there from the start"))
@@ -132,6 +136,7 @@ async def test_a_server_that_is_killed_is_waited_for(server: str, cluster: Path)
             assert "never written" not in await _contents(shown.store)
 
 
+@pytest.mark.slow
 async def test_a_place_visited_during_an_outage_says_so(server: str, cluster: Path, waits: list[float]) -> None:
     async with console_on_new(server) as shown:
         kill(cluster, signal.SIGKILL)
@@ -149,6 +154,7 @@ async def _contents(store: Store) -> list[str]:
     return [memory.content for memory in await store.memories.get_many(await list_ids(store))]
 
 
+@pytest.mark.slow
 async def test_a_server_of_ones_own_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"pgembed:{tmp_path / 'own'}"
     start, is_missed = embedded_postgres.acquire, False
@@ -172,6 +178,7 @@ async def test_a_server_of_ones_own_is_started_again(tmp_path: Path, monkeypatch
         assert sorted(await _contents(shown.store)) == ["before", "in the server that was started again"]
 
 
+@pytest.mark.slow
 async def test_a_server_that_was_not_there_is_opened_when_it_comes(
     server: str, cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +201,7 @@ async def test_a_server_that_was_not_there_is_opened_when_it_comes(
         await embedded_postgres.release(again)
 
 
+@pytest.mark.slow
 async def test_leaving_during_an_outage_is_quick(server: str, cluster: Path, waits: list[float]) -> None:
     async with console_on_new(server) as shown:
         kill(cluster, signal.SIGKILL)
@@ -214,6 +222,7 @@ async def _swallow(store: Store) -> int:
     return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", ["before", "after"])
 async def test_a_write_that_may_have_been_saved_is_said_to_be(server: str, fails: Literal["before", "after"]) -> None:
     async with line_to(server) as (line, url), console_on_new(url) as shown:
@@ -233,6 +242,7 @@ async def test_a_write_that_may_have_been_saved_is_said_to_be(server: str, fails
         assert len(await shown.store.reviews.log(memory_id)) == len(reviews) + done + 1
 
 
+@pytest.mark.slow
 async def test_what_may_have_been_saved_stays_said(server: str) -> None:
     async with line_to(server) as (line, url), console_on_new(url) as shown:
         await shown.store.insert(Draft("put aside by a person"))
@@ -271,6 +281,7 @@ async def test_what_may_have_been_saved_is_said_over_what_cannot_be_read(tmp_pat
         await shown.until("That is no filter.", gone=True)
 
 
+@pytest.mark.slow
 async def test_leaving_a_server_that_is_silent_is_quick(server: str, waits: list[float]) -> None:
     async with line_to(server) as (line, url):
         async with console_on_new(url) as shown:
@@ -286,6 +297,7 @@ async def test_leaving_a_server_that_is_silent_is_quick(server: str, waits: list
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_a_question_to_a_server_that_is_silent_can_be_cancelled(server: str, waits: list[float]) -> None:
     async with line_to(server) as (line, url), console_on_new(url) as shown:
         line.fails = "silent"

@@ -102,6 +102,7 @@ async def test_a_theme_is_chosen_by_name(corpus: Path) -> None:
         assert console.app.theme == "vestige-light"
 
 
+@pytest.mark.slow
 async def test_commands_of_the_list_are_offered_while_the_line_has_the_focus(corpus: Path) -> None:
     async with open_console(corpus) as console:
         palette = await open_palette(console, "sort")
@@ -112,6 +113,7 @@ async def test_commands_of_the_list_are_offered_while_the_line_has_the_focus(cor
         await console.until(lambda: isinstance(console.app.screen, LegendScreen))
 
 
+@pytest.mark.slow
 async def test_a_disabled_command_shows_its_reason_and_does_not_run(corpus: Path) -> None:
     async with open_console(corpus, read_only=True) as console:
         await open_browse(console)
@@ -154,6 +156,7 @@ async def test_a_screenshot_is_written_for_its_owner(
         assert "<svg" in await asyncio.to_thread(picture.read_text)
 
 
+@pytest.mark.slow
 async def test_the_log_is_shown_with_its_place(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     (tmp_path / "vestige-tui").mkdir()
@@ -185,6 +188,7 @@ async def test_settings_are_edited_in_place_and_read_again(
         await console.until(lambda: console.app.theme == "vestige-light")
 
 
+@pytest.mark.slow
 async def test_memories_are_exported_and_imported(corpus: Path, tmp_path: Path) -> None:
     file = tmp_path / "all.jsonl"
     async with open_console(corpus) as console:

@@ -10,6 +10,7 @@ from textual.widgets import Input
 from tests.support.console import open_console
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys",
     [(), ("ctrl+p",), ("down", "t"), ("down", "S"), ("f8",), ("f5", "c")],

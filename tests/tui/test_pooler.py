@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.console import Console
 from tests.support.corpus import embedders
 from tests.support.pgbouncer import pgbouncer
@@ -11,6 +13,7 @@ from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.commands.places import GoToStore
 
 
+@pytest.mark.slow
 async def test_the_pooler_is_named_at_the_start_and_in_the_store_place(
     postgres_server: str, postgres_template: str
 ) -> None:

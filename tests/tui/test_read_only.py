@@ -135,6 +135,7 @@ def dim_keys(screen: CommandScreen) -> set[str]:
     return {line.plain[span.start : span.end] for span in line.spans if "text-disabled" in str(span.style)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cause", CAUSES)
 async def test_every_key_that_writes_is_dim_with_the_reason(
     request: pytest.FixtureRequest, corpus: Path, tmp_path: Path, cause: str
@@ -159,6 +160,7 @@ async def test_every_key_that_writes_is_dim_with_the_reason(
     assert offered == set(WRITING)
 
 
+@pytest.mark.slow
 async def test_pressing_a_dim_key_says_the_reason_and_writes_nothing(corpus: Path) -> None:
     before = digest(f"sqlite:{corpus}")
     async with open_console(corpus, read_only=True) as console:
@@ -233,6 +235,7 @@ async def answer(console: Console) -> None:
             entered.add(screen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: str(place.place))
 async def test_a_command_that_is_not_declared_to_write_does_not(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any

@@ -51,6 +51,7 @@ async def test_a_console_says_that_its_file_was_replaced(corpus: Path) -> None:
     assert await asyncio.to_thread(corpus.read_bytes) == before
 
 
+@pytest.mark.slow
 async def test_a_console_says_that_its_file_was_emptied(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
@@ -64,6 +65,7 @@ async def test_a_console_says_that_its_file_was_emptied(corpus: Path) -> None:
     assert not await asyncio.to_thread(corpus.read_bytes)
 
 
+@pytest.mark.slow
 async def test_tags_stay_in_the_dialog(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
@@ -78,6 +80,7 @@ async def test_tags_stay_in_the_dialog(corpus: Path) -> None:
         await console.until(lambda: not isinstance(console.app.screen, Ask))
 
 
+@pytest.mark.slow
 async def test_tags_are_written_once_the_write_succeeds(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
@@ -97,6 +100,7 @@ async def test_tags_are_written_once_the_write_succeeds(corpus: Path, monkeypatc
             assert len((await other.page(Filter(tags=("urgent",)))).items) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["l", "S"])
 async def test_the_words_for_another_memory_stay_in_the_dialog(corpus: Path, key: str) -> None:
     async with open_console(corpus) as console:
@@ -115,6 +119,7 @@ async def test_the_words_for_another_memory_stay_in_the_dialog(corpus: Path, key
         await console.until(lambda: asked_again(console, "webhook", "its file was replaced by another file"))
 
 
+@pytest.mark.slow
 async def test_the_name_of_a_filter_stays_in_the_dialog(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ async def open_place(console: Console, place: str) -> None:
         await console.still()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "keys"), OPENING, ids=[place for place, _ in OPENING])
 async def test_a_screen_that_is_closed_at_once_does_not_end_the_console(
     corpus: Path, closed: list[str], place: str, keys: tuple[str, ...]

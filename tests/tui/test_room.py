@@ -35,6 +35,7 @@ async def test_a_warning_is_never_cut(width: int) -> None:
         assert "…" in "\n".join(screen_lines(pilot.app))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_dialog_keeps_its_keys(size: tuple[int, int]) -> None:
     app = Gallery()

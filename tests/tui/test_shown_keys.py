@@ -118,6 +118,7 @@ async def back_to(console: Console, reach: Reach) -> None:
     await console.still()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)], ids=str)
 async def test_every_key_that_is_shown_reaches_an_action_that_exists(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -144,6 +145,7 @@ async def test_every_key_that_is_shown_reaches_an_action_that_exists(corpus: Pat
                     assert rows[each.command.help].keys.split() == each.keys.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reach", STATES, ids=lambda reach: str(reach.__name__))
 async def test_every_key_that_is_shown_does_something(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reach: Reach

@@ -116,6 +116,7 @@ def alike_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", PLACES, ids=lambda wanted: wanted.name or wanted.place)
 def test_looks(wanted: Picture, corpus: Path, snap_compare: Callable[..., bool]) -> None:
     app = VestigeApp(Config(), f"sqlite:{corpus}", embedders=embedders(), clock=clock)

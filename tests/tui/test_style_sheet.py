@@ -60,6 +60,7 @@ def test_a_source_that_has_changed_is_parsed_again(parsed: list[str], tmp_path: 
     assert parsed == [RULE, changed]
 
 
+@pytest.mark.slow
 async def test_a_place_already_seen_costs_no_parsing_and_other_colours_are_shown(
     corpus: Path, parsed: list[str]
 ) -> None:

@@ -64,6 +64,7 @@ async def test_the_console_goes_on_with_the_new_model(corpus: Path, monkeypatch:
         assert loaded == ["test-embedder-64", "other-embedder-32"]
 
 
+@pytest.mark.slow
 async def test_hits_stay_until_those_by_the_new_model_come(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     second, arrived = OtherEmbedder(32), threading.Event()
     offer_models(monkeypatch, TestEmbedder(64), second)
@@ -127,6 +128,7 @@ async def test_a_first_answer_that_waits_for_the_model_says_so(corpus: Path, mon
         assert "Loading the embedding model" not in console.text
 
 
+@pytest.mark.slow
 async def test_memories_that_the_new_model_lacks_get_their_vectors(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

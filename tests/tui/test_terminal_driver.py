@@ -29,6 +29,7 @@ def store(tmp_path: Path) -> str:
     return url
 
 
+@pytest.mark.slow
 def test_the_terminal_has_its_own_size_and_every_column_its_place(tmp_path: Path, store: str) -> None:
     env = {**isolated_env(tmp_path), "COLUMNS": "200", "LINES": "70"}
     with Terminal(console(store), env=env, size=(120, 30)) as terminal:
@@ -42,6 +43,7 @@ def test_the_terminal_has_its_own_size_and_every_column_its_place(tmp_path: Path
         assert terminal.wait() == 0
 
 
+@pytest.mark.slow
 def test_a_terminal_without_utf8_gets_shapes_and_broken_keys_are_read_over(tmp_path: Path, store: str) -> None:
     env = {**isolated_env(tmp_path), "PYTHONIOENCODING": "ascii"}
     with Terminal(console(store), env=env) as terminal:

@@ -77,6 +77,7 @@ async def test_scrolling_on_goes_by_key_and_only_a_jump_by_offset() -> None:
         assert table.current == memory(MILLION - 1)
 
 
+@pytest.mark.slow
 async def test_pages_that_were_seen_are_not_asked_for_again_until_they_fall_out() -> None:
     source = Source(MILLION)
     async with open_table(source) as (table, pilot):
@@ -522,6 +523,7 @@ def test_a_key_means_one_thing_in_a_place(place: str) -> None:
         assert shadowed == {"escape"}
 
 
+@pytest.mark.slow
 async def test_every_place_shows_frame_and_keys_in_every_size() -> None:
     for size in ((120, 40), (80, 24), (60, 20)):
         async with Gallery().run_test(size=size) as pilot:
@@ -602,6 +604,7 @@ async def test_help_matches_the_live_keys_and_follows_the_keymap() -> None:
         assert app.screen.id == "browse"
 
 
+@pytest.mark.slow
 async def test_escape_leaves_every_dialog() -> None:
     async with Gallery().run_test(size=(60, 20)) as pilot:
         for name, dialog in example().items():
@@ -642,6 +645,7 @@ async def test_pick_narrows_and_answers() -> None:
         assert answers == ["people", "ops"]
 
 
+@pytest.mark.slow
 async def test_the_palette_lists_what_is_live_and_survives_brackets() -> None:
     async with Gallery().run_test(size=(100, 40)) as pilot:
         await pilot.press("f4", "ctrl+p")

@@ -180,6 +180,7 @@ async def test_passwords_are_in_no_error(url: str) -> None:
         chain = chain.__cause__
 
 
+@pytest.mark.slow
 async def test_a_full_pool_is_busy(postgres_database: str) -> None:
     backend = PostgresBackend(postgres_database, max_connections=1, acquire_timeout=1.5)
     await backend.open()
@@ -204,6 +205,7 @@ async def test_reads_survive_lost_connections(postgres_database: str) -> None:
     await backend.close()
 
 
+@pytest.mark.slow
 async def test_search_by_meaning_uses_the_index(postgres_database: str) -> None:
     rng = np.random.default_rng(1)
     source = EmbedderSource(embedder=TestEmbedder(16))

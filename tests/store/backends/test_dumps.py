@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import psycopg
+import pytest
 
 from tests.support.command_line import SENTENCES, fill_sample
 from tests.support.postgres import new_database
@@ -25,6 +26,7 @@ def restore_dump(source: str, target: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 async def test_a_dump_is_restored_whole(postgres_server: str, postgres_database: str) -> None:
     await fill_sample(postgres_database)
     with new_database(postgres_server) as restored:

@@ -366,6 +366,7 @@ async def test_a_start_that_fails_says_the_servers_own_reason(cluster: Path) -> 
     assert not running(cluster)
 
 
+@pytest.mark.slow
 async def test_a_stopped_server_is_named_and_ends_once_it_is_continued(
     cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

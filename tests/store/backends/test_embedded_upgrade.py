@@ -88,6 +88,7 @@ async def texts(directory: Path) -> list[str]:
         return [memory.content for memory in (await store.page()).items]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(TIMEOUT_SECONDS)
 async def test_an_older_store_is_upgraded_on_request(store_folder: Path) -> None:
     url = f"pgembed:{store_folder}"
@@ -123,6 +124,7 @@ async def test_an_older_store_is_upgraded_on_request(store_folder: Path) -> None
     assert await texts(store_folder) == [TEXT]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(TIMEOUT_SECONDS)
 async def test_an_upgrade_may_be_killed_at_any_moment(store_folder: Path) -> None:
     for moment in ("cp", "count", "pg_upgrade"):

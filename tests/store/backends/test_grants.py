@@ -107,6 +107,7 @@ async def job(kind: str, source: str, target: str, **options: object) -> str:
     return ended.error or ended.result or ""
 
 
+@pytest.mark.slow
 async def test_the_owner_does_everything(roles: Roles, tmp_path: Path) -> None:
     url = roles.url("owner")
     source = f"sqlite:{tmp_path / 'source.db'}"

@@ -206,6 +206,7 @@ async def test_a_store_that_is_opened_read_only_writes_nothing(line: Line) -> No
             await backend.ask("probe", "DELETE FROM knowledge_nodes RETURNING 1")
 
 
+@pytest.mark.slow
 async def test_a_held_lock_is_told_with_its_holder(line: Line) -> None:
     async with opened(f"{line.pooled}&options=-clock_timeout%3D2500ms") as store:
         id_ = (await store.insert(Draft("Held."))).changed[0]
@@ -302,6 +303,7 @@ async def test_a_cancelled_search_leaves_the_session_usable(line: Line) -> None:
         assert not await sleeps()
 
 
+@pytest.mark.slow
 async def test_a_change_by_another_program_is_noticed(line: Line) -> None:
     async with opened(line.pooled) as watching, opened(line.direct) as writing:
         while await watching.wait_for_change(1.5):
@@ -330,6 +332,7 @@ async def _write_in_vain(backend: Backend) -> None:
         await transaction.script("INSERT INTO knowledge_nodes (id) VALUES (NULL)")
 
 
+@pytest.mark.slow
 async def test_a_copy_ends_equal(line: Line, tmp_path: Path) -> None:
     source = tmp_path / "source.db"
     await fill(source, 5_000)

@@ -66,6 +66,7 @@ async def replay_paused(pair: ReplicatedPair) -> AsyncIterator[None]:
             await connection.execute("SELECT pg_wal_replay_resume()")
 
 
+@pytest.mark.slow
 async def test_lists_come_from_the_replica_and_own_writes_from_the_primary(replicated_pair: ReplicatedPair) -> None:
     pair = replicated_pair
     async with (
@@ -133,6 +134,7 @@ async def test_a_change_that_is_heard_of_is_seen(replicated_pair: ReplicatedPair
             assert "Heard of." in await texts(store)
 
 
+@pytest.mark.slow
 async def test_the_primary_answers_while_the_replica_is_away(replicated_pair: ReplicatedPair, tmp_path: Path) -> None:
     copy_server(replicated_pair.primary_url, tmp_path / "passing")
     lease = start(tmp_path / "passing")
@@ -156,6 +158,7 @@ async def test_the_primary_answers_while_the_replica_is_away(replicated_pair: Re
             stop(lease)
 
 
+@pytest.mark.slow
 async def test_another_store_is_never_read(
     replicated_pair: ReplicatedPair, postgres_database: str, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ async def test_a_standby_is_open_read_only_with_its_reason(replicated_pair: Repl
         assert (await store.health()).state == "healthy"
 
 
+@pytest.mark.slow
 async def test_what_the_primary_writes_appears_on_the_standby(replicated_pair: ReplicatedPair) -> None:
     async with open_store(replicated_pair.primary_url) as primary, open_store(replicated_pair.standby_url) as standby:
         assert await standby.wait_for_change(0)  # the first wait ends at once
@@ -81,6 +82,7 @@ async def test_the_host_that_accepts_writes_is_chosen(replicated_pair: Replicate
         assert reader.read_only_reason == "opened with --read-only"
 
 
+@pytest.mark.slow
 async def test_reads_go_on_without_a_primary_and_writes_once_it_is_back(replicated_pair: ReplicatedPair) -> None:
     url = replicated_pair.url(target_session_attrs="read-write")
     async with open_store(url) as store:

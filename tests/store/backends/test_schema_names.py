@@ -51,6 +51,7 @@ async def test_pgvector_lies_in_any_schema(bare_postgres_database: str, vector_s
         assert index["valid"]
 
 
+@pytest.mark.slow
 async def test_jobs_work_in_any_schema(bare_postgres_database: str, tmp_path: Path) -> None:
     url = in_schema(bare_postgres_database, ODD_SCHEMA, vector_schema="extensions")
     source = f"sqlite:{tmp_path / 'source.db'}"
@@ -130,6 +131,7 @@ async def test_options_of_the_environment_tell_stores_apart(monkeypatch: pytest.
     assert same_store(url, explicit)
 
 
+@pytest.mark.slow
 async def test_the_embedded_server_knows_no_options_of_the_environment(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

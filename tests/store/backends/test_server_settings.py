@@ -83,6 +83,7 @@ async def jobs(source: str, url: str, back: str) -> None:
         assert (job.status, job.error) == ("completed", None)
 
 
+@pytest.mark.slow
 async def test_odd_settings_change_nothing(postgres_database: str, tmp_path: Path) -> None:
     alter(postgres_database, ODD)
     source = f"sqlite:{tmp_path / 'source.db'}"
@@ -121,6 +122,7 @@ CREATE TRIGGER guard AFTER INSERT OR UPDATE ON spare_embeddings FOR EACH STATEME
 """Triggers that refuse a session which a timeout could end."""
 
 
+@pytest.mark.slow
 async def test_jobs_write_without_any_timeout_of_the_server(postgres_database: str, tmp_path: Path) -> None:
     with psycopg.connect(postgres_database) as connection:
         connection.execute(GUARD.encode())

@@ -93,6 +93,7 @@ async def impatient_store(url: str) -> AsyncIterator[Store]:
         yield store
 
 
+@pytest.mark.slow
 async def test_a_lock_that_is_not_granted_names_its_holder(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waits, "EXPLAINED_AFTER_SECONDS", 0.1)
     async with impatient_store(server) as store:
@@ -136,6 +137,7 @@ async def test_a_server_that_closes_each_session_after_login_cannot_be_reached(s
             await open_store(url).open()
 
 
+@pytest.mark.slow
 async def test_nothing_is_asked_of_a_server_that_is_still_being_started(
     cluster: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -190,6 +190,7 @@ def test_every_block_says_why(request: pytest.FixtureRequest) -> None:
                 assert re.match(r"-- \S", match[2]), f"{path.name}: {match[1]}"
 
 
+@pytest.mark.slow
 def test_sqlite_prepares_every_query() -> None:
     connection = sqlite3.connect(":memory:")
     add_functions(connection)
@@ -211,6 +212,7 @@ def test_sqlite_prepares_every_query() -> None:
     assert count > 1_000
 
 
+@pytest.mark.slow
 def test_postgres_prepares_every_query(bare_postgres_database: str) -> None:
     def typed(sql: str) -> str:
         return sql.replace("{vector}", "vector").replace("{width}", "8").replace("{schema}", "public")

@@ -56,11 +56,13 @@ def asked() -> Iterator[tuple[str, ast.expr]]:
                 yield f"{module}:{node.lineno}", node.args[position]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_block_is_asked_by_its_name(dialect: Dialect) -> None:
     assert set(load(dialect)) - literals() - included(dialect) == set()
 
 
+@pytest.mark.slow
 def test_every_name_that_is_asked_is_a_block() -> None:
     blocks = {name for dialect in DIALECTS for name in load(dialect)}
     names = defaultdict(list)
@@ -73,6 +75,7 @@ def test_every_name_that_is_asked_is_a_block() -> None:
     assert {name: places for name, places in names.items() if name not in blocks} == {}
 
 
+@pytest.mark.slow
 def test_no_name_of_a_block_is_put_together() -> None:
     """Outside of transfer, whose statements follow from the table spec and whose timings are named by table."""
     blocks = {name for dialect in DIALECTS for name in load(dialect)}

@@ -147,6 +147,7 @@ def random_filter(choice: random.Random) -> Filter:
     return Filter(superseded=choice.random() < 0.3, **fields)
 
 
+@pytest.mark.slow
 async def test_random_filters_pass_the_same_memories_as_their_definition(store: Store, filled: list[Row]) -> None:
     choice = random.Random(14)
     chosen_filters = [Filter(states=(state,)) for state in STATES]  # type: ignore[arg-type]  # each is a state

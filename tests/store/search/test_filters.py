@@ -153,6 +153,7 @@ async def test_owners_are_told_with_what_they_are_called(store: Store, filled: l
     assert len(await store.memories.facets("owners", limit=1)) == 1
 
 
+@pytest.mark.slow
 async def test_dates_and_recall_are_counted_as_their_filters_count(
     store: Store, filled: list[Draft], clock: Clock
 ) -> None:

@@ -60,6 +60,7 @@ def prefix(number: int) -> str:
     return "".join(chr(ord("a") + int(digit)) for digit in str(number)) + "k"
 
 
+@pytest.mark.slow
 async def test_every_letter_is_found_however_it_is_written(shelf: Store) -> None:
     words = [(number, f"{prefix(number)}{form}k") for number, letter in enumerate(LETTERS) for form in forms(letter)]
     await shelf.memories.insert_many([Draft(f"Note: {word}.") for _, word in words], embed=False)
@@ -104,6 +105,7 @@ async def found(store: Store, text: str) -> set[str]:
     return {hit.memory.content for hit in await store.search(SearchQuery(text, mode="text", limit=50))}
 
 
+@pytest.mark.slow
 async def test_other_spellings_are_found_in_every_way_to_ask(shelf: Store) -> None:
     texts = {word: f"Beginning {word} end{number}" for number, word in enumerate(SPELLINGS)}
     await shelf.memories.insert_many([Draft(text) for text in texts.values()], embed=False)

@@ -76,6 +76,7 @@ async def test_a_store_that_may_not_be_written_is_searched_uncounted(library: St
         ]
 
 
+@pytest.mark.slow
 async def test_common_words_alone_are_answered_from_the_newest(library: Store) -> None:
     texts = [f"alpha beta {number}" for number in range(4_500)]
     await library.memories.insert_many([Draft(content=text) for text in texts], embed=False)

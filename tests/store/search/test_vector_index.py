@@ -96,6 +96,7 @@ def exactly(matrix: Matrix, vector: Matrix, depth: int, passing: FilterSet = EVE
     return [int(row) + 1 for row in np.argsort(-scores) if passing.passes(int(row) + 1)][:depth]
 
 
+@pytest.mark.slow
 async def test_bits_find_what_an_exact_measure_finds(table: Table, clusters: Matrix) -> None:
     table.write_all(clusters)
     index = VectorIndex(WIDTH, table.read)
@@ -120,6 +121,7 @@ async def test_where_nothing_is_near_everything_is_measured(table: Table, cluste
         assert [memory for memory, _ in hits] == exactly(clusters, vector, 30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.002, 0.05, 0.5, 0.95])
 async def test_only_what_passes_is_found(table: Table, clusters: Matrix, share: float) -> None:
     table.write_all(clusters)

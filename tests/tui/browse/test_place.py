@@ -82,6 +82,7 @@ async def test_the_hint_on_words_goes_with_them_and_spares_a_filter_that_is_type
             assert "To search for words" not in console.text, beginning
 
 
+@pytest.mark.slow
 async def test_enter_opens_the_card_as_a_page_and_escape_returns(corpus: Path) -> None:
     async with open_console(corpus, (60, 20)) as console:
         table = await open_browse(console)
@@ -120,6 +121,7 @@ async def test_a_filter_that_leaves_nothing_names_the_ways_out(corpus: Path) -> 
         assert "clear the filters" in console.text
 
 
+@pytest.mark.slow
 async def test_sorting_shows_what_it_sorts_by(corpus: Path) -> None:
     async with open_console(corpus, (80, 24)) as console:
         table = await open_browse(console)
@@ -142,6 +144,7 @@ async def test_sorting_shows_what_it_sorts_by(corpus: Path) -> None:
         assert table.count == ACTIVE
 
 
+@pytest.mark.slow
 async def test_a_click_on_the_head_sorts(corpus: Path) -> None:
     async with open_console(corpus, (190, 40)) as console:
         table = await open_browse(console)
@@ -187,6 +190,7 @@ async def test_replaced_memories_come_and_go_with_one_key(corpus: Path) -> None:
         await console.until(f"{ACTIVE} memories")
 
 
+@pytest.mark.slow
 async def test_a_selection_stays_said_until_it_is_given_up(corpus: Path) -> None:
     async with open_console(corpus, (80, 24)) as console:
         table = await open_browse(console)
@@ -202,6 +206,7 @@ async def test_a_selection_stays_said_until_it_is_given_up(corpus: Path) -> None
         assert table.selected == ()
 
 
+@pytest.mark.slow
 async def test_bulk_tags_and_bulk_deletes_show_their_rows_and_one_key_takes_each_back(corpus: Path) -> None:
     async with open_console(corpus, (100, 40)) as console:
         table = await open_browse(console)
@@ -239,6 +244,7 @@ async def test_bulk_tags_and_bulk_deletes_show_their_rows_and_one_key_takes_each
         assert len(await console.store.memories.get_many(ids)) == 3
 
 
+@pytest.mark.slow
 async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
@@ -282,6 +288,7 @@ async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
         await console.until(f"{ACTIVE} memories")
 
 
+@pytest.mark.slow
 async def test_another_process_writes_and_the_cursor_keeps_its_memory(corpus: Path) -> None:
     async with open_console(corpus, (80, 24)) as console:
         table = await open_browse(console)
@@ -316,6 +323,7 @@ async def test_rows_that_cannot_be_fetched_are_said_and_fetched_later(
         await console.until("From this morning")
 
 
+@pytest.mark.slow
 async def test_hostile_memories_are_shown_and_obeyed_nowhere(corpus: Path) -> None:
     evil = "zz [/x] [bold]hi[/] [@click=app.quit]y[/] \x1b]52;c;aGk=\x07 \x9b31m \u202ereversed\u200f end"
     async with second_handle(corpus) as other:
@@ -333,6 +341,7 @@ async def test_hostile_memories_are_shown_and_obeyed_nowhere(corpus: Path) -> No
         assert console.app.is_running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["vestige-light", "vestige-ansi"])
 @pytest.mark.parametrize("colour", [True, False])
 async def test_state_and_selection_are_seen_without_colour(
@@ -349,6 +358,7 @@ async def test_state_and_selection_are_seen_without_colour(
         assert line_of_cursor(console).startswith("▌")
 
 
+@pytest.mark.slow
 async def test_what_is_pinned_is_shown_kept_and_cleared(corpus: Path) -> None:
     async with open_console(corpus, (120, 40)) as console:
         table = await open_browse(console)

@@ -86,6 +86,7 @@ def offered(console: Console) -> dict[str, int | None]:
     return {str(value.chip): value.count for value in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("place", PLACES)
 async def test_one_key_in_three_places_and_chips_follow(corpus: Path, place: str, size: tuple[int, int]) -> None:
@@ -115,6 +116,7 @@ async def test_one_key_in_three_places_and_chips_follow(corpus: Path, place: str
         assert [chip.value for chip in bar(console).chips] == [facets[0].value, facets[1].value]
 
 
+@pytest.mark.slow
 async def test_every_field_counts_what_choosing_it_leaves(corpus: Path) -> None:
     """Each value of each field, alone and beside others: what was promised is what is then there."""
     async with open_console(corpus) as console:
@@ -138,6 +140,7 @@ async def test_every_field_counts_what_choosing_it_leaves(corpus: Path) -> None:
         assert tried > 40
 
 
+@pytest.mark.slow
 async def test_typing_narrows_and_the_empty_list_says_why(corpus: Path) -> None:
     async with open_console(corpus, (60, 20)) as console:
         await picker(console)
@@ -164,6 +167,7 @@ async def test_typing_narrows_and_the_empty_list_says_why(corpus: Path) -> None:
         await settle(console)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "typed", "bad"),
     [("since", "-45d", "-45q"), ("until", "2026-11-01", "2026-11"), ("recall", "0.85", "8.5")],
@@ -194,6 +198,7 @@ async def test_a_date_or_number_can_be_typed(corpus: Path, field: str, typed: st
         assert [each.field for each in bar(console).chips] == [field]
 
 
+@pytest.mark.slow
 async def test_an_owner_is_shown_by_name_and_asked_for_by_handle(corpus: Path) -> None:
     with closing(sqlite3.connect(corpus)) as connection, connection:
         connection.execute(
@@ -262,6 +267,7 @@ async def test_chips_are_clicked_away_and_survive_going_elsewhere(corpus: Path) 
         assert bar(console).chips == chips[:1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "title"), [("search", "Search"), ("review", "Review")])
 async def test_one_key_takes_the_filters_along(corpus: Path, place: str, title: str) -> None:
     async with open_console(corpus) as console:
@@ -284,6 +290,7 @@ async def test_one_key_takes_the_filters_along(corpus: Path, place: str, title: 
         assert len(bar(console).chips) == 2
 
 
+@pytest.mark.slow
 async def test_review_asks_what_every_filter_leaves(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f4")
@@ -309,6 +316,7 @@ async def test_review_asks_what_every_filter_leaves(corpus: Path) -> None:
         assert place._chosen == asked  # type: ignore[attr-defined]  # the place is Review
 
 
+@pytest.mark.slow
 async def test_a_filter_is_saved_used_and_forgotten(corpus: Path, tmp_path: Path) -> None:
     file = tmp_path / "vestige.toml"
     file.write_text("# mine\n[ui]\ntheme = 'vestige-dark'\n")
@@ -364,6 +372,7 @@ async def test_a_filter_is_saved_used_and_forgotten(corpus: Path, tmp_path: Path
         await console.until(lambda: len(bar(console).chips) == 2)
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_saved_is_one_sentence(corpus: Path, tmp_path: Path) -> None:
     file = tmp_path / "vestige.toml"
     async with configured(corpus, file) as console:
@@ -394,6 +403,7 @@ async def test_what_cannot_be_saved_is_one_sentence(corpus: Path, tmp_path: Path
         await console.until("filters.bad")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_hostile_values_are_shown_and_obeyed_nowhere(corpus: Path, size: tuple[int, int]) -> None:
     async with second_handle(corpus) as other:
@@ -429,6 +439,7 @@ async def test_hostile_values_are_shown_and_obeyed_nowhere(corpus: Path, size: t
         assert console.app.is_running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [False, True], ids=["key by key", "in one burst"])
 async def test_what_is_typed_is_chosen_before_it_is_counted(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
@@ -467,6 +478,7 @@ async def test_what_is_typed_is_chosen_before_it_is_counted(
         await console.until(lambda: Chip("domain", "infra") in bar(console).chips)
 
 
+@pytest.mark.slow
 async def test_typing_is_never_held_up_by_a_slow_store(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_console(corpus) as console:
         store, free = console.store, asyncio.Event()
@@ -502,6 +514,7 @@ async def test_a_lost_store_is_said_in_the_picker(corpus: Path, monkeypatch: pyt
         assert console.app.screen.id == "search"
 
 
+@pytest.mark.slow
 async def test_browse_keeps_its_place_under_a_moving_date(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f3")
@@ -515,6 +528,7 @@ async def test_browse_keeps_its_place_under_a_moving_date(corpus: Path) -> None:
         assert table.cursor == 3
 
 
+@pytest.mark.slow
 async def test_signs_are_said_plainly_and_apply(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f3")
@@ -542,6 +556,7 @@ async def test_a_saved_filter_of_an_earlier_version_is_rewritten_at_the_start(co
         assert console.app.config.outdated_filters == ()
 
 
+@pytest.mark.slow
 async def test_a_line_hints_at_a_misspelled_filter(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f2")
@@ -550,6 +565,7 @@ async def test_a_line_hints_at_a_misspelled_filter(corpus: Path) -> None:
         assert bar(console).chips == ()
 
 
+@pytest.mark.slow
 async def test_tab_accepts_a_completion_only_while_one_is_shown(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f3")
@@ -575,6 +591,7 @@ async def test_tab_accepts_a_completion_only_while_one_is_shown(corpus: Path) ->
         assert line.value == memory.id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_a_sign_asks_for_all_of_the_values_or_for_none_of_them(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:

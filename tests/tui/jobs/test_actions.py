@@ -110,6 +110,7 @@ async def test_work_of_an_agent_is_stopped_at_once(corpus: Path) -> None:
         assert (job.status, job.error) == ("failed", "cancelled")
 
 
+@pytest.mark.slow
 async def test_work_that_gets_stuck_is_said_so_and_queued_once_more(corpus: Path, hands: Hands) -> None:
     async with open_console(corpus) as console:
         given = await stall(console, hands)
@@ -133,6 +134,7 @@ async def test_work_that_gets_stuck_is_said_so_and_queued_once_more(corpus: Path
         await console.until(f"It was queued again, as {new.id[:8]}.")
 
 
+@pytest.mark.slow
 async def test_work_is_marked_as_failed_with_a_reason(corpus: Path, hands: Hands) -> None:
     async with open_console(corpus) as console:
         given = await stall(console, hands, "index 倉庫 [/red]")
@@ -165,6 +167,7 @@ async def test_a_reason_may_stay_away(corpus: Path, hands: Hands) -> None:
         assert (await Ledger(console.store).job(given)).error == GIVEN_UP
 
 
+@pytest.mark.slow
 async def test_a_job_whose_worker_is_gone_is_taken_up_or_given_up(corpus: Path, hands: Hands) -> None:
     async with open_console(corpus) as console:
         ledger = Ledger(console.store)
@@ -270,6 +273,7 @@ async def test_the_whole_id_is_copied(corpus: Path) -> None:
         assert console.app.clipboard == run.id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)])
 async def test_what_can_be_done_stands_in_the_footer_and_in_help(
     corpus: Path, hands: Hands, size: tuple[int, int]

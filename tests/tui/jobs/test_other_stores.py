@@ -29,6 +29,7 @@ async def begin(url: str) -> str:
         return run.id
 
 
+@pytest.mark.slow
 async def test_the_findings_of_a_job_behind_a_password_are_read_with_what_was_typed(
     corpus: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ async def test_the_cursor_keeps_its_job(corpus: Path) -> None:
         assert "reindex the docs of harbour-api" in console.text
 
 
+@pytest.mark.slow
 async def test_figures_of_a_job_that_gives_no_sign_are_of_the_past(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f5")
@@ -341,6 +342,7 @@ async def test_how_jobs_ended_is_said_in_words(corpus: Path) -> None:
             await console.until(sentence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_an_empty_place_says_how_to_begin(tmp_path: Path, size: tuple[int, int]) -> None:
     path = make_v18(tmp_path / "memory.db", 3, hostile=True)
@@ -473,6 +475,7 @@ async def test_findings_stand_under_their_outcome_and_give_the_reason_room(corpu
         assert not console.app.screen.query_one(FindingList).show_vertical_scrollbar
 
 
+@pytest.mark.slow
 async def test_a_finding_opens_the_memory_that_it_is_about(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f5")
@@ -582,6 +585,7 @@ async def test_a_store_that_cannot_be_reached_has_no_jobs_to_read() -> None:
             await console.until("No store is open.", gone=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["tab", "enter"])
 async def test_escape_leads_from_the_job_back_to_the_list(corpus: Path, key: str) -> None:
     async with open_console(corpus) as console:

@@ -59,6 +59,7 @@ async def test_at_80_columns_the_values_of_a_change_are_read_in_its_line(corpus:
         assert ": +runbooks +on-call" in console.text
 
 
+@pytest.mark.slow
 async def test_undo_leaves_the_changes_of_others_alone(corpus: Path) -> None:
     async with open_console(corpus) as console:
         mine = await tag_here(console, "+mine")
@@ -84,6 +85,7 @@ async def test_undo_leaves_the_changes_of_others_alone(corpus: Path) -> None:
         await console.until('Undid: tag +mine on "')
 
 
+@pytest.mark.slow
 async def test_a_change_that_cannot_be_undone_is_skipped_the_next_time(corpus: Path) -> None:
     async with open_console(corpus) as console:
         first = await tag_here(console, "+one")
@@ -121,6 +123,7 @@ async def test_the_journal_opens_from_every_place_and_closes(corpus: Path, place
         await console.until(lambda: not isinstance(console.app.screen, JournalScreen))
 
 
+@pytest.mark.slow
 async def test_the_journal_opens_over_an_explanation_and_from_the_palette(corpus: Path) -> None:
     async with open_console(corpus) as console:
         explanation = await open_explanation(console)
@@ -136,6 +139,7 @@ async def test_the_journal_opens_over_an_explanation_and_from_the_palette(corpus
         await console.until(lambda: isinstance(console.app.screen, JournalScreen))
 
 
+@pytest.mark.slow
 async def test_an_entry_opens_its_memory_and_is_undone(corpus: Path) -> None:
     async with open_console(corpus) as console:
         mine = await tag_here(console, "+mine")
@@ -170,6 +174,7 @@ async def test_an_entry_opens_its_memory_and_is_undone(corpus: Path) -> None:
         await console.until(f"is a redo; undo change {entries.entries[2].id} instead.")
 
 
+@pytest.mark.slow
 async def test_the_memory_of_an_entry_may_be_gone(corpus: Path) -> None:
     async with open_console(corpus) as console:
         async with other_command(corpus) as other:
@@ -185,6 +190,7 @@ async def test_the_memory_of_an_entry_may_be_gone(corpus: Path) -> None:
         assert await console.store.get(theirs)
 
 
+@pytest.mark.slow
 async def test_thousands_of_entries_are_read_as_they_come_into_view(corpus: Path) -> None:
     async with other_command(corpus) as other:
         count = len(await other.journal.entries()) + 3 * PAGE_ENTRIES + 7

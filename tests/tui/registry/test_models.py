@@ -86,6 +86,7 @@ async def skip_preview(console: Console) -> None:
     await console.press("tab")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_two_models_are_compared_side_by_side(
     small: Path, models: Sequence[CatalogModel], size: tuple[int, int]
@@ -161,6 +162,7 @@ async def test_what_cannot_be_compared_says_why(small: Path, models: Sequence[Ca
         await console.until("Your settings already name this store's model.")
 
 
+@pytest.mark.slow
 async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequence[CatalogModel]) -> None:
     async with open_console(small) as console:
         await console.press("f5", "r")
@@ -228,6 +230,7 @@ def inks(console: Console, *said: str) -> set[str]:
     return set().union(*found.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_in_place_is_chosen_at_once_and_said_again_in_amber_at_the_start(
     small: Path, models: Sequence[CatalogModel], size: tuple[int, int]
@@ -256,6 +259,7 @@ async def test_the_advice_to_back_up_is_not_the_dimmest_line(small: Path, models
         assert inks(console, "Back up the store") == inks(console, "6 to compute")
 
 
+@pytest.mark.slow
 async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[CatalogModel]) -> None:
     asked: list[object] = []
 
@@ -296,6 +300,7 @@ async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[Ca
         assert "test-embedder-64, 16 dimensions" in console.text
 
 
+@pytest.mark.slow
 async def test_an_unfinished_one_is_gone_on_with_in_its_width(
     small: Path, models: Sequence[CatalogModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -490,6 +495,7 @@ async def ended(console: Console, number: int) -> Job:
             await console.pilot.pause(0.1)
 
 
+@pytest.mark.slow
 async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [CatalogModel(DEFAULT_MODEL, 384, 22.0, "apache-2.0", "The default.", True)]
     for module in ("registry.place", "wizards.reembed"):

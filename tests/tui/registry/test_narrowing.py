@@ -50,6 +50,7 @@ def test_every_model_of_the_catalogue_has_a_hint_of_one_line() -> None:
     assert model_hint(CatalogModel("x", 8, None, "", "", False)) == "For general text; fast on any machine."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_hint_follows_the_cursor_and_moves_nothing(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -68,6 +69,7 @@ async def test_the_language_is_a_column(corpus: Path) -> None:
         assert any("bge-small-zh-v1.5" in line and "Chinese" in line for line in console.lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_list_is_narrowed_by_words_and_escape_shows_all(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:

@@ -53,6 +53,7 @@ async def test_models_usable_here_come_first(corpus: Path) -> None:
         assert console.text.index("all-MiniLM-L6-v2") < console.text.index("downloaded on first use")
 
 
+@pytest.mark.slow
 async def test_fill_makes_what_is_missing(corpus: Path) -> None:
     async with open_console(corpus) as console:
         for number in range(40):

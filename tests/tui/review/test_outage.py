@@ -57,6 +57,7 @@ def cut_reading(at: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
     return mend
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "verb"), [(("space", "3"), "review"), (("x",), "suspend"), (("b",), "bury")], ids=["grade", "x", "b"]
 )
@@ -147,6 +148,7 @@ async def test_what_could_not_be_taken_back_is_taken_back_next(tmp_path: Path, m
         assert await at.state(1) == THREE[0].scheduling
 
 
+@pytest.mark.slow
 async def test_what_can_never_be_taken_back_is_no_wall(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
@@ -159,6 +161,7 @@ async def test_what_can_never_be_taken_back_is_no_wall(tmp_path: Path) -> None:
         assert await at.state(1) == THREE[0].scheduling
 
 
+@pytest.mark.slow
 async def test_a_filter_given_before_the_store_is_open_holds_from_the_first_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def when(state: Scheduling | None, rating: Rating) -> str:
     return ago(due, NOW)
 
 
+@pytest.mark.slow
 async def test_a_whole_sitting(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         first = await at.sees("1 of 3", "due 2 (overdue 2, today 0)   new 1", "9 d late", "space shows the answer")
@@ -106,6 +107,7 @@ async def test_exact_days_on_demand(tmp_path: Path) -> None:
         await at.press("space", sees=ago(due, NOW))
 
 
+@pytest.mark.slow
 async def test_forgotten_comes_back_as_practice_that_writes_nothing(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE[:2]) as at:
         await at.press("space", sees="JWKS")
@@ -125,6 +127,7 @@ async def test_forgotten_comes_back_as_practice_that_writes_nothing(tmp_path: Pa
         assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.AGAIN]
 
 
+@pytest.mark.slow
 async def test_undo_brings_the_card_back_shown(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
@@ -163,6 +166,7 @@ async def test_undo_leaves_alone_what_another_console_graded(tmp_path: Path) -> 
         assert await at.state(2) == THREE[1].scheduling
 
 
+@pytest.mark.slow
 async def test_a_redo_grades_the_card_again(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
@@ -183,6 +187,7 @@ async def test_a_redo_grades_the_card_again(tmp_path: Path) -> None:
         await at.press("U", sees="There is nothing to redo")
 
 
+@pytest.mark.slow
 async def test_undo_when_nothing_is_due_asks_again(tmp_path: Path) -> None:
     async with open_desk(tmp_path, THREE[0]) as at:
         await at.press("space", sees="JWKS")
@@ -238,6 +243,7 @@ async def test_deleted_elsewhere_is_left_out(tmp_path: Path) -> None:
         await at.sees("was deleted elsewhere", "2 of 3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "said"), [("x", 'Suspended "Signing'), ("b", 'Buried "Signing'), ("d", "Deleted")])
 async def test_setting_a_card_aside_and_taking_that_back(tmp_path: Path, key: str, said: str) -> None:
     async with open_desk(tmp_path, *THREE) as at:
@@ -252,6 +258,7 @@ async def test_setting_a_card_aside_and_taking_that_back(tmp_path: Path, key: st
         assert THREE[0].id in [memory.id for memory in await at.other.reviews.due()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["x", "b", "d"])
 async def test_a_practice_card_taken_back_is_practice_again(tmp_path: Path, key: str) -> None:
     async with open_desk(tmp_path, THREE[0], THREE[1]) as at:
@@ -301,6 +308,7 @@ async def test_supersede_without_leaving(tmp_path: Path) -> None:
         assert (await at.other.get(THREE[0].id or "")).superseded_by == THREE[1].id
 
 
+@pytest.mark.slow
 async def test_filtered_by_tag(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         assert "tag:keys" not in await at.sees("1 of 3")
@@ -314,6 +322,7 @@ async def test_filtered_by_tag(tmp_path: Path) -> None:
         await at.press("escape", sees="1 of 2")
 
 
+@pytest.mark.slow
 async def test_a_filter_without_a_card(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
@@ -322,6 +331,7 @@ async def test_a_filter_without_a_card(tmp_path: Path) -> None:
         await at.press("escape", sees="1 of 3")
 
 
+@pytest.mark.slow
 async def test_a_filter_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
@@ -392,6 +402,7 @@ async def test_an_empty_store(tmp_path: Path) -> None:
         await at.sees("1 of 1", "Signing keys")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
 async def test_every_size_does_the_main_job(tmp_path: Path, size: tuple[int, int]) -> None:
     async with open_desk(tmp_path, *THREE, size=size) as at:
@@ -408,6 +419,7 @@ async def test_every_size_does_the_main_job(tmp_path: Path, size: tuple[int, int
         assert "due in the next 30 days" in end
 
 
+@pytest.mark.slow
 async def test_hostile_text_is_only_shown(tmp_path: Path) -> None:
     bad = draft(1, HOSTILE, schedule_due(1), tags=("[red]t[/]", "\x1b]0;x\x07"), domains=("[/d]",))
     many = draft(2, f"# {HOSTILE}\n\n{HOSTILE}\n\n- {HOSTILE}", schedule_due(0.1))
@@ -464,6 +476,7 @@ async def test_the_file_of_a_vestige_server_is_shown_and_not_graded(tmp_path: Pa
         assert await other.reviews.due(limit=1) == first
 
 
+@pytest.mark.slow
 async def test_a_grade_can_be_clicked(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
@@ -474,6 +487,7 @@ async def test_a_grade_can_be_clicked(tmp_path: Path) -> None:
         assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.EASY]
 
 
+@pytest.mark.slow
 async def test_more_that_fell_due_meanwhile_goes_on_after_the_end(tmp_path: Path) -> None:
     async with open_desk(tmp_path, THREE[0]) as at:
         await at.press("space", sees="JWKS")
@@ -493,6 +507,7 @@ def asks(content: str, tags: tuple[str, ...] = ()) -> str:
     return "".join(text)
 
 
+@pytest.mark.slow
 async def test_a_new_day_reaches_an_open_console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_session, "WAIT_SECONDS", 0.05)
     async with open_desk(tmp_path, THREE[0], THREE[1], draft(4, RUNBOOK, schedule_due(-0.8))) as at:

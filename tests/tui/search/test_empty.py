@@ -61,6 +61,7 @@ async def test_the_key_is_dim_where_there_is_nothing_to_leave_out(corpus: Path) 
         await console.until("The search has results, so there is nothing to leave out.")
 
 
+@pytest.mark.slow
 async def test_code_that_no_word_matches_is_searched_by_its_characters(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.store.insert(Draft("The image is zzrepo@sha256:9f86d081884c7d65."))

@@ -32,6 +32,7 @@ def focused(console: Console) -> str | None:
     return console.app.focused.id if console.app.focused is not None else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_it_shows_both_lists_and_the_one_between_them(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -55,6 +56,7 @@ async def test_it_shows_both_lists_and_the_one_between_them(corpus: Path, size: 
             assert next(line for line in console.lines if "fused  " in line and "20 shown" in line)
 
 
+@pytest.mark.slow
 async def test_the_cursor_stays_on_its_memory_in_every_list(corpus: Path) -> None:
     async with open_console(corpus) as console:
         screen = await open_explanation(console)
@@ -91,6 +93,7 @@ async def test_it_begins_at_the_memory_of_the_hits_and_comes_back_there(corpus: 
         assert console.app.focused.cursor == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_enter_reads_the_memory_and_escape_returns(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -123,6 +126,7 @@ async def test_what_it_was_made_of_is_said_beneath(corpus: Path) -> None:
         assert len(list(screen.query(Section))) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("turns", "why"),
     [
@@ -150,6 +154,7 @@ async def test_nothing_found_still_says_what_became_of_words_and_filters(corpus:
         assert "from the query" in console.text
 
 
+@pytest.mark.slow
 async def test_without_a_question_it_says_so(corpus: Path) -> None:
     async with open_console(corpus) as console:
         for key in ("x", "w"):
@@ -159,6 +164,7 @@ async def test_without_a_question_it_says_so(corpus: Path) -> None:
             await console.press("slash")
 
 
+@pytest.mark.slow
 async def test_it_follows_what_others_write(corpus: Path) -> None:
     async with open_console(corpus) as console:
         screen = await open_explanation(console, "lighthouse zzqq")
@@ -170,6 +176,7 @@ async def test_it_follows_what_others_write(corpus: Path) -> None:
         assert under(screen, "meaning") == before
 
 
+@pytest.mark.slow
 async def test_a_narrower_screen_keeps_the_memory(corpus: Path) -> None:
     async with open_console(corpus) as console:
         screen = await open_explanation(console)
@@ -185,6 +192,7 @@ async def test_a_narrower_screen_keeps_the_memory(corpus: Path) -> None:
         assert under(screen, "together") == under(screen, "lines")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_id", [True, False])
 async def test_why_not_this_one(corpus: Path, by_id: bool) -> None:
     async with open_console(corpus, (80, 24)) as console:
@@ -207,6 +215,7 @@ async def test_why_not_this_one(corpus: Path, by_id: bool) -> None:
         assert isinstance(console.app.screen, ExplanationScreen)
 
 
+@pytest.mark.slow
 async def test_why_not_is_asked_of_search_too_and_nothing_is_no_error(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.paste("webhook")
@@ -220,6 +229,7 @@ async def test_why_not_is_asked_of_search_too_and_nothing_is_no_error(corpus: Pa
         assert isinstance(console.app.screen, SearchPlace)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_hostile_memories_and_questions_are_shown_plain(corpus: Path, size: tuple[int, int]) -> None:
     evil = "[/x] [bold]hi[/] [@click=app.quit]y[/] \x1b]52;c;aGk=\x07 \x1b[2J \x9b31m \u202ereversed\u200f end"

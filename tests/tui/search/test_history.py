@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from textual.widgets import Input
 
 from tests.support.console import Console, open_console
@@ -28,6 +29,7 @@ async def ask(console: Console, text: str) -> None:
     await console.until("newest first")
 
 
+@pytest.mark.slow
 async def test_up_takes_earlier_queries_and_down_comes_back(corpus: Path, state: Path) -> None:
     file = state / "search-history"
     async with open_console(corpus) as console:
@@ -53,6 +55,7 @@ async def test_up_takes_earlier_queries_and_down_comes_back(corpus: Path, state:
         await console.until(lambda: line(console) == "webhook retries")
 
 
+@pytest.mark.slow
 async def test_typing_ends_the_walk(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await ask(console, "webhook retries")
@@ -64,6 +67,7 @@ async def test_typing_ends_the_walk(corpus: Path) -> None:
         assert line(console) == "webhook retries now"
 
 
+@pytest.mark.slow
 async def test_filters_alone_are_not_kept(corpus: Path, state: Path) -> None:
     async with open_console(corpus) as console:
         await console.paste("type:decision ")

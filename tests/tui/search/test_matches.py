@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from rich.segment import Segment
 from rich.style import Style
 
@@ -37,6 +38,7 @@ def is_marked(segment: Segment) -> bool:
     return bool(style.bold and style.underline and segment.text.strip())
 
 
+@pytest.mark.slow
 async def test_words_are_marked_in_the_hit_and_in_the_card(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.store.insert(Draft(TEXT, tags=("signing-keys",)))
@@ -56,6 +58,7 @@ async def test_words_are_marked_in_the_hit_and_in_the_card(corpus: Path) -> None
         assert {"Rotating", "rotate", "keys"} <= set(marked(console))
 
 
+@pytest.mark.slow
 async def test_the_marks_follow_the_query_on_an_unchanged_text(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.store.insert(Draft("zzunique zzother and runbook", tags=("zztag",)))

@@ -200,6 +200,7 @@ async def test_an_empty_store_says_which_key_fills_it(empty_store: Path) -> None
         assert isinstance(console.app.focused, HitList)
 
 
+@pytest.mark.slow
 async def test_modes_go_round_and_more_hits_keep_the_cursor(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await ask(console, "cache")
@@ -285,6 +286,7 @@ async def test_a_lost_store_is_said_once_and_found_again(corpus: Path, monkeypat
         await console.until("cannot be reached", gone=True)
 
 
+@pytest.mark.slow
 async def test_hostile_memories_reach_neither_screen_nor_clipboard(corpus: Path) -> None:
     evil = "[/x] [bold]hi[/] [@click=app.quit]y[/] \x1b]52;c;aGk=\x07 \x1b[2J \x9b31m \u202ereversed\u200f end"
     async with second_handle(corpus) as other:
@@ -446,6 +448,7 @@ async def test_a_missing_editor_is_one_sentence(
         assert drafts_left(tmp_path) == []
 
 
+@pytest.mark.slow
 async def test_an_editor_that_does_not_wait_is_waited_for(
     corpus: Path, tmp_path: Path, editor: Callable[[str], None]
 ) -> None:

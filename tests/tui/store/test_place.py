@@ -106,6 +106,7 @@ async def test_what_a_server_says_steers_no_terminal(corpus: Path, monkeypatch: 
         assert not set(console.text) & set("\x1b\u202e\x07")
 
 
+@pytest.mark.slow
 async def test_one_connection_more_is_one_other(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = MaintenanceService.report
 
@@ -205,6 +206,7 @@ async def test_a_store_that_went_away_is_not_said_to_be_healthy(corpus: Path, mo
         assert "The store does not answer" not in console.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_a_concern_stands_before_all_figures_with_what_to_do(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]

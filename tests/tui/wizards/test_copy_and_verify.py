@@ -73,6 +73,7 @@ def typed(console: Console) -> str:
     return line.value
 
 
+@pytest.mark.slow
 async def test_escape_goes_back_a_step_and_then_out(corpus: Path, tmp_path: Path) -> None:
     target = tmp_path / "pg"
     async with open_console(corpus) as console:
@@ -139,6 +140,7 @@ async def test_the_open_store_is_copied_with_the_password_that_the_console_knows
         assert PASSWORD in wizard.source
 
 
+@pytest.mark.slow
 async def test_a_password_is_never_seen_while_it_is_typed(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await to_target(console)
@@ -187,6 +189,7 @@ async def test_the_same_store_is_no_target_and_a_missing_one_no_source(corpus: P
         assert "Where to?" not in console.text
 
 
+@pytest.mark.slow
 async def test_what_was_said_of_a_store_goes_with_it(corpus: Path, tmp_path: Path) -> None:
     async with open_console(corpus) as console:
         await to_target(console)
@@ -210,6 +213,7 @@ async def test_what_was_said_of_a_store_goes_with_it(corpus: Path, tmp_path: Pat
         assert "◌" not in console.text
 
 
+@pytest.mark.slow
 async def test_a_target_says_what_it_holds(corpus: Path, tmp_path: Path) -> None:
     new, bare, filled = tmp_path / "new.db", tmp_path / "bare.db", tmp_path / "filled.db"
     shutil.copy(corpus, filled)
@@ -245,6 +249,7 @@ async def test_enter_alone_begins_nothing(corpus: Path, tmp_path: Path) -> None:
         assert not await Ledger(console.store).jobs()
 
 
+@pytest.mark.slow
 async def test_what_was_not_copied_is_forgotten_with_the_next_beginning(corpus: Path) -> None:
     async with open_console(corpus) as console:
         for key, said in (("c", "Nothing was copied."), ("v", "Nothing was compared.")):
@@ -305,6 +310,7 @@ async def test_known_stores_are_offered(corpus: Path) -> None:
         )
 
 
+@pytest.mark.slow
 async def test_models_that_differ_leave_two_ways(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     second, other = OtherEmbedder(8), tmp_path / "other.db"
     known: dict[str, OtherEmbedder] = {}
@@ -342,6 +348,7 @@ async def test_models_that_differ_leave_two_ways(corpus: Path, tmp_path: Path, m
         await console.until("Nothing was copied.")
 
 
+@pytest.mark.slow
 async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postgres_database: str) -> None:
     path = tmp_path / "large.db"
     await fill_large(path, 400)
@@ -377,6 +384,7 @@ async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postg
         await console.until("▪ The comparison is done: ")
 
 
+@pytest.mark.slow
 async def test_a_comparison_without_a_job_asks_for_both(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f5", "v")

@@ -14,6 +14,7 @@ from vestige_tui.store.store import Store
 from vestige_tui.tui.registry.place import RegistryPlace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("memories", "said"),
     [

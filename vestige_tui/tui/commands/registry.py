@@ -15,7 +15,7 @@ class FillVectors(Command):
 class PreviewModel(Command):
     id, key, label, action = "registry.preview", "p", "compare", "preview_model"
     group = "Registry"
-    help = "Compare the search results of the chosen and the current model for the same questions."
+    help = "Compare the search results of the chosen and the current model for the same queries."
 
 
 class NarrowModels(Command):
