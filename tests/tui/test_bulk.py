@@ -87,6 +87,24 @@ async def test_a_type_is_completed_and_a_new_one_is_said_to_be_new(corpus: Path)
         await console.until("in this store: ", gone=True)
 
 
+async def test_enter_completes_a_type_and_ctrl_s_saves_it_as_typed(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        await open_fields(console)
+        # The old value is selected: typing replaces it.
+        await console.type("decis")
+        await console.until("enter completes it to decision; ctrl+s saves decis, a new type")
+        await console.press("enter")
+        await console.until("types in this store: ")
+        assert isinstance(console.app.screen, FieldsDialog)
+        await console.press("enter")
+        await console.until("type decision   u undo")
+        await open_fields(console)
+        await console.type("decis")
+        await console.press("ctrl+s")
+        await console.until("type decis   u undo")
+
+
 @pytest.mark.parametrize(
     ("field", "text", "fault"),
     [

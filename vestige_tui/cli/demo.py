@@ -118,4 +118,4 @@ def _open(args: Namespace, output: Output) -> int:
     # Named, so that the file of VESTIGE_CONFIG is not read.
     path = default_path()
     config = load_config(path) if path.exists() else replace(Config(), path=path)
-    return open_console(config, _url(args), read_only=args.read_only, is_demo=True)
+    return open_console(config, _url(args), read_only=args.read_only)

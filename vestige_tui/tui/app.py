@@ -156,6 +156,7 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
         self.config = config
         self._candidates: list[StoreSession] = []
+        self._said_leaving = False
         """Every session of this console, also those of stores that were opened and then not used."""
         self.state = state or ConsoleState(None)
         """What the console remembers; nothing unless it is given."""
@@ -485,6 +486,7 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
 
     def _say_leaving(self) -> None:
         # Textual no longer paints, so write to the terminal itself.
+        self._said_leaving = True
         if (terminal := sys.__stderr__) is not None:
             terminal.write(f"\x1b[{self.size.height};1H\x1b[0m\x1b[2K Closing the store; jobs keep running.")
             terminal.flush()
@@ -499,19 +501,17 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
                     await worker.wait()
         for session in self._candidates:
             await session.disconnect()
+        if self._said_leaving and (terminal := sys.__stderr__) is not None:
+            terminal.write("\r\x1b[2K")
+            terminal.flush()
         self.session.embedders.close()
 
 
-def run_console(
-    config: Config, store_url: str, *, read_only: bool = False, create_confirmed: bool = False, is_demo: bool = False
-) -> int:
-    """Run the console until the user quits; return the exit status. Raises ConfigError for an unknown key or theme.
-
-    That of the demo, whose state folder is its own, shows no hints of a first start.
-    """
+def run_console(config: Config, store_url: str, *, read_only: bool = False, create_confirmed: bool = False) -> int:
+    """Run the console until the user quits; return the exit status. Raises ConfigError for an unknown key or theme."""
     check_keys(config, default_keys())
     check_theme(config, themes())
-    state = ConsoleState(state_dir(), shows_hints=not is_demo)
+    state = ConsoleState(state_dir())
     app = VestigeApp(config, store_url, read_only=read_only, create_confirmed=create_confirmed, state=state)
     app.run()
     for sentence in app.last_words:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vestige_tui.core.filter_syntax import BadChip, Chip
+from vestige_tui.core.filter_syntax import BadChip, Chip, split_chips, write_chips
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.memory_template import MemoryForm
 from vestige_tui.core.text import cut, grouped, plain
@@ -62,6 +62,11 @@ class FilteredPlace(Place):
             raise
         self.bar.complain("")
         return resolved_filter
+
+    def hint_on_filter(self, text: str) -> str:
+        """Return a hint while a filter is typed that nothing has ended yet; empty for other words."""
+        _, pending = split_chips(f"{text} ")
+        return f"enter or space applies the filter {plain(write_chips(pending))}." if pending else ""
 
     async def tally(self, chosen: Filter) -> str:
         """Return a sentence with the number of memories that pass a filter."""

@@ -75,11 +75,18 @@ async def test_the_hint_on_words_goes_with_them_and_spares_a_filter_that_is_type
         await console.until("To search for words, go to Search (F2)")
         await console.press(*["backspace"] * len("retries"))
         await console.until("To search for words", gone=True)
-        for beginning in ("ty", "type:deci", "-tag:a", 'tag:"two wo'):
+        for beginning in ("ty", "type:", 'tag:"two wo'):
             console.app.screen.query_one(FilterBar).set_text(beginning)
             console.app.screen.query_one(FilterBar).ask_now()
             await console.still()
             assert "To search for words" not in console.text, beginning
+            assert "applies the filter" not in console.text, beginning
+        for filter in ("is:suspended", "-tag:a"):
+            console.app.screen.query_one(FilterBar).set_text(filter)
+            console.app.screen.query_one(FilterBar).ask_now()
+            await console.until(f"enter or space applies the filter {filter}.")
+        await console.press("enter")
+        await console.until("applies the filter", gone=True)
 
 
 @pytest.mark.slow

@@ -112,14 +112,14 @@ async def test_forgotten_comes_back_as_practice_that_writes_nothing(tmp_path: Pa
     async with open_desk(tmp_path, *THREE[:2]) as at:
         await at.press("space", sees="JWKS")
         screen = await at.press("1", sees="2 of 2")
-        assert f"Again: due {when(THREE[0].scheduling, Rating.AGAIN)}; shown once more this session" in screen
+        assert f"Again: due {when(THREE[0].scheduling, Rating.AGAIN)}; practised later in this session" in screen
         assert await at.ratings(1) == [1]
         await at.press("space", sees="Monday")
         await at.press("3", sees="practice, 1 left")
-        await at.press("space", sees="practice, nothing is written")
+        await at.press("space", sees="once more")
         await at.press("1", sees="Practised; nothing was written.")
         assert "practice, 1 left" in at.text
-        await at.press("space", sees="practice, nothing is written")
+        await at.press("space", sees="once more")
         end = await at.press("3", sees="2 graded")
         assert "practised 2" in end
         assert "remembered      50 %   1 of 2, without new ones" in end
@@ -264,7 +264,7 @@ async def test_a_practice_card_taken_back_is_practice_again(tmp_path: Path, key:
     async with open_desk(tmp_path, THREE[0], THREE[1]) as at:
         await at.press("space", "1", sees="2 of 2")
         await at.press("space", "3", sees="practice, 1 left")
-        await at.press("space", sees="practice, nothing is written")
+        await at.press("space", sees="once more")
         await at.pilot.press(key)
         if key == "d":
             while not isinstance(at.app.screen, Confirm):
@@ -272,7 +272,7 @@ async def test_a_practice_card_taken_back_is_practice_again(tmp_path: Path, key:
             await at.pilot.press("y")
         await at.sees("2 graded")
         await at.press("u", sees="practice, 1 left")
-        await at.sees("practice, nothing is written")
+        await at.sees("once more")
         end = await at.press("3", sees="2 graded")
         assert "practised 1" in end
         assert "remembered      50 %   1 of 2, without new ones" in end
@@ -640,3 +640,10 @@ def test_a_write_seen_before_it_was_reported_is_undone() -> None:
     assert sitting.undo(3)
     assert sitting.card == SessionCard("b", requeued=True)
     assert (sitting.handled, sitting.elsewhere) == (1, 1)
+
+
+async def test_a_grade_before_the_answer_is_refused_until_it_is_shown(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, *THREE[:2]) as at:
+        await at.press("3", sees="Press space first to show the answer, then 3 to grade it.")
+        await at.press("space", sees="JWKS")
+        assert "Press space first" not in at.text

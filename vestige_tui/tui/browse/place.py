@@ -75,7 +75,7 @@ They first show every memory that they change; `u` undoes the whole change.
         """Notice on words in the line that are no filter."""
 
     def compose_body(self) -> ComposeResult:
-        yield FilterBar("Filter: type:decision  domain:auth  since:-30d", id="ask")
+        yield FilterBar("Type a filter, such as type:decision or since:-30d", id="ask")
         yield from self.compose_found(MemoryTable(clock=self.now, id="list"))
 
     def on_mount(self) -> None:
@@ -94,12 +94,20 @@ They first show every memory that they change; `u` undoes the whole change.
     @on(FilterBar.Asked)
     def _asked(self, event: FilterBar.Asked) -> None:
         self._status.withdraw(self._hint)
-        if event.text and not may_become_filter(event.text):
-            search_key = self.key_named(GoToSearch).upper()
-            hint = misspelled_field(event.text)
-            words = f"To search for words, go to Search ({search_key}); a filter here is field:value."
-            self._hint = self.say(f"{hint}." if hint else words, severity="quiet")
+        if hint := self._hint_on(event.text):
+            self._hint = self.say(hint, severity="quiet")
         self.refresh_place()
+
+    def _hint_on(self, text: str) -> str:
+        """Return a hint on what stands in the line; empty where it is empty or the beginning of a filter."""
+        if not text or (pending := self.hint_on_filter(text)):
+            return pending if text else ""
+        if may_become_filter(text):
+            return ""
+        if misspelled := misspelled_field(text):
+            return f"{misspelled}."
+        search_key = self.key_named(GoToSearch).upper()
+        return f"To search for words, go to Search ({search_key}); a filter here is field:value."
 
     @work(group="list", exclusive=True, exit_on_error=False)
     async def _list(self) -> None:

@@ -42,7 +42,7 @@ class EditMemory(Command):
 
 class EditFields(Command):
     id, key, label, action = "memory.fields", "E", "fields", "edit_fields"
-    group = "Memory"
+    group, footer = "Memory", True
     help = "Change type, codebase, domains, tags and metadata of the memory or the selection."
     writes = True
 

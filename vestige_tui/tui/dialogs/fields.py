@@ -109,7 +109,7 @@ class FieldsDialog(Dialog[Patch | None]):
     FieldsDialog Input { width: 1fr; }
     FieldsDialog Input.-textual-compact { padding: 0 1; }
     FieldsDialog.-narrow .field { margin: 0; }
-    FieldsDialog #field-values { height: 1; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
+    FieldsDialog #field-values { height: 2; color: $text-muted; text-overflow: ellipsis; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", "save", show=False, priority=True),
@@ -151,7 +151,6 @@ class FieldsDialog(Dialog[Patch | None]):
                 placeholder=hint or "none",
                 compact=True,
                 id=f"field-{name}",
-                select_on_focus=False,
                 suggester=SuggestFromList([write_label(each) for each in self._values.get(name, ())]),
             )
         hint = hint or ("key: JSON value, one per line" if name == "metadata" else "one per line")
@@ -175,12 +174,29 @@ class FieldsDialog(Dialog[Patch | None]):
         text = self._text_of(name).strip() if values else ""
         is_new = bool(text) and text not in (NONE, *values) and len(values) < MAX_VALUES
         listed = f"{name}s in this store: {', '.join(values)}" if values else ""
-        line = Content.styled(f"new {name}; " if is_new else "", "$warning") + Content(plain(listed))
+        if completion := self._completion(name):
+            # Instead of "new", which what is shown behind the cursor seems to contradict.
+            saved = f"; ctrl+s saves {text}, a new {name}" if is_new else ""
+            line = Content(plain(f"enter completes it to {completion}{saved}"))
+        else:
+            line = Content.styled(f"new {name}; " if is_new else "", "$warning") + Content(plain(listed))
         self.query_one("#field-values", Static).update(line)
+
+    def _completion(self, name: str) -> str:
+        """Return the value that the line shows behind its cursor; empty for none."""
+        text = self._text_of(name)
+        values = [write_label(each) for each in self._values.get(name, ())]
+        if not text or text in values:
+            return ""
+        return next((value for value in values if value.startswith(text)), "")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.action_save()
+        if completion := self._completion((event.input.id or "").removeprefix("field-")):
+            event.input.value = completion
+            event.input.cursor_position = len(completion)
+        else:
+            self.action_save()
 
     def action_save(self) -> None:
         self.typed = {name: self._text_of(name) for name in self._fields.texts}

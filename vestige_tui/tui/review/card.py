@@ -49,6 +49,9 @@ class CardEdge(Widget):
         return Content.assemble(*pieces, " " * max(0, room + 3 if right else 0), (right, ink))
 
 
+PRACTICE = "practice: the grade is not saved"
+
+
 @dataclass(frozen=True, slots=True)
 class CardFace:
     """Face of a card: the memory, the question (plain text), its blanked spans, and the time of asking.
@@ -178,9 +181,10 @@ def _state(face: CardFace) -> tuple[str, str]:
 
 def _foot(face: CardFace, revealed: bool) -> tuple[tuple[tuple[str, str], ...], tuple[str, str]]:
     if not revealed:
-        return ((face.keys[0], "$accent bold"), (" shows the answer", "$text-muted")), ("", "")
+        practice = ((f"   {PRACTICE}", "$accent"),) if face.practice else ()
+        return ((face.keys[0], "$accent bold"), (" shows the answer", "$text-muted"), *practice), ("", "")
     if face.practice:
-        return (("practice, nothing is written", "$text-muted"),), ("", "")
+        return ((PRACTICE, "$accent"),), ("", "")
     state = face.memory.scheduling
     if state is None or state.reps == 0:
         return (("never reviewed before", "$text-muted"),), ("", "")

@@ -47,6 +47,7 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from vestige_tui.core.memories import Change, UndoneChange
     from vestige_tui.store.store import Store
+    from vestige_tui.tui.notice import Notice
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,8 @@ redoes the change that this console undid last.
         self._revealed = False
         self._exact = False
         self._grading = False
+        self._too_early: Notice | None = None
+        """Notice on a grade that was given before the answer was shown."""
         self._counts: QueueCounts | None = None
         self._summary: Summary | None = None
         self._entries: list[SessionEntry] = []
@@ -253,10 +256,12 @@ redoes the change that this console undid last.
         if card is None:
             return
         self._revealed = revealed
-        self.remove_class("-long")
+        if revealed:
+            self._status.withdraw(self._too_early)
+        else:
+            self.remove_class("-long")
         await self.query_one(ReviewCard).show(card, revealed=revealed)
-        if not revealed:
-            self.call_after_refresh(self._make_room)
+        self.call_after_refresh(self._make_room)
         retention = Retention.of(card.memory, self._reviews, card.now)
         self.query_one("#curve", RetentionPlot).show(retention)
         self.set_class(revealed and retention is not None and not card.practice, "-curved")
@@ -264,11 +269,12 @@ redoes the change that this console undid last.
         self.refresh_bindings()
 
     def _make_room(self) -> None:
-        """Give a question that does not fit the whole height, until it is revealed and its curve needs the room."""
-        self.set_class(not self._revealed and self.query_one(ReviewCard).overflows, "-long")
+        """Give a text that does not fit the whole height; its curve is not shown then."""
+        if self.query_one(ReviewCard).overflows:
+            self.add_class("-long")
 
     def on_resize(self) -> None:
-        if self._card is not None and not self._revealed:
+        if self._card is not None:
             self.remove_class("-long")
             self.call_after_refresh(self._make_room)
 
@@ -378,7 +384,8 @@ redoes the change that this console undid last.
             return
         if not self._revealed:
             key = self._key_of(Reveal.id, Reveal.key)
-            self.say(f"Press {key} first to show the answer, then {rating} to grade it.", severity="quiet")
+            hint = f"Press {key} first to show the answer, then {rating} to grade it."
+            self._too_early = self.say(hint, severity="quiet")
         elif card.practice or self._writable() is not None:
             self._grading = True
             self.query_one(RatingBar).press(grade)
@@ -429,7 +436,7 @@ redoes the change that this console undid last.
         assert new is not None
         session.grade(memory.id, rating, memory.scheduling, new, self._seconds(), entry=change.undo)
         when = f"due {ago(new.next_review, store.now())}" if new.next_review else "no date"
-        practice = "; shown once more this session" if rating == Rating.AGAIN else ""
+        practice = "; practised later in this session" if rating == Rating.AGAIN else ""
         sentence = change_sentence("review", title(memory.content, GRADED_CELLS), f"{LABELS[rating]}: {when}{practice}")
         self._report_write(change, sentence, grade=True)
 

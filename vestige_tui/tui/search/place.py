@@ -29,7 +29,7 @@ from vestige_tui.presenters.explanation import MODE_NAMES
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
-from vestige_tui.tui.commands.everywhere import Leave, Quit, ShowHelp
+from vestige_tui.tui.commands.everywhere import Leave, Quit, ShowHelp, ShowLegend
 from vestige_tui.tui.commands.lists import LeaveLine
 from vestige_tui.tui.commands.memories import AddMemory
 from vestige_tui.tui.commands.places import GoToRegistry, GoToReview, GoToSearch
@@ -45,6 +45,7 @@ from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
+    from vestige_tui.tui.notice import Notice
 
 PATIENCE_SECONDS = 0.4
 HEAD_CHARS = 2_000
@@ -91,6 +92,8 @@ memory is not in the results.
         self._reset_cursor = True
         self._answered = False
         self._announced = False
+        self._hint: Notice | None = None
+        """Notice on a filter that is typed in the line."""
         self._patience: Timer | None = None
         self._note = ""
         self._question: tuple[str, tuple[Chip, ...]] = ("", ())
@@ -118,6 +121,7 @@ memory is not in the results.
         keys = {
             "list": self.key_named(LeaveLine),
             "help": self.key_named(ShowHelp, typing=True),
+            "signs": self.key_named(ShowLegend),
             "review": self.key_named(GoToReview),
             "quit": self.key_named(Quit),
             "back": self.key_named(Leave),
@@ -155,8 +159,10 @@ memory is not in the results.
             self._reset_cursor = True
             self._guest = None
         self._question = question
-        if hint := misspelled_field(event.text):
-            self.say(f"{hint}.", severity="quiet")
+        self._status.withdraw(self._hint)
+        misspelled = misspelled_field(event.text)
+        if hint := f"{misspelled}." if misspelled else self.hint_on_filter(event.text):
+            self._hint = self.say(hint, severity="quiet")
         self.refresh_place()
 
     @work(group="search", exclusive=True, exit_on_error=False)

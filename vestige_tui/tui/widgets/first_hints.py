@@ -25,7 +25,7 @@ class Hint:
 HINTS = (
     Hint(
         "Search",
-        "Type a question; {list} goes to the results, and {help} lists all keys.",
+        "Type a question; {list} goes to the results, where {signs} explains the signs. {help} lists all keys.",
         "Type a question; {list} goes to the results.",
     ),
     Hint(
