@@ -75,7 +75,7 @@ They first show every memory that they change; `u` undoes the whole change.
         """Notice on words in the line that are no filter."""
 
     def compose_body(self) -> ComposeResult:
-        yield FilterBar("Type a filter, such as type:decision or since:-30d", id="ask")
+        yield FilterBar("Type a filter, such as type:decision", id="ask")
         yield from self.compose_found(MemoryTable(clock=self.now, id="list"))
 
     def on_mount(self) -> None:
