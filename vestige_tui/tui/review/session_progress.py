@@ -27,7 +27,7 @@ class SessionProgress:
 
 
 class SessionLine(Widget):
-    """Two lines: ``12 of 37 ━━━─── about 6 min left``, and the counts of the queue, faint."""
+    """Two lines: ``card 12 of 37 ━━━─── about 6 min left``, and the counts of the queue, faint."""
 
     DEFAULT_CSS = "SessionLine { height: 2; width: 1fr; }"
 
@@ -41,8 +41,9 @@ class SessionLine(Widget):
         progress = self.progress
         if progress is None or not progress.total:
             return Content("")
-        width = 2 * len(grouped(progress.total)) + 4
-        position = f"{grouped(progress.at)} of {grouped(progress.total)}"
+        # The card in view is not done yet, so its number is no count of the graded.
+        position = f"card {grouped(progress.at)} of {grouped(progress.total)}"
+        width = 2 * len(grouped(progress.total)) + len("card  of ")
         if progress.practice:
             position = f"practice, {grouped(progress.practice_left)} left"
             width = max(width, cells(position))
