@@ -96,7 +96,7 @@ async def test_two_models_are_compared_side_by_side(
         await console.until("Compare two models")
         await console.press("enter")
         await console.until("of the hits are the same")
-        assert console.says("over 6 questions, 6 of 6 memories")
+        assert console.says("over 6 queries, 6 of 6 memories")
         assert "test-embedder-64" in console.text
         assert "other-embedder-32" in console.text
         top = console.text
@@ -268,9 +268,9 @@ async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[Ca
         await console.until("of 32 dimensions")
         for wrong in ("33", "7", ""):
             await console.press("w", "delete", *wrong, "enter")
-            await console.until("other-embedder-32 makes vectors of 8 to 32 dimensions.")
+            await console.until("other-embedder-32 computes vectors of 8 to 32 dimensions.")
             await console.press("up", "up", "down")
-            await console.until("makes vectors of", gone=True)
+            await console.until("computes vectors of", gone=True)
         await console.press("w", "1", "6", "enter")
         await console.until("tab skip")
         two = "test-embedder-64, 64 dimensions and other-embedder-32, 16 dimensions rank a sample"
@@ -318,7 +318,7 @@ async def test_an_unfinished_one_is_gone_on_with_in_its_width(
         await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{small}", cut)
         await to_registry(console, "G")
         await console.until("This re-embedding is unfinished")
-        assert console.says("other-embedder-32, 16 dimensions 6 vectors computed so far")
+        assert console.says("other-embedder-32, 16 dimensions 6 unfinished vectors")
         await console.press("r")
         await console.until("0 to compute")
         assert "compare" not in next(line for line in console.lines if "► cost" in line)
@@ -442,7 +442,7 @@ def test_a_change_keeps_its_distance_from_when_it_was() -> None:
 def test_what_goes_is_not_taken_for_what_is_in_use() -> None:
     kept = SpareVectors(ModelSignature("b/other", 256, "x"), "kept", 374)
     beside = Estimate("reembed", MODEL, replace(MODEL, dimension=32), 374, None, None, 96_000, kept)
-    message = "The vectors kept for a rollback, 374 vectors of other, 256 dimensions, are deleted at the start."
+    message = "The kept vectors of the previous model, 374 vectors of other, 256 dimensions, are deleted at the start."
     assert deleted_first(beside, kept) == [message]
     in_place = replace(beside, kind="in_place", drops=SpareVectors(MODEL, "kept", 374))
     assert deleted_first(in_place, kept)[1:] == [message]
