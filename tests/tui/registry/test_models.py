@@ -106,7 +106,7 @@ async def test_two_models_are_compared_side_by_side(
         await console.press("slash")
         await console.type("deploy fridays")
         await console.press("enter")
-        await console.until("over 1 question, 6 of 6 memories")
+        await console.until("over 1 query, 6 of 6 memories")
         assert "deploy fridays" in console.text
         assert " of 5 the same" in console.text
         # What the texts themselves say is shown, and steers nothing.
