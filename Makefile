@@ -24,7 +24,7 @@ demo-check: $(VENV)/.installed-demo
 start-check: $(VENV)/.installed-test
 	$(BIN)/python -m tests.start_check --starts $(STARTS) $(if $(filter-out 0,$(BUSY)),--busy) $(BIN)/vestige-tui
 
-## The tests that take less than about two seconds each; SLOW=1 runs the others as well, as `make check` does.
+## The tests that take less than about a second each; SLOW=1 runs the others as well, as `make check` does.
 # Three at a time on two cores: much of what they do is waiting for a terminal, a server or a worker.
 # VESTIGE_DEATHS is the number of calls at which each kill test ends a worker, spread evenly: 6 here, 9 in .ci/run.
 test: $(VENV)/.installed-test

@@ -36,6 +36,7 @@ def docstrings(tree: ast.Module) -> set[int]:
     return {id(node.value) for node in nodes}
 
 
+@pytest.mark.slow
 def test_table_names_occur_only_under_sql() -> None:
     names = table_names()
     assert {"knowledge_nodes", "node_embeddings", "supersession_events"} <= names
@@ -56,6 +57,7 @@ def test_table_names_occur_only_under_sql() -> None:
     assert offences == []
 
 
+@pytest.mark.slow
 def test_drivers_are_imported_by_their_backends_only() -> None:
     allowed = {
         "store/backends/sqlite.py": {"sqlite3"},
@@ -140,6 +142,7 @@ def test_each_spelling_of_that_import_is_seen(code: str) -> None:
     assert any(map(imports_runtime, ast.walk(ast.parse(code))))
 
 
+@pytest.mark.slow
 def test_only_backends_and_their_sql_ask_for_the_dialect() -> None:
     for name, tree in modules():
         if name.startswith("store/backends/"):
@@ -152,6 +155,7 @@ def test_only_backends_and_their_sql_ask_for_the_dialect() -> None:
                 )
 
 
+@pytest.mark.slow
 def test_a_stores_backend_is_reached_by_the_store_and_by_jobs_only() -> None:
     for name, tree in modules():
         if name.startswith(("store/", "jobs/", "transfer/", "reembed/")):
@@ -162,6 +166,7 @@ def test_a_stores_backend_is_reached_by_the_store_and_by_jobs_only() -> None:
                 assert not owner.endswith("store"), f"{name}:{node.lineno}"
 
 
+@pytest.mark.slow
 def test_styles_are_written_from_state_and_never_read_as_state() -> None:
     for name, tree in modules():
         for node in ast.walk(tree):
@@ -215,6 +220,7 @@ def test_no_error_is_suppressed_without_a_line_in_the_log() -> None:
     assert offences == []
 
 
+@pytest.mark.slow
 def test_log_lines_take_errors_as_arguments() -> None:
     """The formatter decides what of an error is written; a text that is put together before it would pass by."""
     offences = []
@@ -229,6 +235,7 @@ def test_log_lines_take_errors_as_arguments() -> None:
     assert offences == []
 
 
+@pytest.mark.slow
 def test_a_class_of_errors_is_logged_with_its_message_only_if_that_can_quote_no_text() -> None:
     """Every class is decided: whoever adds one comes by here."""
     quoting = {
@@ -238,6 +245,7 @@ def test_a_class_of_errors_is_logged_with_its_message_only_if_that_can_quote_no_
     assert error_kinds() == quoting | {kind.__name__ for kind in SAFE_MESSAGES}
 
 
+@pytest.mark.slow
 def test_workers_begin_alike_on_every_python() -> None:
     """None is begun by Textual itself: its body would run before the line after it, on some Pythons."""
     ours = 0
@@ -275,6 +283,7 @@ def test_what_starts_the_program_in_a_terminal_is_marked() -> None:
     assert "test_first_paint.py" in marked
 
 
+@pytest.mark.slow
 def test_test_modules_import_no_test_module_and_no_conftest() -> None:
     """Helpers are in tests/support, and fixtures reach a test by their names."""
     test_modules = {path.stem for path in (ROOT / "tests").rglob("*.py") if path.stem.startswith(("test_", "conftest"))}
@@ -358,6 +367,7 @@ def test_the_entry_is_light() -> None:
     assert not imported & {"textual", "rich", "fastembed", "onnxruntime", "numpy", "psycopg", "aiosqlite", "fsrs"}
 
 
+@pytest.mark.slow
 def test_sql_reaches_an_installed_package(tmp_path: Path) -> None:
     """The wheel carries sql/, the models and the sample store inside the package."""
     subprocess.run(

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_dry_run_shows_what_the_command_then_changes(run: Command, sample: str, name: str) -> None:
     arguments, count = COMMANDS[name]
@@ -63,6 +64,7 @@ def test_marks_of_several(run: Command, sample: str) -> None:
     assert run("--store", sample, "due", "--count").out == "1\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [

@@ -71,6 +71,7 @@ def editor(folder: Path, script: str) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_edit_in_an_editor(run: Command, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv(
@@ -109,6 +110,7 @@ def test_the_fields_are_edited_above_the_text(
     assert content(run, sample, sample_id(2)) == SENTENCES[2]
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_read_is_edited_again_at_a_terminal(
     run: Command, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
@@ -188,6 +190,7 @@ def test_delete_says_what_comes_back_and_undo_restores_it(run: Command, sample: 
     assert run("--store", sample, "show", sample_id(5), "--json").json["memory"]["superseded_by"] == sample_id(0)
 
 
+@pytest.mark.slow
 def test_a_large_delete_needs_yes(run: Command, tmp_path: Path) -> None:
     store = f"sqlite:{tmp_path / 'many.db'}"
     lines = tmp_path / "many.jsonl"

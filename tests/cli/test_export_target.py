@@ -158,6 +158,7 @@ def test_what_is_refused_is_refused_before_the_store_is_looked_for(run: Command,
     assert (ran.status, "would replace" in ran.err) == (3, True)
 
 
+@pytest.mark.slow
 def test_a_postgres_store_is_exported_by_the_same_rules(run: Command, postgres_database: str, folder: Path) -> None:
     run_in_thread(fill_sample(postgres_database))
     path = folder / "out.jsonl"
@@ -355,6 +356,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 @pytest.mark.parametrize("exists", [True, False])
 def test_an_export_that_is_broken_off_leaves_the_file_as_it_was(

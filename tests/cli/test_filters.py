@@ -25,6 +25,7 @@ def ids(ran_json: dict[str, list[dict[str, object]]]) -> set[object]:
     return {item["id"] for item in ran_json["items"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("owner", ["local", "LOCAL", "Local User", LOCAL_USER])
 def test_an_owner_goes_by_handle_name_or_id(run: Command, sample: str, owner: str) -> None:
     everything = ids(run("--json", "list", "--store", sample).json)
@@ -95,6 +96,7 @@ def test_what_lacks_a_vector(run: Command, sample: str) -> None:
     assert [hit["memory"]["id"] for hit in found] == [sample_id(1)]
 
 
+@pytest.mark.slow
 def test_the_states_signs_and_exclusions_of_the_options(run: Command, sample: str) -> None:
     def listed(*options: str) -> set[object]:
         ran = run("--json", "list", "--limit", "1000", "--store", sample, *options)

@@ -216,6 +216,7 @@ def test_work_is_shown(run: Command, store_url: str) -> None:
     assert run("--store", store_url, "jobs", "show", ids["done"], "--json").json["job"]["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_work_is_cancelled_failed_and_retried(run: Command, store_url: str) -> None:
     ids = fill(store_url)
     for word, arguments, error in (

@@ -60,6 +60,7 @@ def test_the_journal_goes_on_after_an_entry(run: Command, sample: str) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_journal_of_a_memory_and_of_a_user(run: Command, sample: str) -> None:
     memory = sample_id(2)
     run("--store", sample, "tag", memory, "+keys")

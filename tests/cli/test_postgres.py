@@ -54,6 +54,7 @@ def test_the_main_commands(run: Command, postgres: str, tmp_path: Path) -> None:
     assert (mixed.status, mixed.json["inserted"], mixed.json["repaired"]) == (0, 2, 1)
 
 
+@pytest.mark.slow
 def test_an_empty_database_is_left_empty(run: Command, bare_postgres_database: str, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('{"content": "x"}\n')

@@ -20,6 +20,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
     offer_models(monkeypatch, loaders.load_embedder(DEFAULT_MODEL), OtherEmbedder(64))
 
 
+@pytest.mark.slow
 def test_two_columns(run: Command, sample: str) -> None:
     file = Path(sample.removeprefix("sqlite:"))
     before = file.read_bytes()
@@ -45,6 +46,7 @@ def test_two_columns(run: Command, sample: str) -> None:
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_one_document(run: Command, sample: str) -> None:
     found = run("--store", sample, "registry", "preview", OTHER, "--sample", "4", "--limit", "3", "--json").json
     assert (found["current"]["name"], found["current"]["dimension"]) == (DEFAULT_MODEL, 384)

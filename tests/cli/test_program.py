@@ -261,6 +261,7 @@ def test_what_nobody_foresaw_leaves_a_report_each_time(
     assert "its report could not be written" in run("config", "path").err
 
 
+@pytest.mark.slow
 def test_every_folder_that_a_command_creates_is_private(run: Command, home: Path, tmp_path: Path) -> None:
     before = os.umask(0)
     try:

@@ -86,6 +86,7 @@ def test_in_place_says_what_it_means(run: Command, url: str) -> None:
     assert run("--store", url, "registry", "show", "--json").json["vectors"]["by_width"] == {"96": 6}
 
 
+@pytest.mark.slow
 def test_a_person_is_asked(run: Command, sample: str, answer: Answer) -> None:
     answer("no\n")
     ran = run("--store", sample, "migrate", "reembed", "--model", NEW)

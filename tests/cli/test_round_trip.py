@@ -71,6 +71,7 @@ async def test_hostile_values(store: Store, other: Store) -> None:
     await assert_same_lines(store, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 async def test_values_by_chance(store: Store, other: Store, seed: int) -> None:
     first = await import_lines(store, chance_lines(seed, 60))
@@ -135,6 +136,7 @@ async def test_ids_that_are_no_uuids(store: Store, other: Store) -> None:
     assert (await import_lines(other, back)).present == 6
 
 
+@pytest.mark.slow
 async def test_a_file_that_other_programs_wrote(store: Store, other: Store, tmp_path: Path) -> None:
     path = tmp_path / "hostile.db"
     async with open_store(f"sqlite:{path}", create=True):

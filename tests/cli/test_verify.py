@@ -117,6 +117,7 @@ def test_a_comparison_can_be_left_alone(copied: tuple[str, str], run: Command) -
     assert "verified, all equal" in ended.out
 
 
+@pytest.mark.slow
 def test_what_would_be_compared_is_counted(copied: tuple[str, str], run: Command) -> None:
     source, target = copied
     ran = run("migrate", "verify", "--source", source, "--target", target, "--dry-run")

@@ -154,6 +154,7 @@ async def test_a_copy_takes_as_long_as_it_takes(postgres_database: str) -> None:
     source.close()
 
 
+@pytest.mark.slow
 async def test_the_rows_of_a_copy_are_written_without_a_limit_of_time(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 20)

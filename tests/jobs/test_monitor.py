@@ -229,6 +229,7 @@ async def test_a_vestige_file_and_no_store_have_no_jobs(tmp_path: Path) -> None:
                 assert await anext(watching) == ()
 
 
+@pytest.mark.slow
 async def test_an_embedded_server_stays_up_as_long_as_it_is_watched(tmp_path: Path) -> None:
     url = f"pgembed:{tmp_path / 'pg'}"
     async with open_store(url, create=True) as store:

@@ -88,6 +88,7 @@ async def test_a_job_that_runs_already_is_found_where_it_cannot_be_noted(
     assert (again.job_id, again.already_running) == (begun.job_id, True)
 
 
+@pytest.mark.slow
 async def test_modules_in_the_folder_that_a_person_stands_in_are_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

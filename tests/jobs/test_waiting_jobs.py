@@ -51,6 +51,7 @@ async def wait_for(target: str, job_id: str, holds: Callable[[Job], bool]) -> Jo
     return jobs[0]
 
 
+@pytest.mark.slow
 async def test_a_copy_into_a_full_disk_waits_and_says_so(tmp_path: Path) -> None:
     source, target = tmp_path / "source.db", f"sqlite:{tmp_path / 'target.db'}"
     await fill(source, 400)

@@ -187,6 +187,7 @@ async def test_a_job_continues_from_every_position_of_a_checkpoint_without_a_ver
         assert [row["id"] for row in await store.backend.fetch("list_centred")] == list(DOMAINS)
 
 
+@pytest.mark.slow
 async def test_a_job_that_a_newer_program_began_is_left_as_it_is(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with stopped_after(5, monkeypatch):
         await run(url, model=NEW.name, batch=4)

@@ -204,6 +204,7 @@ async def test_a_store_is_taken_to_another_width(store_url: str, run: Run) -> No
     }
 
 
+@pytest.mark.slow
 async def test_wide_vectors_take_half_the_room(postgres_database: str, run: Run) -> None:
     await fill(postgres_database, 20)
     wide = TestEmbedder(3_000)
@@ -238,6 +239,7 @@ def centre(url: str, name: str) -> Any:
     return None if text is None else np.array(text.strip("[]").split(","), dtype=np.float32)
 
 
+@pytest.mark.slow
 async def test_domains_get_a_centre_of_the_new_vectors(store_url: str, run: Run) -> None:
     await fill(store_url, 30)
     for name in ("auth", "nobody"):
@@ -268,6 +270,7 @@ async def test_the_real_model_takes_over_vectors_of_the_same_width(store_url: st
 # What happens meanwhile
 
 
+@pytest.mark.slow
 async def test_what_is_written_meanwhile_is_caught_up(
     store_url: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -445,6 +448,7 @@ async def test_a_text_that_cannot_be_encoded_costs_only_itself(
     assert (census.by_width, census.without) == ({8: 40}, 3)
 
 
+@pytest.mark.slow
 async def test_a_model_that_can_encode_nothing_changes_nothing(
     store_url: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -520,6 +524,7 @@ async def interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, url: str, **opt
     return job
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_place", [False, True])
 async def test_what_failed_in_an_earlier_attempt_is_taken_back_where_the_next_succeeds(
     store_url: str, run: Run, monkeypatch: pytest.MonkeyPatch, in_place: bool
@@ -536,6 +541,7 @@ async def test_what_failed_in_an_earlier_attempt_is_taken_back_where_the_next_su
     assert "without a vector" not in job.result
 
 
+@pytest.mark.slow
 async def test_what_failed_is_counted_again_for_vectors_that_are_made_anew(
     store_url: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -621,6 +627,7 @@ async def test_old_vectors_can_be_let_go(store_url: str, run: Run) -> None:
         await start.check(JobRequest("reembed", store_url, store_url, {"rollback": True}))
 
 
+@pytest.mark.slow
 async def test_a_second_change_lets_the_first_ones_vectors_go(store_url: str, run: Run) -> None:
     await fill(store_url, 10)
     await completed(run(store_url, model=NEW.name))
@@ -643,6 +650,7 @@ def dropped_none() -> Any:
 # In place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, {"drop_hnsw_first": True}, {"concurrent_index": True}, {"drop_hnsw_first": True, "batch": 7}]
 )

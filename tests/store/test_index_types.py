@@ -61,6 +61,7 @@ async def problems(store: Store) -> str:
     return "\n".join(each.problem for each in (await store.health()).problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "method", "label"),
     [(IVFFLAT, "ivfflat", "chosen (ivfflat)"), (FOREIGN_METHOD, "vchordrq", "chosen (vchordrq)")],
@@ -134,6 +135,7 @@ async def test_a_new_model_gets_an_index_of_the_same_method(postgres_database: s
         assert list(vector_indexes(url).values()) == ["ivfflat"], options
 
 
+@pytest.mark.slow
 async def test_a_copy_builds_a_dropped_index_again_as_it_was(postgres_database: str, tmp_path: Path) -> None:
     path = tmp_path / "source.db"
     await fill(path, 60)

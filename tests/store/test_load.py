@@ -307,6 +307,7 @@ async def test_stores_of_one_database_do_not_wake_each_other(bare_postgres_datab
         assert await one.wait_for_change(5.0)
 
 
+@pytest.mark.slow
 async def test_what_was_begun_before_anybody_listened_is_told_of(postgres_database: str) -> None:
     async with opened(postgres_database, create=True) as writing, opened(postgres_database) as store:
         backend = writing.backend

@@ -289,6 +289,7 @@ async def test_the_undo_of_a_large_import_keeps_no_memories(store: Store, monkey
         await store.journal.redo()
 
 
+@pytest.mark.slow
 async def test_a_redo_needs_a_store_that_may_be_written(store: Store, store_url: str) -> None:
     await store.insert(Draft("One"), embed=False)
     await store.journal.undo()

@@ -57,6 +57,7 @@ async def test_a_role_without_tables_of_its_own_is_refused(postgres_database: st
             owner.execute(f"DROP ROLE {role}".encode())
 
 
+@pytest.mark.slow
 async def test_a_vacuum_of_a_file_can_be_stopped(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with open_store(f"sqlite:{path}", create=True) as store:

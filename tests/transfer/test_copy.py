@@ -180,6 +180,7 @@ async def test_what_the_target_has_stays_as_it_is(tmp_path: Path, postgres_datab
         assert rows(connection, "SELECT count(*) FROM knowledge_nodes WHERE content = 'edited here'") == [(1,)]
 
 
+@pytest.mark.slow
 async def test_a_user_of_the_same_name_is_another_user(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 10)
@@ -376,6 +377,7 @@ async def test_a_vestige_file_arrives_as_the_console_shows_it(
         assert await ours.models.registered() == await theirs.models.registered()
 
 
+@pytest.mark.slow
 async def test_a_row_that_the_server_refuses_costs_only_itself(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 300)

@@ -178,6 +178,7 @@ async def test_another_memory_in_the_place_of_one_that_failed_gets_its_vector(
     assert await failures(target, running) == []
 
 
+@pytest.mark.slow
 async def test_what_failed_is_counted_once_by_all_attempts(
     source: Source, target: str, started: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -371,6 +371,7 @@ def spoilt(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 async def test_a_comparison_finds_what_a_session_of_another_encoding_stored(
     tmp_path: Path, postgres_database: str, copy: Copy, request: pytest.FixtureRequest
 ) -> None:

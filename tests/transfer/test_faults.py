@@ -163,6 +163,7 @@ async def test_ten_thousand_memories_arrive_and_a_second_run_brings_nothing(
     assert again.progress.tables["memories"].present == 10_000
 
 
+@pytest.mark.slow
 async def test_rows_that_become_one_do_not_wait_for_each_other(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 60, dimension=8)

@@ -127,6 +127,7 @@ async def known_by(store: Store) -> list[str]:
 # Its end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["failed", "terminated"])
 async def test_a_following_copy_that_no_person_stopped_goes_on_knowing_what_it_brought(
     tmp_path: Path, target: str, how: str, monkeypatch: pytest.MonkeyPatch
@@ -362,6 +363,7 @@ async def test_what_was_told_to_stay_is_not_overwritten(tmp_path: Path, target: 
         assert followed.running.meter.tables["marks"].updated == 1
 
 
+@pytest.mark.slow
 async def test_what_was_told_to_stay_is_not_deleted(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 20)
@@ -480,6 +482,7 @@ async def alike(followed: Followed, path: Path, target: str) -> None:
     await followed.until(equal)
 
 
+@pytest.mark.slow
 async def test_a_vector_that_changes_with_its_text_between_two_reads_is_brought(
     tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,7 @@ def list_pairs(path: Path, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
+@pytest.mark.slow
 async def test_an_interrupted_copy_goes_on_with_the_same_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = await odd_store(tmp_path / "source.db")
     expected = contents(source)

@@ -185,6 +185,7 @@ async def test_a_file_goes_into_another_file(filled: Path, tmp_path: Path) -> No
         assert await store.search(SearchQuery(text="harbour", mode="text"))
 
 
+@pytest.mark.slow
 async def test_a_file_goes_to_a_server_and_comes_back(filled: Path, tmp_path: Path, postgres_database: str) -> None:
     back = tmp_path / "back.db"
     async with open_store(postgres_database, create=True) as store, source_of(filled) as source:
@@ -224,6 +225,7 @@ def comparable(row: TransferRow) -> tuple[object, ...]:
     return (str(values[:3] if local else values), row.zero, row.notes)
 
 
+@pytest.mark.slow
 async def test_a_server_goes_to_another_schema_of_it(filled: Path, postgres_database: str, tmp_path: Path) -> None:
     async with open_store(postgres_database, create=True) as store, source_of(filled) as source:
         await pour(source, store)

@@ -248,6 +248,7 @@ async def test_a_valid_edit_after_a_refused_one_is_brought(stores: Stores, refus
     assert await outcomes(stores, refusal) == ["failed", "updated"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known_as", ["inserted"])
 @pytest.mark.parametrize(("source", "target", "refusal"), CASES)
 async def test_a_refused_edit_is_reported_once_and_a_second_one_as_well(stores: Stores, refusal: Refusal) -> None:
@@ -263,6 +264,7 @@ async def test_a_refused_edit_is_reported_once_and_a_second_one_as_well(stores: 
     assert shown(stores, refusal) == "valid"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "target", "refusal"), CASES)
 async def test_an_edit_of_the_target_after_a_refused_one_is_kept(stores: Stores, refusal: Refusal) -> None:
     async with following(stores) as copy:
@@ -342,6 +344,7 @@ async def test_a_refused_edit_that_an_older_program_recorded_is_tried_again(stor
     assert shown(stores, refusal) == "valid"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "target", "refusal"), CASES)
 async def test_a_valid_edit_that_an_older_program_has_left_out_is_brought(
     stores: Stores, refusal: Refusal, known_as: str
@@ -361,6 +364,7 @@ async def test_a_valid_edit_that_an_older_program_has_left_out_is_brought(
     assert await outcomes(stores, refusal) == [*left_out, "updated"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known_as", ["inserted"])
 @pytest.mark.parametrize(("source", "target", "refusal"), CASES)
 async def test_an_edit_of_the_target_outlives_an_older_program(stores: Stores, refusal: Refusal) -> None:
@@ -375,6 +379,7 @@ async def test_an_edit_of_the_target_outlives_an_older_program(stores: Stores, r
     assert await outcomes(stores, refusal) == ["failed", "differs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known_as", ["inserted"])
 @pytest.mark.parametrize(("source", "target", "refusal"), CASES)
 async def test_an_older_program_reads_a_refused_edit_of_this_one(stores: Stores, refusal: Refusal) -> None:

@@ -51,6 +51,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Any]]:
     return happenings
 
 
+@pytest.mark.slow
 async def test_what_changes_meanwhile_is_brought_and_what_the_target_has_stays(
     tmp_path: Path, target: str, meanwhile: list[Callable[[], Any]]
 ) -> None:
@@ -127,6 +128,7 @@ async def test_what_changes_meanwhile_is_brought_and_what_the_target_has_stays(
     assert ("memories", "updated", edited) in told
 
 
+@pytest.mark.slow
 async def test_what_came_after_its_memory_was_asked_for_has_not_failed(
     tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +200,7 @@ async def test_a_store_that_goes_there_and_back_is_the_same(tmp_path: Path, post
         assert found[0] == found[1] == found[2], sql
 
 
+@pytest.mark.slow
 async def test_one_server_is_copied_to_another(tmp_path: Path, postgres_server: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 50)
@@ -225,6 +228,7 @@ def indexes(target: str) -> dict[str, str]:
         return {str(name): str(definition) for name, definition in cursor.fetchall()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rebuilt", [True, False], ids=["by the copy that failed", "by the next"])
 async def test_indexes_are_built_again_whatever_becomes_of_the_copy(
     tmp_path: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch, rebuilt: bool

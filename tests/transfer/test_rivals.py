@@ -111,6 +111,7 @@ def logs_of(url: str) -> list[list[Any]]:
         return [sorted(rows(server, sql), key=repr) for sql in asked]
 
 
+@pytest.mark.slow
 async def test_two_copies_of_the_same_that_begin_together_leave_each_line_once(
     tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -325,6 +325,7 @@ async def test_short_values_are_told_from_both_sides(pair: tuple[str, str]) -> N
     }
 
 
+@pytest.mark.slow
 async def test_what_is_known_by_all_that_it_says_is_on_one_side_only(pair: tuple[str, str]) -> None:
     source, target = pair
     at = "'2020-01-01T00:00:00.000000+00:00'"
@@ -352,6 +353,7 @@ async def test_lines_that_say_the_same_are_counted(pair: tuple[str, str]) -> Non
     assert differences(await compare(source, target)) == {"reviews": (0, 1, 0)}
 
 
+@pytest.mark.slow
 async def test_rows_on_one_side_only_are_found(pair: tuple[str, str]) -> None:
     source, target = pair
     ids = ids_of(target)
@@ -388,6 +390,7 @@ async def test_what_belongs_to_a_memory_that_only_the_source_has_differs_too(pai
     assert failed(report) == {}
 
 
+@pytest.mark.slow
 async def test_an_orphan_of_the_source_has_failed_wherever_it_was_not_copied(pair: tuple[str, str]) -> None:
     source, target = pair
     nowhere = uuid.UUID(int=404)
@@ -474,6 +477,7 @@ async def test_what_the_server_refuses_is_no_difference_and_hides_none(source: s
     assert named == {there: "Metadata differs", ids_of(source)[7]: "Codebase differs"}
 
 
+@pytest.mark.slow
 async def test_whatever_lies_in_a_file_is_compared(source: str, tmp_path: Path) -> None:
     target = f"sqlite:{tmp_path / 'target.db'}"
     await copy(source, target)
@@ -499,6 +503,7 @@ async def test_whatever_lies_in_a_file_is_compared(source: str, tmp_path: Path) 
     assert {each.source_key for each in report.findings if each.outcome == "differs"} == set(ids[:8])
 
 
+@pytest.mark.slow
 async def test_a_memory_with_very_many_links_is_asked_about_by_each_of_them(source: str, tmp_path: Path) -> None:
     first, *others = ids_of(source)
     at = "2026-01-01T00:00:00.000000+00:00"

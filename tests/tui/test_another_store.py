@@ -150,6 +150,7 @@ async def test_no_password_is_shown_or_kept(corpus: Path, tmp_path: Path, postgr
         assert PASSWORD in console.app.session.url
 
 
+@pytest.mark.slow
 async def test_read_only_stays(corpus: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     await write_store(f"sqlite:{other}", "one")

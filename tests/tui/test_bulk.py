@@ -105,6 +105,7 @@ async def test_enter_completes_a_type_and_ctrl_s_saves_it_as_typed(corpus: Path)
         await console.until("type decis   u undo")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "text", "fault"),
     [
@@ -126,6 +127,7 @@ async def test_a_field_that_is_refused_stays_as_it_was_typed(corpus: Path, field
         assert (editor.text if isinstance(editor, TextArea) else getattr(editor, "value", None)) == text
 
 
+@pytest.mark.slow
 async def test_a_memory_edited_meanwhile_keeps_what_was_typed(corpus: Path) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)

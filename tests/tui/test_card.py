@@ -111,6 +111,7 @@ async def test_links_are_followed_by_keys_several_steps_and_each_escape_is_one_b
         assert table.cursor == 0
 
 
+@pytest.mark.slow
 async def test_a_link_is_opened_by_a_click(chained: Path) -> None:
     async with open_console(chained) as console:
         table = await open_browse(console)
@@ -154,6 +155,7 @@ async def test_a_change_of_the_store_leaves_the_card_where_its_links_led(chained
         await console.until(lambda: shown_id(console) != "1")
 
 
+@pytest.mark.slow
 async def test_a_link_to_a_memory_that_is_gone_says_so(chained: Path) -> None:
     with closing(sqlite3.connect(chained)) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
@@ -325,6 +327,7 @@ async def test_hiding_the_card_gives_its_room_to_the_table_and_is_remembered(cor
         assert card_of(console).display
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [100, 110])
 async def test_the_card_can_be_hidden_from_a_hundred_columns_up(corpus: Path, width: int) -> None:
     async with open_console(corpus, (width, 30)) as console:

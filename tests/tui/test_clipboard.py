@@ -123,6 +123,7 @@ def tmux(tmp_path: Path) -> Iterator[list[str]]:
     subprocess.run([*command, "kill-server"], check=False, capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_copy_in_tmux_reaches_its_buffer_and_the_terminal_outside(
     filled: str, tmp_path: Path, tmux: list[str]
 ) -> None:

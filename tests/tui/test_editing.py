@@ -38,6 +38,7 @@ async def test_the_fields_of_a_memory_are_edited_with_its_text(corpus: Path, tmp
     assert drafts_left(tmp_path) == []
 
 
+@pytest.mark.slow
 async def test_a_new_memory_begins_with_the_fields_of_the_filters(corpus: Path, editor: Editor) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
@@ -114,6 +115,7 @@ async def test_what_was_added_is_shown_where_the_filters_hide_it(corpus: Path, e
         assert (table.count, "outside" in console.text) == (rows + 1, False)
 
 
+@pytest.mark.slow
 async def test_what_was_added_is_shown_above_the_hits_of_a_question(corpus: Path, editor: Editor) -> None:
     async with open_console(corpus) as console:
         await console.paste("webhook retry ")

@@ -27,6 +27,7 @@ async def started(corpus: Path, state: ConsoleState, size: tuple[int, int] = (12
         yield console
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)], ids=str)
 async def test_they_show_how_to_search_grade_and_leave_once(
     corpus: Path, tmp_path: Path, size: tuple[int, int]

@@ -127,6 +127,7 @@ def test_leaving_that_takes_its_time_says_so(tmp_path: Path, filled: str) -> Non
         assert terminal.is_restored
 
 
+@pytest.mark.slow
 def test_a_store_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear all, " * 500)
     with Terminal(console("sqlite:letter.txt"), env=isolated_env(tmp_path), folder=tmp_path) as terminal:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from textual.widgets import Input
 
 from tests.support.console import Console, open_explanation
@@ -28,6 +29,7 @@ async def with_keys(path: Path, keys: Mapping[str, str], source: EmbedderSource)
         yield console
 
 
+@pytest.mark.slow
 async def test_why_not_this_one(empty_store: Path) -> None:
     async with with_keys(empty_store, {"search.why_not": "ctrl+y"}, embedders()) as console:
         await open_explanation(console, "nothing")
@@ -35,6 +37,7 @@ async def test_why_not_this_one(empty_store: Path) -> None:
         assert "ctrl+y  why a memory is missing" in console.text
 
 
+@pytest.mark.slow
 async def test_the_key_that_makes_the_first_vectors(tmp_path: Path) -> None:
     path = tmp_path / "vestige.db"
     async with open_store(f"sqlite:{path}", create=True, clock=clock) as store:
@@ -46,6 +49,7 @@ async def test_the_key_that_makes_the_first_vectors(tmp_path: Path) -> None:
         await console.until("This store has no model yet; ctrl+g on the Registry screen computes its first vectors.")
 
 
+@pytest.mark.slow
 async def test_the_key_line_names_the_key_that_works_while_one_types(empty_store: Path) -> None:
     async with with_keys(empty_store, {"filter.pick": "P,ctrl+t"}, embedders()) as console:
         assert isinstance(console.app.focused, Input)

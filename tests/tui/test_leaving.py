@@ -40,6 +40,7 @@ async def test_quit_and_help_stand_in_the_key_line_of_every_place_and_page(corpu
         assert "ctrl+q quit" in console.lines[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: str(place.place))
 async def test_q_names_the_key_that_quits_in_every_place(corpus: Path, place: type) -> None:
     async with open_console(corpus) as console:
@@ -65,6 +66,7 @@ async def test_q_closes_a_page(corpus: Path) -> None:
         assert console.app.screen.id == "search"
 
 
+@pytest.mark.slow
 async def test_q_closes_a_card_that_has_replaced_the_list(corpus: Path) -> None:
     async with open_console(corpus, (60, 20)) as console:
         await open_browse(console)
@@ -75,6 +77,7 @@ async def test_q_closes_a_card_that_has_replaced_the_list(corpus: Path) -> None:
         assert "ctrl+q quits" not in console.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dialog", "closes"),
     [
@@ -104,6 +107,7 @@ async def test_q_closes_a_dialog_without_an_input_line(
             assert not answers
 
 
+@pytest.mark.slow
 async def test_q_in_help_and_in_a_wizard(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f1")
@@ -118,6 +122,7 @@ async def test_q_in_help_and_in_a_wizard(corpus: Path) -> None:
         assert console.app.focused.value == "q"
 
 
+@pytest.mark.slow
 async def test_a_second_ctrl_c_quits(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)

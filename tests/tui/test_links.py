@@ -39,6 +39,7 @@ async def asked(console: Console) -> str:
     return "".join(line[address.x : address.right].strip() for line in console.lines[address.y : address.bottom])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_a_link_is_shown_whole_confirmed_and_opened(
     corpus: Path, browser: StandIns, size: tuple[int, int]
@@ -97,6 +98,7 @@ async def test_a_browser_that_fails_leaves_the_link_in_the_clipboard(corpus: Pat
         await console.until("No browser could be opened. Sent the link to the terminal, 17 characters.")
 
 
+@pytest.mark.slow
 async def test_without_a_link_the_key_says_so(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await show(console, "ftp://one.org javascript:alert(1)")

@@ -77,6 +77,7 @@ async def test_what_would_go_is_looked_at_and_asked_only_where_one_still_is(
         assert len(await console.store.memories.get_many([memory.id for memory in table.selected])) == 2
 
 
+@pytest.mark.slow
 async def test_a_slow_look_leaves_no_sentence_behind(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
@@ -102,6 +103,7 @@ async def test_a_key_pressed_twice_asks_once(corpus: Path, key: str, dialog: typ
         assert dialogs(console) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "method", "said"),
     [
@@ -149,6 +151,7 @@ async def test_memories_found_late_are_not_offered_elsewhere(
         await console.until(said)
 
 
+@pytest.mark.slow
 async def test_an_explanation_opens_only_over_its_search(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_console(corpus) as console:
         await console.paste("webhook retry ")
@@ -179,6 +182,7 @@ async def test_the_palette_gives_the_same_commands(corpus: Path) -> None:
         await console.until("Delete 2 memories?")
 
 
+@pytest.mark.slow
 async def test_the_tags_of_a_large_selection_leave_room_for_the_line(corpus: Path) -> None:
     async with second_handle(corpus) as other:
         for number in range(3):
@@ -257,6 +261,7 @@ async def test_a_selection_of_which_some_are_gone_is_tagged_as_far_as_it_is_ther
         assert all("checked" in memory.tags for memory in await console.store.memories.get_many(left))
 
 
+@pytest.mark.slow
 async def test_a_selection_of_which_some_are_gone_is_deleted_as_far_as_it_is_there(corpus: Path) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)
@@ -279,6 +284,7 @@ async def test_a_selection_of_which_some_are_gone_is_deleted_as_far_as_it_is_the
         assert not await console.store.memories.get_many(left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["t", "d"])
 async def test_a_selection_that_is_gone_is_said_to_be(corpus: Path, key: str) -> None:
     async with open_console(corpus) as console:
@@ -328,6 +334,7 @@ async def test_behind_a_dialog_letters_are_keys_also_where_there_is_nothing(empt
         assert console.app.screen.query_one(FilterBar).text == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["f2", "f3"])
 async def test_keys_without_a_memory_are_shown_to_do_nothing_and_say_why(empty_store: Path, place: str) -> None:
     async with open_console(empty_store, (160, 40)) as console:
@@ -399,6 +406,7 @@ async def test_commands_wait_for_a_selection_that_is_still_being_made(
         await console.until(f"Delete {ACTIVE - PINNED} memories?")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["f2", "f3"])
 async def test_a_long_text_names_the_keys_that_work_where_one_is(corpus: Path, place: str) -> None:
     async with second_handle(corpus) as other:
@@ -456,6 +464,7 @@ async def test_what_is_empty_names_the_keys_of_ones_own(empty_store: Path) -> No
         assert re.search(r"\bctrl\+g +clear the filters", console.text)
 
 
+@pytest.mark.slow
 async def test_a_tag_that_is_too_long_is_refused_in_a_sentence(corpus: Path) -> None:
     async with open_console(corpus) as console:
         table = await open_browse(console)

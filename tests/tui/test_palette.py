@@ -73,6 +73,7 @@ def names_of(palette: Palette) -> list[str]:
     return [each.name for each in palette._shown if each is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)], ids=str)
 async def test_verbs_come_first_then_places_and_the_sentence_is_in_view(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -91,6 +92,7 @@ async def test_verbs_come_first_then_places_and_the_sentence_is_in_view(corpus: 
         await console.until("Edit the memory in your editor")
 
 
+@pytest.mark.slow
 async def test_a_theme_is_chosen_by_name(corpus: Path) -> None:
     async with open_console(corpus) as console:
         palette = await open_palette(console, "theme")
@@ -124,6 +126,7 @@ async def test_a_disabled_command_shows_its_reason_and_does_not_run(corpus: Path
         assert console.app.screen is palette
 
 
+@pytest.mark.slow
 async def test_the_cursor_passes_headings_and_goes_round(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
@@ -143,6 +146,7 @@ async def test_saved_filters_with_brackets_are_shown_as_they_are(corpus: Path) -
         assert "Filter: [/odd]" in console.text
 
 
+@pytest.mark.slow
 async def test_a_screenshot_is_written_for_its_owner(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +172,7 @@ async def test_the_log_is_shown_with_its_place(corpus: Path, tmp_path: Path, mon
         assert "vestige-tui.log" in console.text
 
 
+@pytest.mark.slow
 async def test_settings_are_edited_in_place_and_read_again(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

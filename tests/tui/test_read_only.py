@@ -181,6 +181,7 @@ async def test_pressing_a_dim_key_says_the_reason_and_writes_nothing(corpus: Pat
     assert digest(f"sqlite:{corpus}") == before
 
 
+@pytest.mark.slow
 async def test_help_says_why_keys_are_dim(corpus: Path) -> None:
     async with open_console(corpus, read_only=True) as console:
         await go_to(console, "browse")

@@ -58,6 +58,7 @@ async def test_a_dialog_keeps_its_keys(size: tuple[int, int]) -> None:
             await pilot.pause()
 
 
+@pytest.mark.slow
 async def test_the_list_of_a_dialog_grows_again_with_the_terminal() -> None:
     app = Gallery()
     async with app.run_test(size=(60, 14)) as pilot:
@@ -72,6 +73,7 @@ async def test_the_list_of_a_dialog_grows_again_with_the_terminal() -> None:
                 await pilot.pause()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)])
 async def test_a_long_question_has_the_whole_height_until_it_is_revealed(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:

@@ -41,6 +41,7 @@ async def opened(path: Path, source: EmbedderSource) -> AsyncIterator[Console]:
         yield console
 
 
+@pytest.mark.slow
 async def test_the_console_goes_on_with_the_new_model(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     second = OtherEmbedder(32)
     loaded = offer_models(monkeypatch, TestEmbedder(64), second)
@@ -145,6 +146,7 @@ async def test_memories_that_the_new_model_lacks_get_their_vectors(
         assert (await console.store.get(written.changed[0])).has_embedding
 
 
+@pytest.mark.slow
 async def test_where_the_old_model_is_configured_the_way_out_is_said(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +161,7 @@ async def test_where_the_old_model_is_configured_the_way_out_is_said(
         assert "set model under [embeddings] to other-embedder-64" in console.banner
 
 
+@pytest.mark.slow
 async def test_where_the_new_model_is_not_here_that_is_said(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     second = OtherEmbedder(64)
     offer_models(monkeypatch, TestEmbedder(64))

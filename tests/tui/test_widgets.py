@@ -424,6 +424,7 @@ async def test_hits_say_why_they_stand_where_they_do() -> None:
         assert hit_list.cursor == 0
 
 
+@pytest.mark.slow
 async def test_typing_asks_once_it_settles_and_fields_become_chips() -> None:
     bar = FilterBar()
     app = Stage(bar)
@@ -562,6 +563,7 @@ async def test_brackets_step_and_hidden_places_rest() -> None:
         assert ticks == []
 
 
+@pytest.mark.slow
 async def test_a_failed_worker_becomes_a_sentence_without_traceback_or_password() -> None:
     async with Gallery().run_test(size=(80, 24)) as pilot:
         await pilot.press("f6")
@@ -630,6 +632,7 @@ async def test_confirm_shows_its_rows_and_only_y_agrees() -> None:
             assert answers[-1] is expected
 
 
+@pytest.mark.slow
 async def test_pick_narrows_and_answers() -> None:
     async with Gallery().run_test(size=(80, 24)) as pilot:
         answers: list[str | None] = []
@@ -661,6 +664,7 @@ async def test_the_palette_lists_what_is_live_and_survives_brackets() -> None:
         assert pilot.app.screen.id == "review"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
 @pytest.mark.parametrize("colour", [True, False])
 async def test_every_theme_with_and_without_colour(theme: str, colour: bool, monkeypatch: pytest.MonkeyPatch) -> None:

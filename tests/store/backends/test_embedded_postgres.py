@@ -236,6 +236,7 @@ async def test_the_server_stops_with_the_last_lease_of_one_process(cluster: Path
     assert not running(cluster)
 
 
+@pytest.mark.slow
 async def test_two_processes_start_at_once_and_share_one_server(tmp_path: Path) -> None:
     directory = tmp_path / "new"
     with holder(directory) as one, holder(directory) as two:
@@ -450,6 +451,7 @@ def test_a_database_of_ones_own_is_empty(bare_postgres_database: str) -> None:
     assert ask(bare_postgres_database, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == 1
 
 
+@pytest.mark.slow
 async def test_data_of_another_major_is_never_opened(tmp_path: Path) -> None:
     directory = tmp_path / "an old store"
     lease = await embedded_postgres.acquire(directory, 16)

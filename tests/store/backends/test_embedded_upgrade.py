@@ -160,6 +160,7 @@ def test_an_open_store_is_not_upgraded(store_folder: Path) -> None:
         release_now(lease)
 
 
+@pytest.mark.slow
 def test_an_upgrade_without_room_or_programs_is_refused(store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(store_folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))

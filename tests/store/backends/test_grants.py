@@ -127,6 +127,7 @@ async def test_the_owner_does_everything(roles: Roles, tmp_path: Path) -> None:
         await migrations.down(store.backend, yes=True)
 
 
+@pytest.mark.slow
 async def test_the_writer_writes(roles: Roles, tmp_path: Path) -> None:
     await fill(roles.url("owner"))
     roles.grant("writer")

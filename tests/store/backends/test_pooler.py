@@ -263,6 +263,7 @@ async def test_nothing_is_sent_after_the_end_of_a_transaction(pooler: PgBouncer,
 # Work
 
 
+@pytest.mark.slow
 async def test_four_clients_search_at_once(filled: Line) -> None:
     async def client(number: int) -> list[int]:
         async with opened(filled.pooled) as store:
@@ -390,6 +391,7 @@ async def test_a_direct_line_to_a_pooler_is_refused(line: Line) -> None:
             await store.maintenance.vacuum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names_direct_line", [False, True])
 async def test_a_vector_index_is_built_either_way(
     line: Line, names_direct_line: bool, monkeypatch: pytest.MonkeyPatch

@@ -114,6 +114,7 @@ async def test_any_host_follows_the_server_that_answers(replicated_pair: Replica
             assert store.read_only_reason == STANDBY
 
 
+@pytest.mark.slow
 async def test_a_promoted_standby_accepts_writes(replicated_pair: ReplicatedPair, tmp_path: Path) -> None:
     with new_standby(replicated_pair.primary_url, tmp_path / "promoted") as url:
         async with open_store(url) as store, open_store(url, read_only=True) as reader:

@@ -124,6 +124,7 @@ async def test_a_wait_for_a_lock_is_broken_off_without_a_trace(server: str) -> N
         await store.delete([memory.id])
 
 
+@pytest.mark.slow
 async def test_a_server_that_closes_each_session_after_login_cannot_be_reached(server: str) -> None:
     async with line_to(server) as (line, url):
         async with open_store(url, create=True, acquire_timeout=3.0) as store:

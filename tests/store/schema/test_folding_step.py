@@ -53,6 +53,7 @@ async def assert_folded(url: str) -> None:
             assert TEXTS[number] in await found(store, word), word
 
 
+@pytest.mark.slow
 async def test_an_old_store_is_folded_when_it_is_opened(old_store: str) -> None:
     async with open_store(old_store, read_only=True) as reader:
         assert reader.maintenance.pending[0].name == "folding"

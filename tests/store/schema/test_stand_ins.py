@@ -49,6 +49,7 @@ READS: Mapping[str, Callable[[Store], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["sync_state", "jobs", "journal", "ledger", "supersession"])
 async def test_what_can_be_read_is_read(store_url: str, step: str) -> None:
     await fill_sample(store_url)

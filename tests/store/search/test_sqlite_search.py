@@ -168,6 +168,7 @@ async def test_meaning_under_a_filter_is_exact(store: Store, notes: list[Note], 
             assert [hit.memory.id for hit in found] == wanted[:limit]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("filter", "passes"), [each[1:] for each in NARROWINGS], ids=[each[0] for each in NARROWINGS])
 @pytest.mark.parametrize(
     "text", ["word7 word350 harbour", "crane", "harbour crane signal", "word399 word398", "absent"]

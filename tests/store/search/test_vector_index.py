@@ -111,6 +111,7 @@ async def test_bits_find_what_an_exact_measure_finds(table: Table, clusters: Mat
     assert found >= 0.999 * 40 * 30
 
 
+@pytest.mark.slow
 async def test_where_nothing_is_near_everything_is_measured(table: Table, clusters: Matrix) -> None:
     table.write_all(clusters)
     index = VectorIndex(WIDTH, table.read)

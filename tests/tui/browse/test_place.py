@@ -29,6 +29,7 @@ def line_of_cursor(console: Console) -> str:
     return next((line for line in lines if line.startswith("▌")), lines[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_memory_is_one_line_and_the_text_has_the_room(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -104,6 +105,7 @@ async def test_enter_opens_the_card_as_a_page_and_escape_returns(corpus: Path) -
         assert table.has_focus
 
 
+@pytest.mark.slow
 async def test_slash_goes_to_the_line_and_escape_clears(corpus: Path) -> None:
     async with open_console(corpus, (60, 20)) as console:
         table = await open_browse(console)
@@ -118,6 +120,7 @@ async def test_slash_goes_to_the_line_and_escape_clears(corpus: Path) -> None:
         await console.until(f"{ACTIVE} memories")
 
 
+@pytest.mark.slow
 async def test_a_filter_that_leaves_nothing_names_the_ways_out(corpus: Path) -> None:
     async with open_console(corpus, (60, 20)) as console:
         await open_browse(console)

@@ -248,6 +248,7 @@ async def test_a_wrong_value_is_one_line_at_the_bar(corpus: Path, place: str) ->
         await console.until("is not valid", gone=True)
 
 
+@pytest.mark.slow
 async def test_chips_are_clicked_away_and_survive_going_elsewhere(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.paste('tag:"two words" tag:"say \\"hi\\"" domain:auth ')
@@ -500,6 +501,7 @@ async def test_typing_is_never_held_up_by_a_slow_store(corpus: Path, monkeypatch
         assert set(offered(console)) == {"domain:infra"}
 
 
+@pytest.mark.slow
 async def test_a_lost_store_is_said_in_the_picker(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_console(corpus) as console:
         await picker(console)

@@ -74,6 +74,7 @@ async def stall(console: Console, hands: Hands, task: str = "read the docs") -> 
     return given
 
 
+@pytest.mark.slow
 async def test_a_job_is_stopped_after_asking(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f5")
@@ -157,6 +158,7 @@ async def test_work_is_marked_as_failed_with_a_reason(corpus: Path, hands: Hands
         assert "nobody" in console.text
 
 
+@pytest.mark.slow
 async def test_a_reason_may_stay_away(corpus: Path, hands: Hands) -> None:
     async with open_console(corpus) as console:
         given = await stall(console, hands)
@@ -237,6 +239,7 @@ async def test_what_is_done_says_what_can_be_done_instead(corpus: Path, kind: st
         await console.until(why)
 
 
+@pytest.mark.slow
 async def test_a_job_that_no_worker_took_up_gives_no_sign_of_life(corpus: Path, hands: Hands) -> None:
     async with open_console(corpus) as console:
         await begin(console.store)

@@ -75,6 +75,7 @@ async def test_figures_keep_their_place_while_they_grow(corpus: Path) -> None:
         assert "99 %" in after  # never full before its time
 
 
+@pytest.mark.slow
 async def test_a_finding_opens_and_escape_leads_back(corpus: Path) -> None:
     async with open_console(corpus, (60, 20)) as console:
         await console.press("f5")
@@ -90,6 +91,7 @@ async def test_a_finding_opens_and_escape_leads_back(corpus: Path) -> None:
         await console.until("running  1")
 
 
+@pytest.mark.slow
 async def test_the_cursor_keeps_its_job(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f5")
@@ -354,6 +356,7 @@ async def test_an_empty_place_says_how_to_begin(tmp_path: Path, size: tuple[int,
         await console.until("There are no jobs yet.")
 
 
+@pytest.mark.slow
 async def test_what_an_agent_was_given_is_told_in_full(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f5")
@@ -526,6 +529,7 @@ async def test_who_reads_about_a_job_is_not_carried_off_to_its_findings(corpus: 
         assert console.app.screen.query_one("#one").scroll_y == 0
 
 
+@pytest.mark.slow
 async def test_many_findings_come_as_one_goes_to_their_end(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f5")
@@ -553,6 +557,7 @@ async def test_many_findings_come_as_one_goes_to_their_end(corpus: Path) -> None
         await console.until("Reason 9999.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_hostile_and_wide_names_stay_in_their_columns(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -572,6 +577,7 @@ async def test_hostile_and_wide_names_stay_in_their_columns(corpus: Path, size: 
         assert "\u202e" not in console.text
 
 
+@pytest.mark.slow
 async def test_a_store_that_cannot_be_reached_has_no_jobs_to_read() -> None:
     app = VestigeApp(Config(), "postgresql://127.0.0.1:1/nowhere", embedders=embedders())
     async with app.run_test(size=(80, 24)) as pilot:

@@ -103,6 +103,7 @@ async def test_a_change_that_cannot_be_undone_is_skipped_the_next_time(corpus: P
             await console.store.journal.undo((await console.store.journal.entries())[1].id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["f2", "f3", "f4", "f5", "f6", "f7"])
 async def test_the_journal_opens_from_every_place_and_closes(corpus: Path, place: str) -> None:
     async with open_console(corpus) as console:
@@ -218,6 +219,7 @@ async def test_thousands_of_entries_are_read_as_they_come_into_view(corpus: Path
         assert "Written meanwhile" not in console.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_hostile_texts_are_shown_plainly(corpus: Path, size: tuple[int, int]) -> None:
     async with open_store(f"sqlite:{corpus}", clock=clock, origin=f"command {HOSTILE}") as other:
@@ -234,6 +236,7 @@ async def test_hostile_texts_are_shown_plainly(corpus: Path, size: tuple[int, in
         assert ("command" in console.text) == (size[0] >= 70)
 
 
+@pytest.mark.slow
 async def test_a_read_only_store_says_what_is_off(corpus: Path) -> None:
     async with other_command(corpus) as other:
         await other.insert(Draft("Written before"), embed=False)
@@ -247,6 +250,7 @@ async def test_a_read_only_store_says_what_is_off(corpus: Path) -> None:
         assert await console.store.memories.count() > 0
 
 
+@pytest.mark.slow
 async def test_a_vestige_file_has_no_journal(tmp_path: Path) -> None:
     path = tmp_path / "vestige.db"
     await asyncio.to_thread(make_v18, path, 3)

@@ -117,6 +117,7 @@ async def test_two_models_are_compared_side_by_side(
         await console.until("enter compare")
 
 
+@pytest.mark.slow
 async def test_a_comparison_is_stopped_while_it_encodes(
     small: Path, models: Sequence[CatalogModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +145,7 @@ async def test_a_comparison_is_stopped_while_it_encodes(
         await console.until("registered model")
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_compared_says_why(small: Path, models: Sequence[CatalogModel]) -> None:
     async with open_console(small) as console:
         await to_registry(console, "g", "p")
@@ -250,6 +252,7 @@ async def test_in_place_is_chosen_at_once_and_said_again_in_amber_at_the_start(
         assert inks(console, "6 vectors of test", "Back up the store") == {console.app.theme_variables["warning"]}
 
 
+@pytest.mark.slow
 async def test_the_advice_to_back_up_is_not_the_dimmest_line(small: Path, models: Sequence[CatalogModel]) -> None:
     async with open_console(small) as console:
         await to_registry(console, "j", "r")
@@ -333,6 +336,7 @@ async def test_an_unfinished_one_is_gone_on_with_in_its_width(
         assert begun[0].options == {"model": OTHER.name, "dimension": 16}
 
 
+@pytest.mark.slow
 async def test_a_model_that_is_not_here_stops_before_anything_is_made(
     small: Path, models: Sequence[CatalogModel]
 ) -> None:
@@ -345,6 +349,7 @@ async def test_a_model_that_is_not_here_stops_before_anything_is_made(
         assert not await Ledger(console.store).jobs()
 
 
+@pytest.mark.slow
 async def test_a_read_only_store_is_left_alone(small: Path, models: Sequence[CatalogModel]) -> None:
     await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{small}", OTHER)
     await asyncio.to_thread(swap_models, f"sqlite:{small}", OTHER)
@@ -449,6 +454,7 @@ def test_what_goes_is_not_taken_for_what_is_in_use() -> None:
     assert deleted_first(replace(beside, drops=None), None) == []
 
 
+@pytest.mark.slow
 async def test_the_list_of_models_is_asked_for_again(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [CatalogModel("test-embedder-64", 64, 1.0, "mit", "The store's own.", False)]
     monkeypatch.setattr("vestige_tui.tui.registry.place.catalog", lambda: known)
@@ -470,6 +476,7 @@ async def test_the_list_of_models_is_asked_for_again(small: Path, monkeypatch: p
         assert offered == ["test-embedder-64"]
 
 
+@pytest.mark.slow
 async def test_a_list_without_the_stores_own_model_says_so(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [CatalogModel("maker/short", 64, 1.0, "mit", "", True), CatalogModel("bare", 64, 1.0, "mit", "", True)]
     monkeypatch.setattr("vestige_tui.tui.registry.place.catalog", lambda: known)
@@ -547,6 +554,7 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
         await console.until("This store keeps no vectors of a previous model.")
 
 
+@pytest.mark.slow
 async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, models: Sequence[CatalogModel]) -> None:
     async with open_console(small) as console:
         await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{small}", OTHER)
@@ -581,6 +589,7 @@ async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, model
         await console.until("This re-embedding is unfinished")
 
 
+@pytest.mark.slow
 async def test_the_models_name_is_written_into_the_settings(
     small: Path, tmp_path: Path, models: Sequence[CatalogModel]
 ) -> None:
@@ -602,6 +611,7 @@ async def test_the_models_name_is_written_into_the_settings(
         assert app.session.banner is None
 
 
+@pytest.mark.slow
 async def test_settings_follow_a_store_that_was_re_embedded(
     small: Path, tmp_path: Path, models: Sequence[CatalogModel]
 ) -> None:

@@ -23,6 +23,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -46,6 +47,7 @@ async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[
         await console.until("gte-large")
 
 
+@pytest.mark.slow
 async def test_models_usable_here_come_first(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f6")
@@ -67,6 +69,7 @@ async def test_fill_makes_what_is_missing(corpus: Path) -> None:
         await console.until("Every memory already has a vector.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_another_configured_model_is_named_with_the_ways_out(tmp_path: Path, size: tuple[int, int]) -> None:
     path = make_v18(tmp_path / "memory.db", 5, hostile=True)

@@ -81,6 +81,7 @@ async def test_ones_own_change_is_nobody_elses_where_the_next_card_cannot_be_rea
         assert (sitting(at).handled, len(sitting(at).graded)) == (1, int(verb == "review"))
 
 
+@pytest.mark.slow
 async def test_practice_is_kept_where_the_next_card_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +94,7 @@ async def test_practice_is_kept_where_the_next_card_cannot_be_read(
         assert await at.ratings(1) == [int(Rating.AGAIN)]
 
 
+@pytest.mark.slow
 async def test_the_end_is_told_of_where_it_could_not_be_read_at_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +110,7 @@ async def test_the_end_is_told_of_where_it_could_not_be_read_at_first(
         await at.press("ctrl+r", sees="1 graded")
 
 
+@pytest.mark.slow
 async def test_a_grade_that_was_saved_while_the_line_broke_is_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +130,7 @@ async def test_a_grade_that_was_saved_while_the_line_broke_is_ones_own(
         assert sitting(at).elsewhere == 0
 
 
+@pytest.mark.slow
 async def test_what_could_not_be_taken_back_is_taken_back_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")

@@ -95,6 +95,7 @@ async def test_prompt_and_answer_stand_in_the_same_place(tmp_path: Path) -> None
         assert "1 Again" in after[grades]
 
 
+@pytest.mark.slow
 async def test_exact_days_on_demand(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("space reveal")
@@ -143,6 +144,7 @@ async def test_undo_brings_the_card_back_shown(tmp_path: Path) -> None:
         assert "practised" not in end
 
 
+@pytest.mark.slow
 async def test_undo_at_the_end_reopens_the_sitting(tmp_path: Path) -> None:
     async with open_desk(tmp_path, THREE[0]) as at:
         await at.press("space", sees="JWKS")
@@ -151,6 +153,7 @@ async def test_undo_at_the_end_reopens_the_sitting(tmp_path: Path) -> None:
         assert await at.state(1) == THREE[0].scheduling
 
 
+@pytest.mark.slow
 async def test_undo_leaves_alone_what_another_console_graded(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
@@ -197,6 +200,7 @@ async def test_undo_when_nothing_is_due_asks_again(tmp_path: Path) -> None:
         assert await at.state(1) == THREE[0].scheduling
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patient", [False, True], ids=["before it is noticed", "after it is noticed"])
 async def test_a_second_console_graded_the_card(tmp_path: Path, patient: bool) -> None:
     async with open_desk(tmp_path, *THREE) as at:
@@ -214,6 +218,7 @@ async def test_a_second_console_graded_the_card(tmp_path: Path, patient: bool) -
         assert await at.ratings(1) == [int(Rating.EASY)]
 
 
+@pytest.mark.slow
 async def test_the_queue_is_not_shuffled_by_what_arrives(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
@@ -225,6 +230,7 @@ async def test_the_queue_is_not_shuffled_by_what_arrives(tmp_path: Path) -> None
         assert "2 of 3" in at.text
 
 
+@pytest.mark.slow
 async def test_an_edit_elsewhere_shows_in_place(tmp_path: Path) -> None:
     from vestige_tui.core.memories import Patch
 
@@ -236,6 +242,7 @@ async def test_an_edit_elsewhere_shows_in_place(tmp_path: Path) -> None:
         assert await at.ratings(1) == [3]
 
 
+@pytest.mark.slow
 async def test_deleted_elsewhere_is_left_out(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
@@ -280,6 +287,7 @@ async def test_a_practice_card_taken_back_is_practice_again(tmp_path: Path, key:
         assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.AGAIN]
 
 
+@pytest.mark.slow
 async def test_a_grade_of_the_session_before_is_taken_back(tmp_path: Path) -> None:
     async with open_desk(tmp_path, THREE[0]) as at:
         await at.press("space", "3", sees="1 graded")
@@ -297,6 +305,7 @@ async def test_buried_until_the_next_local_midnight(tmp_path: Path) -> None:
         assert (await at.other.reviews.marks(THREE[0].id or "")).buried_until == LocalDays().bound(NOW, 1)
 
 
+@pytest.mark.slow
 async def test_supersede_without_leaving(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
@@ -340,6 +349,7 @@ async def test_a_filter_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         await at.press("space", sees="JWKS")
 
 
+@pytest.mark.slow
 async def test_an_addition_is_taken_back_before_any_review(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
@@ -360,6 +370,7 @@ async def test_the_next_one_is_far_away(tmp_path: Path) -> None:
         await at.sees("Nothing is due.", "The next one is due in 2 mo; none within a week.")
 
 
+@pytest.mark.slow
 async def test_todays_new_ones_were_all_asked(tmp_path: Path) -> None:
     new = [draft(number, f"{BACKUPS} number {number}") for number in range(1, 14)]
     async with open_desk(tmp_path, *new, graded=10) as at:
@@ -378,6 +389,7 @@ async def test_a_share_of_one_is_one(tmp_path: Path) -> None:
     assert reason.endswith("1 new memory waits; today's limit of 1 is reached.")
 
 
+@pytest.mark.slow
 async def test_what_others_did_alone_is_no_sitting(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
@@ -387,6 +399,7 @@ async def test_what_others_did_alone_is_no_sitting(tmp_path: Path) -> None:
         assert "Session over" not in shown
 
 
+@pytest.mark.slow
 async def test_a_notice_does_not_tell_the_answer_of_a_card(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.press("b", sees='Buried "Signing keys rotate every ▁▁')
@@ -433,6 +446,7 @@ async def test_hostile_text_is_only_shown(tmp_path: Path) -> None:
         await at.sees("2 graded")
 
 
+@pytest.mark.slow
 async def test_several_paragraphs_are_asked_by_their_heading(tmp_path: Path) -> None:
     async with open_desk(tmp_path, draft(1, RUNBOOK, schedule_due(1))) as at:
         first = await at.sees("Rotating keys")
@@ -442,6 +456,7 @@ async def test_several_paragraphs_are_asked_by_their_heading(tmp_path: Path) -> 
         assert "# Rotating" not in shown
 
 
+@pytest.mark.slow
 async def test_a_leech_is_said_in_words(tmp_path: Path) -> None:
     async with open_desk(tmp_path, draft(1, KEYS, schedule_due(1, lapses=LEECH_LAPSES))) as at:
         await at.sees("leech")
@@ -449,6 +464,7 @@ async def test_a_leech_is_said_in_words(tmp_path: Path) -> None:
         await at.sees("e rewrite", "x suspend")
 
 
+@pytest.mark.slow
 async def test_read_only_shows_and_says_why_it_cannot_grade(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE, read_only=True) as at:
         await at.sees("1 of 3")
@@ -460,6 +476,7 @@ async def test_read_only_shows_and_says_why_it_cannot_grade(tmp_path: Path) -> N
         assert (await at.other.reviews.marks(THREE[0].id or "")).suspended is False
 
 
+@pytest.mark.slow
 async def test_the_file_of_a_vestige_server_is_shown_and_not_graded(tmp_path: Path) -> None:
     path = make_v18(tmp_path / "vestige.db")
     app = VestigeApp(Config(), str(path), embedders=embedders(), clock=lambda: FILE_NOW)

@@ -19,6 +19,7 @@ def line(console: Console) -> str:
     return console.app.screen.query_one(Input).value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_the_phrase_that_leaves_no_hit_is_named_and_left_out(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -30,6 +31,7 @@ async def test_the_phrase_that_leaves_no_hit_is_named_and_left_out(corpus: Path,
         assert line(console) == A_STAR.replace('"', "")
 
 
+@pytest.mark.slow
 async def test_the_filter_that_leaves_no_hit_is_taken_off(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.paste("how do we rotate keys type:zzz tag:keys ")
@@ -80,6 +82,7 @@ async def test_code_that_no_word_matches_is_searched_by_its_characters(corpus: P
         await console.until("Searching by text and vector.")
 
 
+@pytest.mark.slow
 async def test_the_literal_mode_is_offered_where_nothing_is_found(empty_store: Path) -> None:
     async with open_console(empty_store) as console:
         await console.store.insert(Draft("See zzsrc/main_loop.rs for it."))

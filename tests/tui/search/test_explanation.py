@@ -83,6 +83,7 @@ async def test_the_cursor_stays_on_its_memory_in_every_list(corpus: Path) -> Non
         assert isinstance(console.app.focused, Panels)
 
 
+@pytest.mark.slow
 async def test_it_begins_at_the_memory_of_the_hits_and_comes_back_there(corpus: Path) -> None:
     async with open_console(corpus) as console:
         screen = await open_explanation(console, QUESTION, "j", "j", "j")
@@ -109,6 +110,7 @@ async def test_enter_reads_the_memory_and_escape_returns(corpus: Path, size: tup
         assert screen.query_one("#together", RankList).cursor == 1
 
 
+@pytest.mark.slow
 async def test_what_it_was_made_of_is_said_beneath(corpus: Path) -> None:
     async with open_console(corpus, (120, 60)) as console:
         screen = await open_explanation(console, "how +webhook retries -zebra type:decision ")
@@ -144,6 +146,7 @@ async def test_one_way_alone_is_one_list_and_says_why(corpus: Path, turns: int, 
         assert screen.query_one("#lines", RankList).cursor == 1
 
 
+@pytest.mark.slow
 async def test_nothing_found_still_says_what_became_of_words_and_filters(corpus: Path) -> None:
     async with open_console(corpus, (80, 24)) as console:
         await open_explanation(console, "how webhook +zzqq")

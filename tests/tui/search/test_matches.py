@@ -71,6 +71,7 @@ async def test_the_marks_follow_the_query_on_an_unchanged_text(corpus: Path) -> 
         assert "zzother" not in marked(console)
 
 
+@pytest.mark.slow
 async def test_hostile_text_is_marked_harmlessly(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.store.insert(Draft("[/x] zzhostile\x1b[31m [bold]zzhostile[/] \u202ezzhostile"))

@@ -60,6 +60,7 @@ async def test_it_starts_with_the_newest_memories_and_says_where_they_belong(
         assert "vector" not in second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_typing_asks_and_each_hit_says_why_it_is_there(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -74,6 +75,7 @@ async def test_typing_asks_and_each_hit_says_why_it_is_there(corpus: Path, size:
         assert MODE_NAMES["hybrid"].split()[-1] in shown[3 if size[1] > 20 else 2]
 
 
+@pytest.mark.slow
 async def test_old_hits_stay_until_the_new_ones_are_there(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_console(corpus) as console:
         await console.paste("zone")
@@ -127,6 +129,7 @@ async def test_the_card_beside_the_list_follows_and_explains(corpus: Path) -> No
         assert re.search(r"vector  #\d+ +cosine", console.text)
 
 
+@pytest.mark.slow
 async def test_without_room_enter_opens_the_card_as_a_page_and_escape_returns(corpus: Path) -> None:
     async with open_console(corpus, (80, 24)) as console:
         await ask(console, "on-call")
@@ -222,6 +225,7 @@ async def test_modes_go_round_and_more_hits_keep_the_cursor(corpus: Path) -> Non
         assert under_the_cursor(console) == here
 
 
+@pytest.mark.slow
 async def test_replaced_memories_are_shown_when_asked_for(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.paste("since:2020-01-01 ")
@@ -247,6 +251,7 @@ async def test_what_must_be_known_of_the_model_is_told_whole(corpus: Path, size:
         await console.until("The store belongs", gone=True)
 
 
+@pytest.mark.slow
 async def test_another_process_writes_and_the_list_follows_with_the_cursor_on_its_memory(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("down", "j", "j")
@@ -307,6 +312,7 @@ async def test_hostile_memories_reach_neither_screen_nor_clipboard(corpus: Path)
             assert "[bold]hi[/]" in console.app.clipboard
 
 
+@pytest.mark.slow
 async def test_every_command_of_every_place_finds_its_action(corpus: Path) -> None:
     known = catalogue()
     async with open_console(corpus) as console:
@@ -336,6 +342,7 @@ def found(action: str, *nodes: object) -> bool:
     return any(hasattr(node, f"action_{action.partition('(')[0].removeprefix('screen.')}") for node in nodes)
 
 
+@pytest.mark.slow
 async def test_a_read_only_store_refuses_every_write_in_one_sentence(corpus: Path) -> None:
     async with open_console(corpus, read_only=True) as console:
         await console.press("down")
@@ -352,6 +359,7 @@ async def test_a_read_only_store_refuses_every_write_in_one_sentence(corpus: Pat
         assert await console.store.memories.count(Filter(superseded=True)) == before
 
 
+@pytest.mark.slow
 async def test_add_and_edit_go_through_the_editor_and_one_key_takes_them_back(
     corpus: Path, tmp_path: Path, editor: Callable[[str], None]
 ) -> None:
@@ -482,6 +490,7 @@ async def test_ctrl_c_in_the_editor_is_the_editors(corpus: Path, tmp_path: Path,
         assert console.app.is_running
 
 
+@pytest.mark.slow
 async def test_a_huge_text_goes_through_whole(corpus: Path, editor: Callable[[str], None]) -> None:
     async with open_console(corpus, (80, 24)) as console:
         await console.press("down")

@@ -71,6 +71,7 @@ async def test_panels_stand_side_by_side_where_there_is_room(corpus: Path, size:
         assert (console.app.screen.query_one("#aside").region.x > 10) is beside
 
 
+@pytest.mark.slow
 async def test_vectors_in_memory_are_told_of(corpus: Path) -> None:
     async with open_console(corpus, (120, 60)) as console:
         await console.store.warm()
@@ -121,6 +122,7 @@ async def test_one_connection_more_is_one_other(corpus: Path, monkeypatch: pytes
         assert "and 1 others" not in console.text
 
 
+@pytest.mark.slow
 async def test_changes_show_by_themselves(corpus: Path) -> None:
     with closing(sqlite3.connect(corpus)) as connection, connection:
         connection.execute("DELETE FROM journal")
@@ -134,6 +136,7 @@ async def test_changes_show_by_themselves(corpus: Path) -> None:
         await console.until("edit  ")
 
 
+@pytest.mark.slow
 async def test_unused_space_is_given_back(corpus: Path) -> None:
     async with open_console(corpus) as console:
         added = await console.store.insert(Draft("long " * 200_000), embed=False)
@@ -152,6 +155,7 @@ async def test_unused_space_is_given_back(corpus: Path) -> None:
         assert " before, " in console.text
 
 
+@pytest.mark.slow
 async def test_a_vacuum_is_stopped_by_escape(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[bool] = []
 
@@ -179,6 +183,7 @@ async def test_a_vacuum_is_stopped_by_escape(corpus: Path, monkeypatch: pytest.M
         assert stopped == [True]
 
 
+@pytest.mark.slow
 async def test_a_store_that_went_away_is_not_said_to_be_healthy(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stats, whole = MaintenanceService.stats, asyncio.Event()
 
@@ -225,6 +230,7 @@ async def test_a_concern_stands_before_all_figures_with_what_to_do(
         assert said.index("900,000") < said.index("contents")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, size: tuple[int, int]) -> None:
     path = make_v18(tmp_path / "memory.db", 5, hostile=True)
@@ -242,6 +248,7 @@ async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, si
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 
+@pytest.mark.slow
 async def test_a_store_that_is_on_postgresql_is_copied_from_here_too(postgres_database: str) -> None:
     from vestige_tui.config.settings import Config
     from vestige_tui.store.open import open_store

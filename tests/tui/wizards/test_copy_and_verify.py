@@ -97,6 +97,7 @@ async def test_escape_goes_back_a_step_and_then_out(corpus: Path, tmp_path: Path
         assert not await Ledger(console.store).jobs()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_what_comes_along_is_counted_first(corpus: Path, tmp_path: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
@@ -153,6 +154,7 @@ async def test_a_password_is_never_seen_while_it_is_typed(corpus: Path) -> None:
         assert line.value == "postgresql://me:s3cret@host"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "sentence"),
     [
@@ -173,6 +175,7 @@ async def test_what_cannot_be_copied_is_one_sentence(corpus: Path, target: str, 
         assert not console.app.session.jobs
 
 
+@pytest.mark.slow
 async def test_the_same_store_is_no_target_and_a_missing_one_no_source(corpus: Path, tmp_path: Path) -> None:
     async with open_console(corpus) as console:
         await to_target(console)
@@ -237,6 +240,7 @@ async def test_a_target_says_what_it_holds(corpus: Path, tmp_path: Path) -> None
         assert not new.exists()
 
 
+@pytest.mark.slow
 async def test_enter_alone_begins_nothing(corpus: Path, tmp_path: Path) -> None:
     async with open_console(corpus) as console:
         await to_target(console)
@@ -272,6 +276,7 @@ async def test_what_was_not_copied_is_forgotten_with_the_next_beginning(corpus: 
             await console.until(said)
 
 
+@pytest.mark.slow
 async def test_escape_stops_what_is_under_way_and_stays(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, stopped = asyncio.Event(), asyncio.Event()
 
@@ -297,6 +302,7 @@ async def test_escape_stops_what_is_under_way_and_stays(corpus: Path, monkeypatc
         await console.until("The store to copy; it is only read.")
 
 
+@pytest.mark.slow
 async def test_known_stores_are_offered(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f5")
