@@ -75,7 +75,9 @@ async def test_the_list_of_a_dialog_grows_again_with_the_terminal() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)])
-async def test_a_long_question_has_the_whole_height_until_it_is_revealed(corpus: Path, size: tuple[int, int]) -> None:
+async def test_a_long_text_has_the_whole_height_and_a_short_one_gives_it_back(
+    corpus: Path, size: tuple[int, int]
+) -> None:
     async with open_console(corpus, size) as console:
         await console.press("f4")
         await console.until("shows the answer")

@@ -110,6 +110,12 @@ class ReviewCard(Vertical):
         """True if the text is longer than the card, and scrolls."""
         return self.query_one(CardText).max_scroll_y > 0
 
+    def fits(self, rows: int) -> bool:
+        """Return whether the whole text would fit a card of so many rows."""
+        text = self.query_one(CardText)
+        text_rows = max((each.virtual_region_with_margin.bottom for each in text.children if each.display), default=0)
+        return text_rows <= rows - (self.size.height - text.size.height)
+
     def focus_text(self) -> None:
         """Focus the text of the card."""
         self.query_one(CardText).focus()

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SESSION_CARD_LIMIT = 500
+MAX_CARD_ROWS = 16
+"""Height of a card beside its curve at most, as the style sheet has it."""
 GRADED_CELLS = 28
 """Room for the text of a graded memory, which leaves room for its due date in a narrow status line."""
 PRACTICE_WORDS = {Rating.AGAIN: "once more", Rating.HARD: "done", Rating.GOOD: "done", Rating.EASY: "done"}
@@ -270,8 +272,12 @@ redoes the change that this console undid last.
 
     def _make_room(self) -> None:
         """Give a text that does not fit the whole height; its curve is not shown then."""
-        if self.query_one(ReviewCard).overflows:
+        card, curve = self.query_one(ReviewCard), self.query_one("#curve").styles.height
+        if card.overflows:
             self.add_class("-long")
+        elif self.has_class("-long") and curve is not None:
+            beside_the_curve = min(MAX_CARD_ROWS, card.size.height - int(curve.value) - 1)
+            self.set_class(not card.fits(beside_the_curve), "-long")
 
     def on_resize(self) -> None:
         if self._card is not None:
