@@ -298,8 +298,17 @@ class Terminal:
         for key in keys:
             self.send(KEYS.get(key, key))
             if key == "escape":
-                # Alone only when nothing follows it for a while.
-                time.sleep(0.15)
+                # Alone only when nothing follows it for a while after it was read: a busy machine reads late.
+                self._wait_until_read()
+                time.sleep(0.25)
+
+    def _wait_until_read(self, patience: float = PATIENCE_SECONDS) -> None:
+        """Wait until the program has read all that was typed, or has ended."""
+        began, unread = time.monotonic(), struct.pack("i", 0)
+        while self.process.poll() is None and time.monotonic() - began < patience:
+            if struct.unpack("i", fcntl.ioctl(self._slave, termios.FIONREAD, unread)) == (0,):
+                return
+            time.sleep(0.01)
 
     def resize(self, size: tuple[int, int]) -> None:
         """Give the terminal another size; the program is told by a signal."""
