@@ -155,8 +155,8 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         super().__init__()
         self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
         self.config = config
-        self._candidates: list[StoreSession] = []
         self._said_leaving = False
+        self._candidates: list[StoreSession] = []
         """Every session of this console, also those of stores that were opened and then not used."""
         self.state = state or ConsoleState(None)
         """What the console remembers; nothing unless it is given."""

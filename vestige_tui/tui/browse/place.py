@@ -100,9 +100,9 @@ They first show every memory that they change; `u` undoes the whole change.
 
     def _hint_on(self, text: str) -> str:
         """Return a hint on what stands in the line; empty where it is empty or the beginning of a filter."""
-        if not text or (pending := self.hint_on_filter(text)):
-            return pending if text else ""
-        if may_become_filter(text):
+        if pending := self.hint_on_filter(text):
+            return pending
+        if not text or may_become_filter(text):
             return ""
         if misspelled := misspelled_field(text):
             return f"{misspelled}."

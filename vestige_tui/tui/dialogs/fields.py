@@ -151,7 +151,7 @@ class FieldsDialog(Dialog[Patch | None]):
                 placeholder=hint or "none",
                 compact=True,
                 id=f"field-{name}",
-                suggester=SuggestFromList([write_label(each) for each in self._values.get(name, ())]),
+                suggester=SuggestFromList(self._labels(name)),
             )
         hint = hint or ("key: JSON value, one per line" if name == "metadata" else "one per line")
         return TextArea(text, placeholder=hint, compact=True, id=f"field-{name}", tab_behavior="focus")
@@ -170,7 +170,7 @@ class FieldsDialog(Dialog[Patch | None]):
     def _show_values(self) -> None:
         """Name the values that the store has for the field under the cursor, and say if the typed one is new."""
         name = (self.focused.id or "").removeprefix("field-") if self.focused is not None else ""
-        values = [write_label(each) for each in self._values.get(name, ())]
+        values = self._labels(name)
         text = self._text_of(name).strip() if values else ""
         is_new = bool(text) and text not in (NONE, *values) and len(values) < MAX_VALUES
         listed = f"{name}s in this store: {', '.join(values)}" if values else ""
@@ -184,11 +184,16 @@ class FieldsDialog(Dialog[Patch | None]):
 
     def _completion(self, name: str) -> str:
         """Return the value that the line shows behind its cursor; empty for none."""
-        text = self._text_of(name)
-        values = [write_label(each) for each in self._values.get(name, ())]
-        if not text or text in values:
+        values = self._labels(name)
+        text = self._text_of(name) if values else ""
+        # What was not typed here stays as it is, also where not all values are known.
+        if text in ("", NONE, self._fields.texts[name], *values):
             return ""
         return next((value for value in values if value.startswith(text)), "")
+
+    def _labels(self, name: str) -> list[str]:
+        """Return the values that the store has for a field, as they are typed."""
+        return [write_label(each) for each in self._values.get(name, ())]
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

@@ -24,6 +24,8 @@ from vestige_tui.tui.widgets.memory_card import SHOWN_CHARACTERS, too_much_for_m
 from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.widgets.stored_markdown import StoredMarkdown
 
+PRACTICE = "practice: the grade is not saved"
+
 
 class CardText(Panels):
     """Text of the card; scrolls if it is longer than the card."""
@@ -47,9 +49,6 @@ class CardEdge(Widget):
             pieces.append((part, style))
             room -= cells(part)
         return Content.assemble(*pieces, " " * max(0, room + 3 if right else 0), (right, ink))
-
-
-PRACTICE = "practice: the grade is not saved"
 
 
 @dataclass(frozen=True, slots=True)
