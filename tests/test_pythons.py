@@ -191,3 +191,18 @@ def test_without_a_python_nothing_passes(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert ran.stderr.startswith("There is no Python from 3.11 on here")
     assert os.listdir(tmp_path) == ["tools"]
+
+
+@pytest.mark.parametrize(("target", "leaves_out"), [("test", True), ("check", False)])
+def test_only_make_test_leaves_the_slow_tests_out(target: str, leaves_out: bool) -> None:
+    # Without the variables of a make that runs the tests.
+    done = subprocess.run(
+        ["make", "--dry-run", "--always-make", target],
+        cwd=CI.parent,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    [line] = [line for line in done.stdout.splitlines() if "-m pytest" in line]
+    assert ('-m "not slow"' in line) == leaves_out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 from dataclasses import asdict
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.cli.global_options import chosen_store
@@ -88,7 +89,9 @@ async def _show(args: Namespace, output: Output) -> int:
     ]
     if second is not None:
         state = f"{full_name(second.model)}, {quantity(second.vectors, 'vector')}"
-        commands = _NEXT_COMMANDS[second.role].format(name=second.model.name, dimension=second.model.dimension)
+        commands = _NEXT_COMMANDS[second.role].format(
+            name=quote(plain(second.model.name)), dimension=second.model.dimension
+        )
         rows.append((_SECOND_VECTORS[second.role], f"{state}; {commands}"))
     output.table(rows, flexible=1, wrap=True)
     return 0

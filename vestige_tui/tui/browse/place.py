@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
@@ -175,7 +174,8 @@ They first show every memory that they change; `u` undoes the whole change.
         count, last = await store.memories.count(chosen), await store.memories.count_last(chosen, sort=sort)
         hidden = 0
         if not self.bar.chips and self.size.width >= HIDDEN_FROM_COLUMNS:
-            hidden = max(0, await store.memories.count(replace(chosen, superseded=True)) - count)
+            # They have an index: all memories are not counted a second time.
+            hidden = await store.memories.count(Filter(states=("replaced",)))
         return chosen, count, last, hidden, await self._guest_row(store, chosen)
 
     def _fetcher(self, store: Store, sort: Sort, guest: Memory | None) -> Fetch:
