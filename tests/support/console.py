@@ -155,8 +155,11 @@ async def open_browse(console: Console) -> MemoryTable:
 async def pick(console: Console, text: str) -> None:
     """Filter the list of a picker, and take the first item."""
     await console.until(lambda: isinstance(console.app.screen, Pick))
+    picker = console.app.screen
     await console.paste(text)
     await console.press("enter")
+    # A second picker may follow, which is not to be taken for this one.
+    await console.until(lambda: console.app.screen is not picker)
     await console.still()
 
 

@@ -268,12 +268,15 @@ class Terminal:
             time.sleep(0.01)
 
     def still(self, seconds: float = 0.2, *, patience: float = PATIENCE_SECONDS) -> None:
-        """Wait until nothing was written for so long."""
+        """Wait until for so long nothing was written, nothing that was typed was unread, and the program did nothing.
+
+        On a busy machine a program may write nothing for longer than that because others have the processor.
+        """
         began, length, since = time.monotonic(), -1, time.monotonic()
         while time.monotonic() - since < seconds and time.monotonic() - began < patience:
-            if len(self.output) != length:
+            if len(self.output) != length or self._unread_keys() or self._is_at_work():
                 length, since = len(self.output), time.monotonic()
-            time.sleep(0.02)
+            time.sleep(0.01)
 
     def answer(self, seconds: float = 0.05, *, patience: float = 0.5) -> None:
         """Wait until something was written, for a while, and then until nothing was written for so long."""
@@ -281,6 +284,21 @@ class Terminal:
         while len(self.output) == length and time.monotonic() - began < patience:
             time.sleep(0.01)
         self.still(seconds)
+
+    def _is_at_work(self) -> bool:
+        """Does a thread of the program in the foreground run, or wait for the processor or a disk?
+
+        False where there is no /proc.
+        """
+        try:
+            program = os.tcgetpgrp(self._master)
+        except OSError:  # hung up
+            return False
+        for thread in Path(f"/proc/{program}/task").glob("*/stat"):
+            with suppress(OSError):
+                if thread.read_text(errors="replace").rpartition(")")[2].split()[0] in "RD":
+                    return True
+        return False
 
     # Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -304,11 +322,16 @@ class Terminal:
 
     def _wait_until_read(self, patience: float = PATIENCE_SECONDS) -> None:
         """Wait until the program has read all that was typed, or has ended."""
-        began, unread = time.monotonic(), struct.pack("i", 0)
-        while self.process.poll() is None and time.monotonic() - began < patience:
-            if struct.unpack("i", fcntl.ioctl(self._slave, termios.FIONREAD, unread)) == (0,):
-                return
+        began = time.monotonic()
+        while self._unread_keys() and self.process.poll() is None and time.monotonic() - began < patience:
             time.sleep(0.01)
+
+    def _unread_keys(self) -> int:
+        """Bytes that were typed and that the program has not read."""
+        try:
+            return int.from_bytes(fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)), sys.byteorder)
+        except OSError:  # hung up
+            return 0
 
     def resize(self, size: tuple[int, int]) -> None:
         """Give the terminal another size; the program is told by a signal."""

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.corpus import MEMORIES
-from tests.support.terminal import ALTERNATE, Terminal, console, isolated_env
+from tests.support.terminal import ALTERNATE, PATIENCE_SECONDS, Terminal, console, isolated_env
+from vestige_tui.store.backends.embedded_postgres import STOP_SECONDS
 from vestige_tui.store.open import open_store
 
 pytestmark = pytest.mark.terminal
@@ -164,7 +165,7 @@ def test_a_server_of_its_own_ends_with_it(tmp_path: Path, how: signal.Signals | 
             terminal.hang_up()
         else:
             terminal.process.send_signal(how)
-        status = terminal.process.wait(30)
+        status = terminal.process.wait(STOP_SECONDS + PATIENCE_SECONDS)
         assert how is None or status == 128 + how
     assert not server.exists()
 

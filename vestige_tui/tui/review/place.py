@@ -110,6 +110,8 @@ redoes the change that this console undid last.
         self._phase = Phase.EMPTY
         self.add_class(Phase.EMPTY.value, update=False)
         self._revealed = False
+        self._long = False
+        """Has the text the whole height?"""
         self._exact = False
         self._grading = False
         self._too_early: Notice | None = None
@@ -261,7 +263,7 @@ redoes the change that this console undid last.
         if revealed:
             self._status.withdraw(self._too_early)
         else:
-            self.remove_class("-long")
+            self._set_long(False)
         await self.query_one(ReviewCard).show(card, revealed=revealed)
         self.call_after_refresh(self._make_room)
         retention = Retention.of(card.memory, self._reviews, card.now)
@@ -274,14 +276,18 @@ redoes the change that this console undid last.
         """Give a text that does not fit the whole height; its curve is not shown then."""
         card, curve = self.query_one(ReviewCard), self.query_one("#curve").styles.height
         if card.overflows:
-            self.add_class("-long")
-        elif self.has_class("-long") and curve is not None:
+            self._set_long(True)
+        elif self._long and curve is not None:
             beside_the_curve = min(MAX_CARD_ROWS, card.size.height - int(curve.value) - 1)
-            self.set_class(not card.fits(beside_the_curve), "-long")
+            self._set_long(not card.fits(beside_the_curve))
+
+    def _set_long(self, long: bool) -> None:
+        self._long = long
+        self.set_class(long, "-long")
 
     def on_resize(self) -> None:
         if self._card is not None:
-            self.remove_class("-long")
+            self._set_long(False)
             self.call_after_refresh(self._make_room)
 
     def _show_grades(self) -> None:
