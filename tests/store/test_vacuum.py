@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.postgres_variant import grant_in_store
 from vestige_tui.core.errors import Refused
 from vestige_tui.core.memories import Draft
 from vestige_tui.store.open import open_store
@@ -45,9 +46,7 @@ async def test_a_role_without_tables_of_its_own_is_refused(postgres_database: st
             pass
         role = f"guest_{owner.info.backend_pid}"
         owner.execute(f"CREATE ROLE {role}".encode())
-        for kind in ("TABLES", "SEQUENCES"):
-            owner.execute(f"GRANT SELECT, UPDATE ON ALL {kind} IN SCHEMA public TO {role}".encode())
-        owner.execute(f"GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO {role}".encode())
+        grant_in_store(owner, {"TABLES": "SELECT, INSERT, UPDATE, DELETE", "SEQUENCES": "SELECT, UPDATE"}, role)
         try:
             async with open_store(f"{postgres_database}{mark}options=-crole%3D{role}") as store:
                 with pytest.raises(Refused, match=r"may not vacuum any table.*run GRANT "):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 import pytest
@@ -42,6 +44,16 @@ def as_chosen(url: str, *, is_empty: bool) -> str:
             path = sql.SQL(", ").join([identifier, sql.Identifier("public")] if role else [identifier])
             connection.execute(sql.SQL("ALTER DATABASE {} SET search_path = {}").format(database, path))
     return logged_in(url, role) if role else url
+
+
+def grant_in_store(connection: psycopg.Connection[Any], rights: Mapping[str, str], role: str) -> None:
+    """Grant rights on all tables or sequences of the store's schema, wherever that lies, and the use of the schema."""
+    [schema] = connection.execute("SELECT current_schema()").fetchone() or [""]
+    names = {"schema": sql.Identifier(schema), "role": sql.Identifier(role)}
+    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role}").format(**names))
+    for kind, granted in rights.items():
+        statement = f"GRANT {granted} ON ALL {kind} IN SCHEMA {{schema}} TO {{role}}"
+        connection.execute(sql.SQL(statement).format(**names))
 
 
 def _create_role(url: str, role: str) -> None:

@@ -6,6 +6,7 @@ import subprocess
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.support.command_line import SENTENCES, fill_sample
 from tests.support.postgres import new_database
@@ -21,6 +22,11 @@ def restore_dump(source: str, target: str) -> None:
         programs = find_programs(connection.info.server_version // 10_000)
     assert programs is not None
     dump = subprocess.run([programs / "pg_dump", f"--dbname={source}"], capture_output=True, check=True)
+    with psycopg.connect(target, autocommit=True) as connection:
+        [schema] = connection.execute("SELECT current_schema()").fetchone() or [""]
+        if schema != "public":
+            # It is made by the dump.
+            connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(schema)))
     command = [str(programs / "psql"), "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={target}"]
     done = subprocess.run(command, input=dump.stdout, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -191,7 +191,7 @@ async def test_a_schema_in_the_options_is_the_schema_of_the_store(line: Line) ->
         await store.maintenance.vacuum()
     with psycopg.connect(line.direct) as owner:
         assert owner.execute("SELECT count(*) FROM agents.knowledge_nodes").fetchone() == (1,)
-        assert owner.execute("SELECT count(*) FROM public.knowledge_nodes").fetchone() == (0,)
+        assert owner.execute("SELECT count(*) FROM knowledge_nodes").fetchone() == (0,)
         asked = "SELECT schemaname FROM pg_stat_user_tables WHERE relname = 'journal' AND last_vacuum IS NOT NULL"
         assert owner.execute(asked).fetchall() == [("agents",)]
 

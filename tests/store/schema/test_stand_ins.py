@@ -15,6 +15,7 @@ from psycopg import sql
 from tests.support.clock import Clock
 from tests.support.command_line import SENTENCES, fill_sample, sample_id
 from tests.support.old_schema import take_back
+from tests.support.postgres_variant import grant_in_store
 from vestige_tui.core.errors import ReadOnly
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.search import SearchQuery
@@ -74,17 +75,13 @@ async def test_what_can_be_read_is_read(store_url: str, step: str) -> None:
 async def test_a_role_that_may_not_change_the_schema_reads(postgres_database: str, clock: Clock) -> None:
     await fill_sample(postgres_database)
     await take_back(postgres_database, "sync_state")
-    role = sql.Identifier(f"agent_{secrets.token_hex(4)}")
-    statements = (
-        "CREATE ROLE {}",
-        "GRANT ALL ON ALL TABLES IN SCHEMA public TO {}",
-        "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}",
-    )
+    name = f"agent_{secrets.token_hex(4)}"
+    role = sql.Identifier(name)
     with psycopg.connect(postgres_database, autocommit=True) as owner:
-        for statement in statements:
-            owner.execute(sql.SQL(statement).format(role))
+        owner.execute(sql.SQL("CREATE ROLE {}").format(role))
+        grant_in_store(owner, {"TABLES": "ALL", "SEQUENCES": "ALL"}, name)
         try:
-            url = f"{postgres_database}&options={quote(f'-c role={role._obj[0]}')}"
+            url = f"{postgres_database}&options={quote(f'-c role={name}')}"
             async with open_store(url, clock=clock) as store:
                 assert store.read_only_reason == "the role may not update its schema"
                 assert len((await store.page()).items) == len(SENTENCES) - 1
