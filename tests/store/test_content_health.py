@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.support.portable_lines import export_lines
+from tests.support.postgres_variant import as_superuser
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.file_permissions import is_readable_by_others
 from vestige_tui.core.links import Edge
@@ -28,7 +29,7 @@ def run_sql(store: Store, statement: str, *values: object) -> None:
         with closing(sqlite3.connect(sqlite_path(store.location))) as connection, connection:
             connection.execute(statement, values)
         return
-    with psycopg.connect(store.location, autocommit=True) as server:
+    with psycopg.connect(as_superuser(store.location), autocommit=True) as server:
         server.execute(statement.replace("?", "%s").encode(), values)
 
 

@@ -12,6 +12,7 @@ from tests.support.attempts import attempt
 from tests.support.command_line import fill_sample, run_process
 from tests.support.full_store import fill
 from tests.support.jobs import run_here
+from tests.support.postgres_variant import as_superuser
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
@@ -35,7 +36,7 @@ CREATE INDEX chosen ON node_embeddings USING vchordrq (embedding vector_cosine_o
 
 
 def run_sql(url: str, statement: LiteralString) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(as_superuser(url), autocommit=True) as connection:
         connection.execute(statement)
 
 

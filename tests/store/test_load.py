@@ -19,6 +19,7 @@ from psycopg import sql
 
 from tests.support.memory_ids import list_ids
 from tests.support.polling import until
+from tests.support.postgres_variant import as_superuser
 from vestige_tui.core.errors import Busy, Conflict
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.core.reviews import Rating
@@ -289,9 +290,10 @@ async def told(url: str) -> AsyncIterator[Callable[[int], Awaitable[int]]]:
 
 @pytest.mark.slow
 async def test_stores_of_one_database_do_not_wake_each_other(bare_postgres_database: str) -> None:
-    with psycopg.connect(bare_postgres_database, autocommit=True) as connection:
-        connection.execute("CREATE EXTENSION vector")
+    with psycopg.connect(as_superuser(bare_postgres_database), autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         connection.execute("CREATE SCHEMA aside")
+        connection.execute("GRANT ALL ON SCHEMA aside TO PUBLIC")
     mark = "&" if "?" in bare_postgres_database else "?"
     aside = f"{bare_postgres_database}{mark}options=-csearch_path%3Daside,public"
     async with opened(bare_postgres_database, create=True) as one, opened(aside, create=True) as two:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.postgres_variant import grant_in_store
+from tests.support.postgres_variant import as_superuser, grant_in_store
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.errors import ReadOnly
 from vestige_tui.core.health import PostgresServer, SqliteFile
@@ -92,11 +92,11 @@ async def test_a_role_that_may_see_no_states_is_told_of_the_sessions(postgres_da
     role = f"watcher_{secrets.token_hex(4)}"
     mark = "&" if "?" in postgres_database else "?"
     async with open_store(postgres_database, create=True):
-        with psycopg.connect(postgres_database, autocommit=True) as owner:
+        with psycopg.connect(as_superuser(postgres_database), autocommit=True) as owner:
             owner.execute(f"CREATE ROLE {role}".encode())
             grant_in_store(owner, {"TABLES": "SELECT"}, role)
             try:
-                url = f"{postgres_database}{mark}options=-crole%3D{role}"
+                url = f"{as_superuser(postgres_database)}{mark}options=-crole%3D{role}"
                 async with open_store(url, read_only=True) as store:
                     sessions = (await store.maintenance.report()).sessions
                 [unseen] = [each for each in sessions if each.pid == owner.info.backend_pid]

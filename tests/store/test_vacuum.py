@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.postgres_variant import grant_in_store
+from tests.support.postgres_variant import as_superuser, grant_in_store
 from vestige_tui.core.errors import Refused
 from vestige_tui.core.memories import Draft
 from vestige_tui.store.open import open_store
@@ -41,14 +41,14 @@ async def test_every_table_is_vacuumed_and_analyzed(postgres_database: str) -> N
 
 async def test_a_role_without_tables_of_its_own_is_refused(postgres_database: str) -> None:
     mark = "&" if "?" in postgres_database else "?"
-    with psycopg.connect(postgres_database, autocommit=True) as owner:
+    with psycopg.connect(as_superuser(postgres_database), autocommit=True) as owner:
         async with open_store(postgres_database, create=True):
             pass
         role = f"guest_{owner.info.backend_pid}"
         owner.execute(f"CREATE ROLE {role}".encode())
         grant_in_store(owner, {"TABLES": "SELECT, INSERT, UPDATE, DELETE", "SEQUENCES": "SELECT, UPDATE"}, role)
         try:
-            async with open_store(f"{postgres_database}{mark}options=-crole%3D{role}") as store:
+            async with open_store(f"{as_superuser(postgres_database)}{mark}options=-crole%3D{role}") as store:
                 with pytest.raises(Refused, match=r"may not vacuum any table.*run GRANT "):
                     await store.maintenance.vacuum()
         finally:

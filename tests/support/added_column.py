@@ -83,6 +83,7 @@ async def main(name: str, folder: str, server: str) -> None:
     table = add_to_spec(name)
     from tests.support.full_store import fill
     from tests.support.postgres import named_database
+    from tests.support.postgres_variant import as_superuser
     from vestige_tui.jobs.context import Meter
     from vestige_tui.store.open import open_store
     from vestige_tui.transfer.comparison_reporters import StdoutReporter
@@ -95,7 +96,7 @@ async def main(name: str, folder: str, server: str) -> None:
     run(source, migration)
     rowid = f"SELECT rowid FROM {table.stored_as}{' WHERE rowid > 1' if name == 'users' else ''} ORDER BY rowid LIMIT 3"
     run(source, f"UPDATE {table.stored_as} SET note = 'note ' || rowid WHERE rowid IN ({rowid})")
-    with named_database(server, "between") as between:
+    with named_database(as_superuser(server), "between") as between:
         await create(server, migration)
         await create(between, migration)
         await create(back, migration)

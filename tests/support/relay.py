@@ -30,7 +30,7 @@ def relay(server: str, *, refuses: bool) -> Iterator[str]:
         threading.Thread(target=_accept, args=(listening, given, refuses), daemon=True).start()
         parts = urlsplit(server)
         query = f"host={quote(directory, safe='')}&port={PORT}&client_encoding=UTF8"
-        yield f"{parts.scheme}://{given['user']}@/{given['dbname']}?{query}"
+        yield f"{parts.scheme}://{quote(str(given['user']))}@/{given['dbname']}?{query}"
         # Wakes the thread that accepts.
         listening.shutdown(socket.SHUT_RDWR)
 

@@ -64,7 +64,7 @@ def made_there(target: str) -> list[str]:
 
 def with_password(url: str) -> str:
     """The same server, asked with a password that it does not need."""
-    return re.sub(r"^postgresql://(\w+)(:[^@]*)?@", rf"postgresql://\1:{PASSWORD}@", url)
+    return re.sub(r"^postgresql://([\w%]+)(:[^@]*)?@", rf"postgresql://\1:{PASSWORD}@", url)
 
 
 def assert_detached(job: Job) -> None:

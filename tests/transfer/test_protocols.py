@@ -21,6 +21,7 @@ import pytest
 
 from tests.support.full_store import MODEL, fill
 from tests.support.polling import until
+from tests.support.postgres_variant import as_superuser
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Cancelled, ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage
@@ -229,8 +230,9 @@ def comparable(row: TransferRow) -> tuple[object, ...]:
 async def test_a_server_goes_to_another_schema_of_it(filled: Path, postgres_database: str, tmp_path: Path) -> None:
     async with open_store(postgres_database, create=True) as store, source_of(filled) as source:
         await pour(source, store)
-    with psycopg.connect(postgres_database, autocommit=True) as connection:
+    with psycopg.connect(as_superuser(postgres_database), autocommit=True) as connection:
         connection.execute("CREATE SCHEMA second")
+        connection.execute("GRANT ALL ON SCHEMA second TO PUBLIC")
     join = "&" if "?" in postgres_database else "?"
     second = f"{postgres_database}{join}options=-csearch_path%3Dsecond%2Cpublic"
     async with open_store(second, create=True) as store, source_of(postgres_database) as source:

@@ -19,6 +19,7 @@ import pytest
 from tests.support.comparison import compare, differences, source_of
 from tests.support.full_store import fill
 from tests.support.jobs import wait_for_job
+from tests.support.postgres_variant import as_superuser
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.errors import Cancelled, ForeignStore, ReadOnly, SchemaPending, StoreMissing, Usage
 from vestige_tui.core.jobs import Job, JobFinding
@@ -82,7 +83,7 @@ def behind(url: str) -> Iterator[Any]:
             connection.execute("PRAGMA foreign_keys = OFF")
             yield connection
     else:
-        with psycopg.connect(url) as server:
+        with psycopg.connect(as_superuser(url)) as server:
             server.execute("SET session_replication_role = replica")
             yield server
 

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from tests.support.command_line import SENTENCES, fill_sample
 from tests.support.postgres import new_database
+from tests.support.postgres_variant import as_superuser
 from tests.support.store_rows import read_rows
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.store.backends.embedded_programs import find_programs
@@ -36,7 +37,7 @@ def restore_dump(source: str, target: str) -> None:
 async def test_a_dump_is_restored_whole(postgres_server: str, postgres_database: str) -> None:
     await fill_sample(postgres_database)
     with new_database(postgres_server) as restored:
-        restore_dump(postgres_database, restored)
+        restore_dump(as_superuser(postgres_database), as_superuser(restored))
         assert read_rows(restored) == read_rows(postgres_database)
         async with open_store(restored) as store:
             assert not store.maintenance.pending

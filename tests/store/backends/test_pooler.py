@@ -22,6 +22,7 @@ from tests.support.jobs import run_here
 from tests.support.pgbouncer import PgBouncer, pgbouncer
 from tests.support.polling import until
 from tests.support.postgres import new_database, run_in_thread, wait_for_blocked_session
+from tests.support.postgres_variant import as_superuser
 from tests.support.relay import relay
 from vestige_tui.core.errors import Busy, Conflict, ReadOnly, Refused, VestigeError
 from vestige_tui.core.health import PostgresServer
@@ -183,8 +184,9 @@ async def test_each_read_and_write_has_the_settings(line: Line) -> None:
 
 
 async def test_a_schema_in_the_options_is_the_schema_of_the_store(line: Line) -> None:
-    with psycopg.connect(line.direct, autocommit=True) as owner:
+    with psycopg.connect(as_superuser(line.direct), autocommit=True) as owner:
         owner.execute("CREATE SCHEMA agents")
+        owner.execute("GRANT ALL ON SCHEMA agents TO PUBLIC")
     options = "&options=-csearch_path%3Dagents%2Cpublic"
     async with opened(line.pooled + options, create=True) as store:
         await store.insert(Draft("Written into a schema of its own."))
@@ -423,7 +425,7 @@ def migrated_direct(postgres_server: str, postgres_template: str) -> Iterator[st
 
 
 async def test_the_dates_of_a_role_with_another_style_are_read(line: Line) -> None:
-    with psycopg.connect(line.direct, autocommit=True) as owner:
+    with psycopg.connect(as_superuser(line.direct), autocommit=True) as owner:
         owner.execute(sql.SQL("ALTER DATABASE {} SET DateStyle TO 'German'").format(sql.Identifier(owner.info.dbname)))
         owner.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"

@@ -15,7 +15,7 @@ from psycopg import sql
 from tests.support.clock import Clock
 from tests.support.command_line import SENTENCES, fill_sample, sample_id
 from tests.support.old_schema import take_back
-from tests.support.postgres_variant import grant_in_store
+from tests.support.postgres_variant import as_superuser, grant_in_store
 from vestige_tui.core.errors import ReadOnly
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.search import SearchQuery
@@ -77,11 +77,11 @@ async def test_a_role_that_may_not_change_the_schema_reads(postgres_database: st
     await take_back(postgres_database, "sync_state")
     name = f"agent_{secrets.token_hex(4)}"
     role = sql.Identifier(name)
-    with psycopg.connect(postgres_database, autocommit=True) as owner:
+    with psycopg.connect(as_superuser(postgres_database), autocommit=True) as owner:
         owner.execute(sql.SQL("CREATE ROLE {}").format(role))
         grant_in_store(owner, {"TABLES": "ALL", "SEQUENCES": "ALL"}, name)
         try:
-            url = f"{postgres_database}&options={quote(f'-c role={name}')}"
+            url = f"{as_superuser(postgres_database)}&options={quote(f'-c role={name}')}"
             async with open_store(url, clock=clock) as store:
                 assert store.read_only_reason == "the role may not update its schema"
                 assert len((await store.page()).items) == len(SENTENCES) - 1
