@@ -229,7 +229,7 @@ DROP INDEX CONCURRENTLY IF EXISTS {schema}.idx_spare_embeddings_{kind}
 
 -- build_spare_index_at_once --
 -- The same in a transaction, as behind a pooler.
-CREATE INDEX idx_spare_embeddings_hnsw ON spare_embeddings USING hnsw (embedding {vector}_cosine_ops) WITH (m = 16, ef_construction = 64)
+CREATE INDEX idx_spare_embeddings_{kind} ON spare_embeddings USING {index}
 
 -- build_index --
 -- Build the vector index.

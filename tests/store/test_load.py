@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 
 from tests.support.memory_ids import list_ids
+from tests.support.pgbouncer import past_pooler
 from tests.support.polling import until
 from tests.support.postgres_variant import as_superuser
 from vestige_tui.core.errors import Busy, Conflict
@@ -295,8 +296,10 @@ async def test_stores_of_one_database_do_not_wake_each_other(bare_postgres_datab
         connection.execute("CREATE SCHEMA aside")
         connection.execute("GRANT ALL ON SCHEMA aside TO PUBLIC")
     mark = "&" if "?" in bare_postgres_database else "?"
-    aside = f"{bare_postgres_database}{mark}options=-csearch_path%3Daside,public"
-    async with opened(bare_postgres_database, create=True) as one, opened(aside, create=True) as two:
+    # Behind a pooler there are no notifications.
+    here = past_pooler(bare_postgres_database)
+    aside = f"{here}{mark}options=-csearch_path%3Daside,public"
+    async with opened(here, create=True) as one, opened(aside, create=True) as two:
         for store in (one, two):
             assert await store.wait_for_change(0.0)
             while await store.wait_for_change(0.3):
@@ -311,7 +314,8 @@ async def test_stores_of_one_database_do_not_wake_each_other(bare_postgres_datab
 
 @pytest.mark.slow
 async def test_what_was_begun_before_anybody_listened_is_told_of(postgres_database: str) -> None:
-    async with opened(postgres_database, create=True) as writing, opened(postgres_database) as store:
+    url = past_pooler(postgres_database)
+    async with opened(url, create=True) as writing, opened(url) as store:
         backend = writing.backend
         assert isinstance(backend, PostgresBackend)
         async with backend.transaction() as transaction:

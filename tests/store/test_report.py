@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.pgbouncer import past_pooler
 from tests.support.postgres_variant import as_superuser, grant_in_store
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.errors import ReadOnly
@@ -69,7 +70,8 @@ async def test_connections_are_counted(store: Store) -> None:
 
 async def test_sessions_tell_ours_from_others(postgres_database: str) -> None:
     hostile = "evil\x1b[31m"
-    async with open_store(postgres_database, create=True) as store:
+    # A pooler's sessions are nobody's.
+    async with open_store(past_pooler(postgres_database), create=True) as store:
         with psycopg.connect(postgres_database, application_name=hostile) as other:
             other.execute("SELECT 1")
             number = other.info.backend_pid

@@ -112,5 +112,6 @@ class Attempt:
     async def run_typed(self, transaction: Transaction, name: str) -> None:
         """Run a statement with the vector type of this job's model, which need not be the store's."""
         if self.backend.capabilities.typed_vectors:
-            text = compose("postgres", name).replace("{vector}", "halfvec" if self.half else "vector")
+            text = self.backend.indexed(compose("postgres", name))
+            text = text.replace("{vector}", "halfvec" if self.half else "vector")
             await transaction.script(text.replace("{width}", str(self.model.dimension)))

@@ -16,8 +16,10 @@ from vestige_tui.reembed.index_queries import OWN_INDEX, SPARE_INDEX, IndexQueri
 from vestige_tui.store.schema import migrations
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vestige_tui.reembed.attempt import Attempt
-    from vestige_tui.store.backends.protocol import Capabilities, Transaction
+    from vestige_tui.store.backends.protocol import Backend, Capabilities, Row, Transaction
     from vestige_tui.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -65,8 +67,15 @@ class IndexBuilder:
         await transaction.fetch(
             "prepare_build", {**self._memory(), "workers": str(INDEX_WORKER_PROCESSES), "local": True}
         )
+        self._keep_method(self._backend, index, await transaction.fetch(OWN_INDEX.find))
         await transaction.execute(index.drop_at_once)
         await self._attempt.run_typed(transaction, index.build_at_once)
+
+    @staticmethod
+    def _keep_method(backend: Backend, index: IndexQueries, current: Sequence[Row]) -> None:
+        """Give new vectors an index of the method that was chosen for this store's present ones."""
+        if index is SPARE_INDEX and current and not current[0]["own"]:
+            backend.use_index(str(current[0]["definition"]))
 
     async def _build(self, phase: str, index: IndexQueries) -> None:
         """Build an index, unless it exists and is valid: concurrently, where a session of our own is to be had."""
@@ -106,10 +115,7 @@ class IndexBuilder:
             await backend.fetch("wait_long")
             with suppressed(log, "ask the server to notice a hangup", VestigeError):  # not supported on every platform
                 await backend.fetch("notice_hangup")
-            current = await backend.fetch(OWN_INDEX.find)
-            if index is SPARE_INDEX and current and not current[0]["own"]:
-                # Another method was chosen for this store: the new vectors get an index of the same one.
-                backend.use_index(str(current[0]["definition"]))
+            self._keep_method(backend, index, await backend.fetch(OWN_INDEX.find))
             records = await backend.fetch(index.find)
             if records:
                 # Left by an interrupted build, or by one that still runs: then this waits for its end.

@@ -9,6 +9,7 @@ import pytest
 from psycopg import sql
 
 from tests.support.command_line import SENTENCES, fill_sample
+from tests.support.pgbouncer import past_pooler
 from tests.support.postgres import new_database
 from tests.support.postgres_variant import as_superuser
 from tests.support.store_rows import read_rows
@@ -37,7 +38,7 @@ def restore_dump(source: str, target: str) -> None:
 async def test_a_dump_is_restored_whole(postgres_server: str, postgres_database: str) -> None:
     await fill_sample(postgres_database)
     with new_database(postgres_server) as restored:
-        restore_dump(as_superuser(postgres_database), as_superuser(restored))
+        restore_dump(*(past_pooler(as_superuser(url)) for url in (postgres_database, restored)))
         assert read_rows(restored) == read_rows(postgres_database)
         async with open_store(restored) as store:
             assert not store.maintenance.pending

@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from tests.support.jobs import run_here
+from tests.support.pgbouncer import past_pooler
 from tests.support.postgres_schemas import ODD_SCHEMA, in_schema, search_path, tables_of, with_settings
 from tests.support.store_exercise import EMBEDDER, TEXTS, copied, fill, opened, use
 from vestige_tui.core.errors import Refused, SchemaPending
@@ -147,7 +148,8 @@ async def test_a_second_store_of_the_search_path_stays_as_it_is(bare_postgres_da
     await fill(bare_postgres_database)
     path = search_path("second", "public")
     in_schema(bare_postgres_database, "second")
-    url = with_settings(bare_postgres_database, path)
+    # Behind a pooler no index is dropped without blocking writers.
+    url = with_settings(past_pooler(bare_postgres_database), path)
     async with open_store(url, create=True) as store:
         assert await store.memories.count() == 0
         async with store.backend.write() as transaction:

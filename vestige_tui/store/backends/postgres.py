@@ -260,9 +260,11 @@ class PostgresBackend:
 
     def typed(self, sql: str) -> str:
         """Return a statement with this store's schema, index, vector type and width in its placeholders."""
-        indexed = sql.replace("{index}", self._index_definition).replace("{kind}", self._index_kind)
-        typed = indexed.replace("{vector}", self._vector_type).replace("{width}", str(self._width))
+        typed = self.indexed(sql).replace("{vector}", self._vector_type).replace("{width}", str(self._width))
         return typed.replace("{schema}", self._pool.schema)
+
+    def indexed(self, sql: str) -> str:
+        return sql.replace("{index}", self._index_definition).replace("{kind}", self._index_kind)
 
     def lift_timeouts(self, *, local: bool) -> bytes:
         """Return the statement that lets a session, or the transaction, take as long as it likes."""

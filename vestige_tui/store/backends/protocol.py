@@ -301,6 +301,10 @@ class Backend(Protocol):
         """Build an index of new vectors by this definition, as the database spells it: method, columns, options."""
         ...
 
+    def indexed(self, sql: str) -> str:
+        """Return a statement with the kind and the definition of the vector index in its placeholders."""
+        ...
+
     async def search(self, query: BackendQuery) -> BackendResult:
         """Run both branches of a search, fuse them, and read the memories.
 

@@ -307,6 +307,9 @@ class SqliteBackend:
     def use_index(self, definition: str) -> None:
         """Do nothing: no index of vectors is part of a file."""
 
+    def indexed(self, sql: str) -> str:
+        return sql
+
     def use_model(self, model: ModelSignature | None) -> None:
         self._search.use_model(model)
 
