@@ -333,3 +333,8 @@ async def test_what_was_typed_before_the_list_was_drawn_counts() -> None:
         dialog.query_one(Input).value = "4 e"
 
     assert await picked(type_at_once, ("enter",)) == "4"
+
+
+async def test_enter_before_the_list_was_drawn_picks_its_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pick, "_narrow", lambda _: None)
+    assert await picked(lambda _, __: None, ("enter",)) == "1"
