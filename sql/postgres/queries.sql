@@ -819,11 +819,12 @@ VALUES (%(id)s::uuid, %(suspended)s, %(buried_until)s, %(pinned)s, %(cleared_lap
 
 -- get_model --
 -- Registered embedding model.
-SELECT name, dimension, hash, created_at FROM embedding_model
+SELECT name, dimension, hash, created_at, document_template, query_template FROM embedding_model
 
 -- put_model --
 -- Register the embedding model.
-INSERT INTO embedding_model (id, name, dimension, hash, created_at) VALUES (1, %(name)s, %(dimension)s, %(hash)s, %(created_at)s)
+INSERT INTO embedding_model (id, name, dimension, hash, created_at, document_template, query_template)
+VALUES (1, %(name)s, %(dimension)s, %(hash)s, %(created_at)s, %(document_template)s, %(query_template)s)
 
 -- set_model_hash --
 -- Update the hash after a change of the model's build.

@@ -3,7 +3,7 @@
 
 -- get_spare --
 -- Model, role and number of the spare vectors.
-SELECT s.name, s.dimension, s.hash, s.created_at, s.role, (SELECT count(*) FROM spare_embeddings) AS vectors FROM spare_model s
+SELECT s.name, s.dimension, s.hash, s.created_at, s.document_template, s.query_template, s.role, (SELECT count(*) FROM spare_embeddings) AS vectors FROM spare_model s
 
 -- find_in_place --
 -- Unfinished re-embedding in place.
@@ -59,11 +59,11 @@ WHERE (p.place + 1) * %(sample)s::bigint / p.total > p.place * %(sample)s::bigin
 
 -- hold_spare --
 -- Model of the spare vectors; the share lock prevents a drop or swap until commit.
-SELECT s.name, s.dimension, s.hash, s.created_at, s.role FROM spare_model s FOR SHARE
+SELECT s.name, s.dimension, s.hash, s.created_at, s.document_template, s.query_template, s.role FROM spare_model s FOR SHARE
 
 -- hold_model --
 -- Registered model; the share lock prevents a change until commit.
-SELECT k.name, k.dimension, k.hash, k.created_at FROM embedding_model k FOR SHARE
+SELECT k.name, k.dimension, k.hash, k.created_at, k.document_template, k.query_template FROM embedding_model k FOR SHARE
 
 -- hold_unchanged --
 -- Memories that still have the encoded text, locked until commit: an edit waits, and then deletes the vector. SKIP
@@ -84,11 +84,13 @@ ON CONFLICT (node_id) DO NOTHING
 
 -- put_spare_model --
 -- Register the model of the spare vectors in role building.
-INSERT INTO spare_model (id, name, dimension, hash, created_at, role) VALUES (1, %(name)s, %(dimension)s, %(hash)s, %(created_at)s, 'building')
+INSERT INTO spare_model (id, name, dimension, hash, created_at, document_template, query_template, role)
+VALUES (1, %(name)s, %(dimension)s, %(hash)s, %(created_at)s, %(document_template)s, %(query_template)s, 'building')
 
 -- set_spare_model --
 -- After a swap: the spare vectors are the kept ones of the previous model.
-UPDATE spare_model SET name = %(name)s, dimension = %(dimension)s, hash = %(hash)s, created_at = %(created_at)s, role = 'kept'
+UPDATE spare_model SET name = %(name)s, dimension = %(dimension)s, hash = %(hash)s, created_at = %(created_at)s,
+    document_template = %(document_template)s, query_template = %(query_template)s, role = 'kept'
 
 -- delete_spare_model --
 -- Delete the model of the spare vectors.
@@ -96,7 +98,8 @@ DELETE FROM spare_model
 
 -- set_model --
 -- Change the registered model.
-UPDATE embedding_model SET name = %(name)s, dimension = %(dimension)s, hash = %(hash)s, created_at = %(created_at)s WHERE id = 1
+UPDATE embedding_model SET name = %(name)s, dimension = %(dimension)s, hash = %(hash)s, created_at = %(created_at)s,
+    document_template = %(document_template)s, query_template = %(query_template)s WHERE id = 1
 
 -- insert_model_change --
 -- Append to the model changes.

@@ -781,11 +781,12 @@ VALUES (:id, :suspended, :buried_until, :pinned, :cleared_lapses) ON CONFLICT (m
 
 -- get_model --
 -- Registered embedding model.
-SELECT name, dimension, hash, created_at FROM embedding_model
+SELECT name, dimension, hash, created_at, document_template, query_template FROM embedding_model
 
 -- put_model --
 -- Register the embedding model.
-INSERT INTO embedding_model (id, name, dimension, hash, created_at) VALUES (1, :name, :dimension, :hash, :created_at)
+INSERT INTO embedding_model (id, name, dimension, hash, created_at, document_template, query_template)
+VALUES (1, :name, :dimension, :hash, :created_at, :document_template, :query_template)
 
 -- set_model_hash --
 -- Update the hash after a change of the model's build.

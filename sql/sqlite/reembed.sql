@@ -3,7 +3,7 @@
 
 -- get_spare --
 -- Model, role and number of the spare vectors.
-SELECT s.name, s.dimension, s.hash, s.created_at, s.role, (SELECT count(*) FROM spare_embeddings) AS vectors FROM spare_model s
+SELECT s.name, s.dimension, s.hash, s.created_at, s.document_template, s.query_template, s.role, (SELECT count(*) FROM spare_embeddings) AS vectors FROM spare_model s
 
 -- find_in_place --
 -- Unfinished re-embedding in place.
@@ -57,11 +57,11 @@ WHERE (p.place + 1) * :sample / p.total > p.place * :sample / p.total ORDER BY p
 
 -- hold_spare --
 -- Model of the spare vectors; the write transaction locks the file.
-SELECT s.name, s.dimension, s.hash, s.created_at, s.role FROM spare_model s
+SELECT s.name, s.dimension, s.hash, s.created_at, s.document_template, s.query_template, s.role FROM spare_model s
 
 -- hold_model --
 -- Registered model; the write transaction locks the file.
-SELECT k.name, k.dimension, k.hash, k.created_at FROM embedding_model k
+SELECT k.name, k.dimension, k.hash, k.created_at, k.document_template, k.query_template FROM embedding_model k
 
 -- insert_spare --
 -- Insert a spare vector; optimistic locking on the encoded text.
@@ -75,11 +75,13 @@ WHERE m.id = :id AND CAST(m.content AS BLOB) = :mark ON CONFLICT (node_id) DO NO
 
 -- put_spare_model --
 -- Register the model of the spare vectors in role building.
-INSERT INTO spare_model (id, name, dimension, hash, created_at, role) VALUES (1, :name, :dimension, :hash, :created_at, 'building')
+INSERT INTO spare_model (id, name, dimension, hash, created_at, document_template, query_template, role)
+VALUES (1, :name, :dimension, :hash, :created_at, :document_template, :query_template, 'building')
 
 -- set_spare_model --
 -- After a swap: the spare vectors are the kept ones of the previous model.
-UPDATE spare_model SET name = :name, dimension = :dimension, hash = :hash, created_at = :created_at, role = 'kept'
+UPDATE spare_model SET name = :name, dimension = :dimension, hash = :hash, created_at = :created_at,
+    document_template = :document_template, query_template = :query_template, role = 'kept'
 
 -- delete_spare_model --
 -- Delete the model of the spare vectors.
@@ -87,7 +89,8 @@ DELETE FROM spare_model
 
 -- set_model --
 -- Change the registered model.
-UPDATE embedding_model SET name = :name, dimension = :dimension, hash = :hash, created_at = :created_at WHERE id = 1
+UPDATE embedding_model SET name = :name, dimension = :dimension, hash = :hash, created_at = :created_at,
+    document_template = :document_template, query_template = :query_template WHERE id = 1
 
 -- insert_model_change --
 -- Append to the model changes.

@@ -15,7 +15,7 @@ from vestige_tui.cli.reembed import add_rollback, spare_document
 from vestige_tui.core.text import bytes_size, cells, cut, duration, grouped, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
 from vestige_tui.presenters.job_progress import quantity
-from vestige_tui.presenters.models import dimensions, full_name, model_hint
+from vestige_tui.presenters.models import dimensions, full_name, model_hint, template_rows
 from vestige_tui.presenters.reembedding import fill_result, overlap, shared_hits
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ async def _show(args: Namespace, output: Output) -> int:
     rows = [("model", registered.name if registered else "none yet")]
     if registered:
         rows += [("dimensions", str(registered.dimension)), ("hash", short_id(registered.hash))]
+        rows += template_rows(registered)
     if configured:
         rows.append(("configured", configured))
     rows += [(f"vectors, {width} dimensions", grouped(count)) for width, count in sorted(census.by_width.items())]

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.core.embeddings import RAW, ModelSignature
 from vestige_tui.core.errors import EmbedderUnavailable, ModelMismatch
 from vestige_tui.embedding import loaders
 from vestige_tui.embedding.models import BATCH, DEFAULT_MODEL, Embedder, same_model
@@ -130,9 +130,13 @@ class EmbedderSource:
     async def embed(
         self, texts: Iterable[str], *, registered: ModelSignature | None, query: bool = False
     ) -> list[Vector]:
-        """Return vectors for these texts, in order; a query gets its turn after every few texts of a long list."""
+        """Return vectors for these texts, in order; a query gets its turn after every few texts of a long list.
+
+        The texts are encoded by the templates of the registered model.
+        """
         embedder = await self.get(registered)
-        loop, items = asyncio.get_running_loop(), list(texts)
+        templates = registered.templates if registered is not None else RAW
+        loop, items = asyncio.get_running_loop(), [templates.render(text, query=query) for text in texts]
         order = sorted(range(len(items)), key=lambda index: len(items[index]))
         vectors: dict[int, Vector] = {}
         for start in range(0, len(order), BATCH):

@@ -146,12 +146,14 @@ class Encoders:
     async def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Return for each text its vector, or the reason that it has none; waits until a process is free.
 
+        The texts are encoded by the templates of the model.
         Raises EmbedderUnavailable if the model cannot be loaded, Refused if it is another build, VestigeError if its
         processes die again and again.
         """
         encoder = await self._idle.get()
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._threads, self._encode, encoder, list(texts))
+            read = [self._model.templates.render(text) for text in texts]
+            future = asyncio.get_running_loop().run_in_executor(self._threads, self._encode, encoder, read)
             return await future
         finally:
             self._idle.put_nowait(encoder)

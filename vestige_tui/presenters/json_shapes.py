@@ -390,6 +390,7 @@ def model(model: ModelSignature) -> Document:
         "dimension": model.dimension,
         "hash": model.hash,
         "created_at": time(model.created_at),
+        "templates": {"document": model.templates.document, "query": model.templates.query},
     }
 
 

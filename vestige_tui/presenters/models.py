@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.core.embeddings import RAW, ModelSignature
 from vestige_tui.core.text import grouped, plain
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ def dimensions(dimension: int) -> str:
 def full_name(model: ModelSignature) -> str:
     """Return the name of a model with its publisher and its dimension."""
     return f"{plain(model.name)}, {dimensions(model.dimension)}"
+
+
+def template_rows(model: ModelSignature) -> list[tuple[str, str]]:
+    """Return what a model reads of a text and of a query, as labelled rows; none where it reads them as they are."""
+    if model.templates == RAW:
+        return []
+    return [("texts read as", plain(model.templates.document)), ("queries read as", plain(model.templates.query))]
 
 
 def model_hint(model: CatalogModel) -> str:

@@ -223,6 +223,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
             "model": change.after.name,
             "dimension": change.after.dimension,
             "hash": change.after.hash,
+            **change.after.templates.to_options(),
             **({"batch": int(batch)} if batch else {}),
             **{name: True for name in flags if options.get(name)},
         },

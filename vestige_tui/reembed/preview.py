@@ -9,7 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.embeddings import ModelSignature
@@ -165,6 +165,8 @@ async def _sample(store: Store, size: int) -> _Sample:
             vectors.append(vector)
     if model is None or not vectors:
         raise Refused("This store has no vectors yet; there is nothing to compare another model with.")
+    if (registered := await store.models.registered()) is not None:
+        model = replace(model, templates=registered.templates)
     return _Sample(model, ids, texts, _units(vectors))
 
 

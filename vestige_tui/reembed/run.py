@@ -271,4 +271,11 @@ def _words(result: ReembedResult, model: ModelSignature, kept: SpareVectors | No
 
 
 def _model_fields(model: ModelSignature, now: datetime | None = None) -> dict[str, Any]:
-    return {"name": model.name, "dimension": model.dimension, "hash": model.hash, "created_at": model.created_at or now}
+    return {
+        "name": model.name,
+        "dimension": model.dimension,
+        "hash": model.hash,
+        "created_at": model.created_at or now,
+        "document_template": model.templates.document,
+        "query_template": model.templates.query,
+    }

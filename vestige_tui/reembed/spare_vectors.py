@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.core.embeddings import ModelChange, ModelSignature, SpareVectors
+from vestige_tui.core.embeddings import EncodingTemplates, ModelChange, ModelSignature, SpareVectors
 from vestige_tui.core.errors import ReadOnly, Refused
 from vestige_tui.embedding.encoder_pool import other_build
 from vestige_tui.embedding.models import same_model
@@ -75,7 +75,8 @@ async def forget_spare(transaction: Transaction, backend: Backend) -> None:
 
 def model_of(options: Mapping[str, Any]) -> ModelSignature:
     """Return the model that the options of a job name, in full."""
-    return ModelSignature(str(options["model"]), int(options["dimension"]), str(options["hash"]))
+    templates = EncodingTemplates.from_options(options)
+    return ModelSignature(str(options["model"]), int(options["dimension"]), str(options["hash"]), templates=templates)
 
 
 def equal(one: ModelSignature, other: ModelSignature) -> bool:

@@ -96,6 +96,12 @@ class ModelService:
                         f"The store uses {current.name} ({current.dimension} dimensions), "
                         f"not {model.name} ({model.dimension})."
                     )
+                if current.templates != model.templates:
+                    raise ModelMismatch(
+                        f"The store encodes texts as {current.templates.document!r} and queries as "
+                        f"{current.templates.query!r}, not as {model.templates.document!r} and "
+                        f"{model.templates.query!r}."
+                    )
                 if model.hash and current.hash != model.hash:
                     await transaction.execute("set_model_hash", {"hash": model.hash})
             else:
@@ -108,6 +114,8 @@ class ModelService:
                         "dimension": model.dimension,
                         "hash": model.hash,
                         "created_at": model.created_at or self._context.now(),
+                        "document_template": model.templates.document,
+                        "query_template": model.templates.query,
                     },
                 )
         self._model = None

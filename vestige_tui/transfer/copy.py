@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.core.embeddings import EncodingTemplates, ModelSignature
 from vestige_tui.core.errors import Cancelled, ModelMismatch, OutOfResources, VestigeError
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.core.log import suppressed
@@ -104,7 +104,7 @@ class Copy:
 
             self._target = self._server = PostgresTarget(context.store)
         encode = context.options.get("encode")
-        self._encoding_model = ModelSignature(**encode) if encode else None
+        self._encoding_model = _model_of(encode) if encode else None
         self._missing_embedder = MissingEmbedder(context, self._encoding_model) if self._encoding_model else None
         self._model = self._encoding_model or model
         self._target.model = self._model
@@ -375,6 +375,12 @@ class Copy:
         """Check whether at least half of the rows are still to be read, so that dropping the indexes pays."""
         tables = [self._meter.tables[table.name] for table in self._tables]
         return 2 * sum(table.read for table in tables) <= sum(table.total or 0 for table in tables)
+
+
+def _model_of(options: Mapping[str, Any]) -> ModelSignature:
+    """Return the model that the options of a copy name for its vectors."""
+    templates = EncodingTemplates.from_options(options)
+    return ModelSignature(str(options["name"]), int(options["dimension"]), str(options["hash"]), templates=templates)
 
 
 async def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -66,5 +66,6 @@ def _name(model: ModelSignature | None) -> str:
 
 
 def compatible(one: ModelSignature, other: ModelSignature) -> bool:
-    """Check whether vectors of two models can be copied as they are: the same model in the same width."""
-    return same_model(one.name, other.name) and one.dimension == other.dimension
+    """Check whether vectors of two models can be copied as they are: the same model, width and templates."""
+    same_vectors = same_model(one.name, other.name) and one.dimension == other.dimension
+    return same_vectors and one.templates == other.templates

@@ -140,6 +140,9 @@ async def _target_model(
                 f"The source uses {model.name} ({model.dimension} dimensions), the target {registered.name} "
                 f"({registered.dimension})"
             )
+            if model.templates != registered.templates:
+                difference += f"; the source encodes texts as {model.templates.document!r}, the target as "
+                difference += repr(registered.templates.document)
             raise ModelMismatch(
                 f"{difference}; nothing was copied. Add --reembed to compute new vectors with the target's model.",
                 difference=difference,
@@ -158,7 +161,12 @@ async def _target_model(
 
 
 def _model_values(model: ModelSignature) -> dict[str, Any]:
-    return {"name": model.name, "dimension": model.dimension, "hash": model.hash}
+    return {
+        "name": model.name,
+        "dimension": model.dimension,
+        "hash": model.hash,
+        **model.templates.to_options(),
+    }
 
 
 async def dry_run(request: JobRequest) -> dict[str, TableProgress]:

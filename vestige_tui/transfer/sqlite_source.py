@@ -145,7 +145,7 @@ class SqliteSource:
 
     def model(self) -> ModelSignature | None:
         """Return the model of the vectors; None where a target could register none."""
-        columns = ("name", "dimension", "hash", "created_at")
+        columns = ("name", "dimension", "hash", "created_at", "document_template", "query_template")
         rows = self._rows(compose("sqlite", "get_model"))
         return model_of(read_model(dict(zip(columns, rows[0], strict=True)))) if rows else None
 

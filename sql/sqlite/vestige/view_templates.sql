@@ -171,25 +171,42 @@ n.updated_at
 -- question no_model when embedding_model.name --
 SELECT NOT EXISTS (SELECT 1 FROM main.embedding_model)
 
--- view embedding_model instead when ?active_profile, embedding_profiles.model_id, embedding_profiles.embedding_dimension --
--- The active profile is the vectors' model; the registry row may be of an earlier one.
+-- view embedding_model instead when ?active_profile, embedding_profiles.model_id, embedding_profiles.embedding_dimension, embedding_profiles.document_encoding_template, embedding_profiles.query_encoding_template --
+-- The active profile is the vectors' model; the registry row may be of an earlier one. A template is JSON with a kind:
+-- raw, prefix or template, the last with {input} for the text.
 SELECT 1 AS id, p.model_id AS name, p.embedding_dimension AS dimension,
-       coalesce(p.immutable_model_revision, '') AS hash, coalesce(s.activated_at, s.updated_at) AS created_at
+       coalesce(p.immutable_model_revision, '') AS hash, coalesce(s.activated_at, s.updated_at) AS created_at,
+       CASE json_extract(iif(json_valid(p.document_encoding_template), p.document_encoding_template, '{}'), '$.kind')
+           WHEN 'prefix' THEN json_extract(p.document_encoding_template, '$.prefix') || '{input}'
+           WHEN 'template' THEN json_extract(p.document_encoding_template, '$.template') ELSE '{input}' END AS document_template,
+       CASE json_extract(iif(json_valid(p.query_encoding_template), p.query_encoding_template, '{}'), '$.kind')
+           WHEN 'prefix' THEN json_extract(p.query_encoding_template, '$.prefix') || '{input}'
+           WHEN 'template' THEN json_extract(p.query_encoding_template, '$.template') ELSE '{input}' END AS query_template
+FROM main.embedding_profile_state s JOIN main.embedding_profiles p ON p.profile_id = s.active_profile_id
+WHERE s.singleton = 1
+
+-- view embedding_model instead when ?active_profile, embedding_profiles.model_id, embedding_profiles.embedding_dimension --
+SELECT 1 AS id, p.model_id AS name, p.embedding_dimension AS dimension,
+       coalesce(p.immutable_model_revision, '') AS hash, coalesce(s.activated_at, s.updated_at) AS created_at,
+       '{input}' AS document_template, '{input}' AS query_template
 FROM main.embedding_profile_state s JOIN main.embedding_profiles p ON p.profile_id = s.active_profile_id
 WHERE s.singleton = 1
 
 -- view embedding_model instead when ?no_model, node_embeddings.model --
 -- No model registered yet: use the model of most vectors.
-SELECT id, name, dimension, hash, created_at FROM main.embedding_model
+SELECT id, name, dimension, hash, created_at, '{input}' AS document_template, '{input}' AS query_template
+FROM main.embedding_model
 UNION ALL
-SELECT 1, g.model, g.width, '', g.newest FROM (
+SELECT 1, g.model, g.width, '', g.newest, '{input}', '{input}' FROM (
     SELECT e.model, length(e.embedding) / 4 AS width, max(e.created_at) AS newest FROM main.node_embeddings e
     WHERE typeof(e.embedding) = 'blob' AND length(e.embedding) > 0 AND length(e.embedding) % 4 = 0
     GROUP BY e.model, width ORDER BY count(*) DESC, newest DESC LIMIT 1) g
 WHERE NOT EXISTS (SELECT 1 FROM main.embedding_model)
 
 -- view embedding_model when no embedding_model, node_embeddings.model --
-SELECT 1 AS id, g.model AS name, g.width AS dimension, '' AS hash, g.newest AS created_at FROM (
+SELECT 1 AS id, g.model AS name, g.width AS dimension, '' AS hash, g.newest AS created_at,
+       '{input}' AS document_template, '{input}' AS query_template
+FROM (
     SELECT e.model, length(e.embedding) / 4 AS width, max(e.created_at) AS newest FROM main.node_embeddings e
     WHERE typeof(e.embedding) = 'blob' AND length(e.embedding) > 0 AND length(e.embedding) % 4 = 0
     GROUP BY e.model, width ORDER BY count(*) DESC, newest DESC LIMIT 1) g

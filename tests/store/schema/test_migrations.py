@@ -32,6 +32,7 @@ STEPS = {
         "folding",
         "journal_origin",
         "pinned",
+        "encoding_templates",
     ],
     "postgres": [
         "init",
@@ -46,6 +47,7 @@ STEPS = {
         "folding",
         "journal_origin",
         "pinned",
+        "encoding_templates",
     ],
 }
 

@@ -157,10 +157,7 @@ def test_every_view_has_our_columns_in_our_order(path: Path) -> None:
         own = _own_columns()
         for view in views:
             assert [row["name"] for row in _ask(connection, f"PRAGMA temp.table_info({view})")] == own[view]
-        # The registry row is the file's own and has all columns; a view would only keep writes out.
-        assert set(own) - set(views) - {table for table in own if table.startswith("knowledge_fts")} == {
-            "embedding_model"
-        }
+        assert {table for table in own if not table.startswith("knowledge_fts")} <= set(views)
 
 
 @pytest.mark.parametrize("version", range(4, LATEST + 1))
@@ -343,7 +340,15 @@ def test_without_a_registered_model_the_largest_group_counts(version: int, path:
     connection, _ = _open(path)
     with closing(connection):
         assert _ask(connection, "SELECT * FROM embedding_model") == [
-            {"id": 1, "name": NOMIC, "dimension": 256, "hash": "", "created_at": "2026-12-01T00:00:00+00:00"}
+            {
+                "id": 1,
+                "name": NOMIC,
+                "dimension": 256,
+                "hash": "",
+                "created_at": "2026-12-01T00:00:00+00:00",
+                "document_template": "{input}",
+                "query_template": "{input}",
+            }
         ]
         if version == 18:
             with closing(sqlite3.connect(path)) as writer:
@@ -366,6 +371,8 @@ def test_the_profile_in_use_gives_vectors_and_model(path: Path) -> None:
                 "dimension": 256,
                 "hash": "e5cf08aa",
                 "created_at": spaced(NOW),
+                "document_template": "search_document: {input}",
+                "query_template": "search_query: {input}",
             }
         ]
         # Nothing but the pointer moves when the server changes the profile.
@@ -377,6 +384,28 @@ def test_the_profile_in_use_gives_vectors_and_model(path: Path) -> None:
         assert [row["node_id"] for row in _ask(connection, "SELECT * FROM node_embeddings")] == [memory_id(1)]
         plan = _ask(connection, "EXPLAIN QUERY PLAN SELECT 1 FROM node_embeddings e WHERE e.node_id = 'x'")
         assert any("sqlite_autoindex_embedding_profile_vectors_1" in row["detail"] for row in plan)
+
+
+@pytest.mark.parametrize(
+    ("stored", "template"),
+    [
+        ('{"kind":"raw"}', "{input}"),
+        ('{"kind":"prefix","prefix":"query: "}', "query: {input}"),
+        ('{"kind":"template","template":"Instruct: find it\\nQuery: {input}"}', "Instruct: find it\nQuery: {input}"),
+        ('{"kind":"later","text":"x"}', "{input}"),
+        ('"raw"', "{input}"),
+        ("search_query: ", "{input}"),
+        ("", "{input}"),
+    ],
+)
+def test_a_template_is_read_in_each_of_its_forms(stored: str, template: str, path: Path) -> None:
+    make_line(path, 28, 2)
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("UPDATE embedding_profiles SET query_encoding_template = ?", (stored,))
+        writer.commit()
+    connection, _ = _open(path)
+    with closing(connection):
+        assert _ask(connection, "SELECT query_template FROM embedding_model") == [{"query_template": template}]
 
 
 def test_vectors_without_a_rowid_are_numbered_by_their_memory(path: Path) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.core.embeddings import INPUT, EncodingTemplates, ModelSignature
 from vestige_tui.core.health import ContentFault, PostgresServer, Session, SqliteFile, TableSize
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge, SupersessionEvent
@@ -231,7 +231,14 @@ def model(row: Row) -> ModelSignature:
         dimension=int(row["dimension"]),
         hash=_text(row["hash"]),
         created_at=as_time(row["created_at"]),
+        templates=EncodingTemplates(_template(row["document_template"]), _template(row["query_template"])),
     )
+
+
+def _template(stored: object) -> str:
+    """Return a template of a store; one without its placeholder, which only another program writes, is none."""
+    template = _text(stored)
+    return template if INPUT in template else INPUT
 
 
 def foreign_index(found: Sequence[Row]) -> str:

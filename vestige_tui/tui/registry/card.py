@@ -13,7 +13,7 @@ from vestige_tui.core.text import ago, cells, cut, duration, grouped, plain
 from vestige_tui.embedding.models import same_model
 from vestige_tui.presenters.job_progress import fraction, percent, time_left
 from vestige_tui.presenters.jobs import model_in_words, state_label
-from vestige_tui.presenters.models import dimensions, short_name
+from vestige_tui.presenters.models import dimensions, short_name, template_rows
 from vestige_tui.presenters.reembedding import spare_vectors
 from vestige_tui.tui.jobs.detail import folded
 from vestige_tui.tui.store_session_events import ModelActivity, ModelBanner, SessionState
@@ -106,6 +106,7 @@ def card(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Conten
     elif not snapshot.recorded:
         parts.append("inferred from its vectors")
     lines += [Content.styled(line, "$text-muted") for line in _flow(parts, width)]
+    lines += [_lines(f"{label} {template}", width, "$text-muted") for label, template in template_rows(model)]
     return Content("\n").join([*lines, Content(""), *_state(snapshot, width, keys)])
 
 
