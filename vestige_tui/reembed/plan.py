@@ -299,7 +299,10 @@ async def _find_change(
         after, taken_over = await _rollback_target(store, options, before, shadow)
     else:
         assert model is not None
-        kind, after, taken_over = "in_place" if options.get("in_place") else "reembed", model, False
+        kind, taken_over = "in_place" if options.get("in_place") else "reembed", False
+        # Another build or width of the model reads texts as this one does.
+        same = models.same_model(before.name, model.name)
+        after = replace(model, templates=before.templates) if same else model
         if shadow is not None and shadow.role == "building":
             refuse_other_spare(store, shadow.model, after, in_place=kind == "in_place")
     location = without_password(store.location)

@@ -102,6 +102,11 @@ def of_stale_log(name: str) -> HealthProblem:
     )
 
 
+def of_successor(sentence: str) -> HealthProblem:
+    """Health check: the server of a Vestige file now writes elsewhere, as the sentence says."""
+    return HealthProblem(sentence, "What it writes there cannot be read here.")
+
+
 def of_exposed(names: Sequence[str]) -> HealthProblem:
     """Health check: other users of the machine can read files of the store."""
     listed = " and ".join(names)

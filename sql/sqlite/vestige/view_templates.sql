@@ -19,6 +19,9 @@
 -- question recorded when schema_version.version --
 SELECT max(version) FROM main.schema_version
 
+-- question last_change --
+SELECT max(updated_at) FROM main.knowledge_nodes WHERE julianday(updated_at) IS NOT NULL
+
 -- line 40..40 when walk_receipts --
 -- line 35..39 when suppression_cascade_effects --
 -- line 34..34 when suppression_operations --

@@ -33,6 +33,7 @@ from tests.support.vestige_files import (
     vector,
 )
 from vestige_tui.core.errors import ForeignStore
+from vestige_tui.store.open import open_store
 from vestige_tui.store.schema.named_sql import sql_folder
 from vestige_tui.store.schema.vestige_files import Survey, survey
 
@@ -184,6 +185,26 @@ def test_a_wrong_version_number_is_not_believed(path: Path) -> None:
     schema = _survey(path)
     assert schema.line == "Vestige V18"
     assert schema.notes == ("The file claims version 7, but its tables are those of Vestige V18.",)
+
+
+def test_a_file_that_vestige_4_has_left_says_where_its_memories_are(tmp_path: Path) -> None:
+    path = make_v18(tmp_path / "vestige.db", 3)
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("UPDATE knowledge_nodes SET updated_at = '2026-03-02T10:00:00.5+00:00' WHERE rowid > 1")
+        writer.execute("UPDATE knowledge_nodes SET updated_at = 'yesterday' WHERE rowid = 1")
+        writer.commit()
+    assert _survey(path).successor == ""
+    (tmp_path / "log").mkdir()
+    ends = "ends on 2026-03-02: its server is now Vestige 4 and writes to"
+    assert _survey(path).successor == f"vestige.db {ends} {tmp_path / 'log'}."
+    assert _survey(path.rename(tmp_path / "copy.db")).successor == ""
+
+
+async def test_a_command_and_the_doctor_say_that_vestige_4_has_left_a_file(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    async with open_store(f"sqlite:{make_v18(tmp_path / 'vestige.db', 3)}") as store:
+        [problem] = [each for each in store.file_problems() if "Vestige 4" in each.problem]
+        assert problem in (await store.maintenance.health()).problems
 
 
 def test_a_memory_has_our_columns(crafted: sqlite3.Connection) -> None:

@@ -49,7 +49,7 @@ from vestige_tui.store.backends.sqlite_readers import Readers
 from vestige_tui.store.backends.sqlite_search import SqliteSearch
 from vestige_tui.store.backends.sqlite_wal import is_stale
 from vestige_tui.store.backends.sqlite_writer import SqliteWriter
-from vestige_tui.store.health_checks import of_exposed, of_replaced, of_stale_log
+from vestige_tui.store.health_checks import of_exposed, of_replaced, of_stale_log, of_successor
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
@@ -106,6 +106,7 @@ class SqliteBackend:
         self.foreign = False
         self.line = ""
         self.notes: tuple[str, ...] = ()
+        self._successor = ""
         self.timings = Timings()
         self._script = ""
         self._is_immutable = False
@@ -206,6 +207,7 @@ class SqliteBackend:
             self._search.folds = False
             self._read_only_reason = f"a {file.line} file"
         self.line, self.notes, self._script = file.line, file.notes, file.script
+        self._successor = file.successor
         return created
 
     def _obstacle(self) -> str:
@@ -383,6 +385,8 @@ class SqliteBackend:
             problems.append(of_replaced(self.file.event))
         if self._has_stale_log:
             problems.append(of_stale_log(self.path.name))
+        if self._successor:
+            problems.append(of_successor(self._successor))
         # The -shm beside them holds no text.
         exposed = [
             path.name for side in ("", "-wal", "-journal") if is_readable_by_others(path := Path(f"{self.path}{side}"))

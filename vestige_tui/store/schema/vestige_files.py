@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, cast
 
 from vestige_tui.core.errors import ForeignStore
+from vestige_tui.core.times import parse_stored
 from vestige_tui.store.schema.named_sql import sql_folder
 
 Kind: TypeAlias = Literal["empty", "ours", "vestige", "foreign"]
@@ -24,6 +25,9 @@ _LINE = re.compile(r"(\d+)\.\.(\d+) ?(.*)")
 _MAGIC = b"SQLite format 3\0"
 # A SQLite function takes at most 127 arguments.
 _MAX_JSON_PAIRS = 50
+_SERVER_FILE = "vestige.db"
+_LATER_FOLDER = "log"
+"""Folder of a Vestige 4 server, which it makes beside the file of its predecessor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +35,15 @@ class Survey:
     """Kind of a SQLite file. ``empty`` has no tables; ``vestige`` includes adopted files.
 
     ``line`` names the version by tables and columns, as in "Vestige V18"; ``script`` is the SQL that each connection
-    runs once after opening, empty for all kinds but ``vestige``; ``notes`` are sentences for the user.
+    runs once after opening, empty for all kinds but ``vestige``; ``notes`` are sentences for the user, ``successor`` is
+    one on a server that now writes elsewhere.
     """
 
     kind: Kind
     line: str
     script: str
     notes: tuple[str, ...]
+    successor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ class _File:
             if piece.subject == "ours":
                 return Survey("ours", "", "", ())
             line, notes = self._line()
-            return Survey(cast(Kind, piece.subject), line, self._script(), notes)
+            return Survey(cast(Kind, piece.subject), line, self._script(), notes, self._successor())
         return Survey("foreign", "", "", ())
 
     def _line(self) -> tuple[str, tuple[str, ...]]:
@@ -99,6 +105,18 @@ class _File:
             return line, ()
         recorded_text = f"version {recorded}" if isinstance(recorded, int) else "no version"
         return line, (f"The file claims {recorded_text}, but its tables are those of {line}.",)
+
+    def _successor(self) -> str:
+        """Return where the newer server of this folder writes, in a sentence; empty if this file is still the store."""
+        [(name,)] = _rows(self._connection, "SELECT file FROM pragma_database_list WHERE name = 'main'")
+        path = Path(name)
+        folder = path.parent / _LATER_FOLDER
+        if path.name != _SERVER_FILE or not folder.is_dir():
+            return ""
+        last_change = self._answer("last_change")
+        changed = parse_stored(last_change if isinstance(last_change, str) else None)
+        ends = f"ends on {changed:%Y-%m-%d}" if changed is not None else "is no longer written"
+        return f"{path.name} {ends}: its server is now Vestige 4 and writes to {folder}."
 
     def _matching(self, sort: str, subject: str | None = None) -> Iterator[_Piece]:
         for piece in _pieces():
