@@ -24,7 +24,7 @@ from tests.support.documented_grants import logged_in
 from tests.support.read_only_commands import digest
 from tests.support.replicas import ReplicatedPair
 from tests.support.source_tree import modules
-from tests.support.vestige_files import make_v18
+from tests.support.vestige_files import make_v18, realistic
 from vestige_tui.config.settings import Config
 from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.tui.app import VestigeApp
@@ -257,3 +257,10 @@ async def test_a_command_that_is_not_declared_to_write_does_not(
                 await console.app.run_action(active.binding.action, active.node)
                 await answer(console)
                 assert digest(f"sqlite:{corpus}") == before, command
+
+
+async def test_a_reviewed_memory_without_the_time_of_its_last_review_is_not_new(tmp_path: Path) -> None:
+    row = {**realistic(1), "content": "The nightly backup runs twice.", "reps": 3, "next_review": None}
+    async with console_on(f"sqlite:{make_v18(tmp_path / 'vestige.db', [row])}") as console:
+        await console.until("R ─")
+        assert console.says("last reviewed time unknown")

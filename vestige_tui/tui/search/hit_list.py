@@ -17,7 +17,7 @@ from vestige_tui.core.text import cells, cut, grouped, plain
 from vestige_tui.presenters.passages import marked_parts, passage_parts
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import ClearSelection, SelectRow
-from vestige_tui.tui.widgets.glyphs import FULL, age, figure, state_cells
+from vestige_tui.tui.widgets.glyphs import FULL, NEW, age, figure, state_cells, state_of
 from vestige_tui.tui.widgets.memory_rows import MemoryRows
 from vestige_tui.tui.widgets.row_list import Piece, fit
 
@@ -147,7 +147,7 @@ class HitList(MemoryRows):
 
     def _tail(self, memory: Memory, now: datetime) -> list[Piece]:
         recall = retrievability(memory.scheduling, now) if memory.scheduling is not None else None
-        status = f"R {figure(recall)}" if recall is not None else "new"
+        status = f"R {figure(recall)}" if recall is not None else "new" if state_of(memory, now) is NEW else "R ─"
         if memory.superseded_by is not None:
             status = "replaced"
         return [(fit(age(memory.created_at, now), 6, right=True), "muted"), (fit(status, 7, right=True), "muted")]

@@ -451,8 +451,10 @@ def _times(memory: Memory, now: datetime) -> Content:
     lines = [Content("   ").join(shown)] if shown else []
     scheduling = memory.scheduling
     # On a line of its own: beside the others it would be broken in a narrow card.
-    if scheduling is not None and scheduling.reps and scheduling.last_review is not None:
-        lines.append(_time("last reviewed", scheduling.last_review, now))
+    if scheduling is not None and scheduling.reps:
+        known = scheduling.last_review
+        unknown = Content.assemble(("last reviewed ", "$text-disabled"), ("time unknown", "$text-muted"))
+        lines.append(_time("last reviewed", known, now) if known is not None else unknown)
     recall = retrievability(scheduling, now) if scheduling is not None else None
     if recall is not None:
         full, rest = level(recall, 10)
