@@ -50,6 +50,12 @@ class EmbedderSource:
         """Progress of the loading, or the reason of its failure."""
         return self._message
 
+    @property
+    def loaded_hash(self) -> str:
+        """Hash of the model that is loaded; empty before the first."""
+        embedder = self._preset or self._loaded
+        return embedder.hash if embedder is not None else ""
+
     async def get(self, registered: ModelSignature | None) -> Embedder:
         """Return the embedder for a store. Raises ModelMismatch if another is configured, or EmbedderUnavailable."""
         name, dimension = self._needed(registered)

@@ -38,6 +38,19 @@ def template_rows(model: ModelSignature) -> list[tuple[str, str]]:
     return [("texts read as", plain(model.templates.document)), ("queries read as", plain(model.templates.query))]
 
 
+def hash_note(registered: ModelSignature | None, loaded_hash: str) -> str:
+    """Return the note on a loaded model whose hash alone differs from the registered one; empty where they are equal.
+
+    A Vestige server computes its hash otherwise, and another one after each of its releases.
+    """
+    if registered is None or not registered.hash or not loaded_hash or registered.hash == loaded_hash:
+        return ""
+    return (
+        f"The model loaded here has another hash, {plain(loaded_hash[:12])}: another build, or a hash computed by "
+        "another program. The name and the dimensions are the same."
+    )
+
+
 def model_hint(model: CatalogModel) -> str:
     """Return in one line who should choose a model of the catalogue: by its subject, its languages and its size."""
     tokens, size = model.max_tokens, model.size_mb or 0.0

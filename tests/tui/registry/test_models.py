@@ -18,7 +18,7 @@ from tests.support.model_swap import OtherEmbedder, offer_models, prepare_spare_
 from tests.support.sample_jobs import show_jobs
 from vestige_tui.config.reader import load_config
 from vestige_tui.config.settings import Config
-from vestige_tui.core.embeddings import ModelChange, ModelSignature, SpareVectors, VectorCensus
+from vestige_tui.core.embeddings import EncodingTemplates, ModelChange, ModelSignature, SpareVectors, VectorCensus
 from vestige_tui.core.jobs import Job, JobProgress, TableProgress
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.catalogue import CatalogModel
@@ -389,6 +389,22 @@ def seen(**changes: Any) -> ModelSnapshot:
 
 
 KEYS = {name: name[0] for name in ("write", "back", "drop", "again", "fill", "card")}
+
+
+def test_a_hash_that_alone_differs_is_a_note() -> None:
+    for loaded_hash, noted in (("6dc5", False), ("", False), ("99ab" * 8, True)):
+        text = " ".join(card(seen(loaded_hash=loaded_hash), 200, KEYS).plain.split())
+        assert "loaded in this console; searches use it" in text
+        assert ("has another hash, 99ab99ab99ab:" in text) is noted
+    assert "another hash" not in card(seen(state="loading", loaded_hash="99ab"), 200, KEYS).plain
+
+
+def test_the_templates_of_a_model_are_shown_where_it_has_any() -> None:
+    templates = EncodingTemplates("search_document: {input}", "search_query: {input}")
+    text = card(seen(model=replace(MODEL, templates=templates)), 60, KEYS).plain
+    assert "texts read as search_document: {input}" in text
+    assert "queries read as search_query: {input}" in text
+    assert "read as" not in card(seen(), 60, KEYS).plain
 
 
 def test_vectors_of_a_model_that_cannot_be_used_are_not_called_searched() -> None:

@@ -13,7 +13,7 @@ from vestige_tui.core.text import ago, cells, cut, duration, grouped, plain
 from vestige_tui.embedding.models import same_model
 from vestige_tui.presenters.job_progress import fraction, percent, time_left
 from vestige_tui.presenters.jobs import model_in_words, state_label
-from vestige_tui.presenters.models import dimensions, short_name, template_rows
+from vestige_tui.presenters.models import dimensions, hash_note, short_name, template_rows
 from vestige_tui.presenters.reembedding import spare_vectors
 from vestige_tui.tui.jobs.detail import folded
 from vestige_tui.tui.store_session_events import ModelActivity, ModelBanner, SessionState
@@ -41,6 +41,8 @@ class ModelSnapshot:
     state: State
     """State of the model that this console loads."""
     message: str = ""
+    loaded_hash: str = ""
+    """Hash of the model that this console has loaded; empty before."""
     banner: ModelBanner | None = None
     mismatch: bool = False
     """True if the settings name another model."""
@@ -205,6 +207,8 @@ def _state(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> list
     }
     glyph, text, ink = words[snapshot.state]
     lines = [_lines(f"{glyph} {text}", width, ink)]
+    if snapshot.state == "ready" and (note := hash_note(snapshot.model, snapshot.loaded_hash)):
+        lines.append(_lines(note, width, "$text-muted"))
     if snapshot.banner is not None:
         lines.append(_lines(f"◌ {snapshot.banner.text}", width, "$text-muted"))
     return lines

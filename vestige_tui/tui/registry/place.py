@@ -222,6 +222,7 @@ missing vectors. `tab` switches between the list of models and the card of this 
             store.now(),
             source.state,
             message=source.message,
+            loaded_hash=source.loaded_hash,
             banner=self.store_session.banner,
             mismatch=configured_otherwise(self._model, source),
             first=source.configured or DEFAULT_MODEL,
