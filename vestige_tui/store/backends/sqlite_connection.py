@@ -27,7 +27,7 @@ from vestige_tui.core.times import parse_stored
 from vestige_tui.store.backends.protocol import Json, Params, Row, fitting
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.backends.sqlite_errors import is_busy
-from vestige_tui.store.schema.named_sql import compose
+from vestige_tui.store.schema.named_sql import compose, statements
 
 if TYPE_CHECKING:
     from vestige_tui.store.search.vector_index import Take
@@ -81,20 +81,6 @@ def _dict_row(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
 
 def _decode(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
-
-
-def statements(script: str) -> list[str]:
-    """Split a script into single statements; a trigger's body stays in one piece."""
-    parts: list[str] = []
-    pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
-            parts.append(pending.strip())
-            pending = ""
-    if pending.strip() and any(line.strip() and not line.lstrip().startswith("--") for line in pending.splitlines()):
-        parts.append(pending.strip())
-    return parts
 
 
 class Connection(aiosqlite.Connection):

@@ -24,11 +24,10 @@ from vestige_tui.store.backends.sqlite_connection import (
     execute_on,
     fetch_rows,
     run_timed,
-    statements,
 )
 from vestige_tui.store.backends.sqlite_errors import is_busy, is_full
 from vestige_tui.store.backends.sqlite_file import OpenedFile
-from vestige_tui.store.schema.named_sql import Slots, compose
+from vestige_tui.store.schema.named_sql import Slots, compose, statements
 from vestige_tui.store.waits import Waits, long_work
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,154 @@
+-- What adoption adds to a file of a Vestige server, and how it is dropped again. No table here references a table of
+-- the server, which deletes and inserts rows anew and rebuilds its tables. Nothing of the server's is changed but
+-- columns added to knowledge_nodes, and the schema version of a phase 1 file.
+
+-- add_owner_user_id --
+-- A reference would be refused: SQLite adds none with a default while foreign keys are enforced.
+ALTER TABLE main.knowledge_nodes ADD COLUMN owner_user_id TEXT NOT NULL DEFAULT '00000000-0000-0000-0000-000000000001'
+
+-- add_visibility --
+ALTER TABLE main.knowledge_nodes ADD COLUMN visibility TEXT NOT NULL DEFAULT 'private'
+
+-- add_shared_with_groups --
+ALTER TABLE main.knowledge_nodes ADD COLUMN shared_with_groups TEXT NOT NULL DEFAULT '[]'
+
+-- add_codebase --
+ALTER TABLE main.knowledge_nodes ADD COLUMN codebase TEXT
+
+-- add_undoes --
+-- A phase 1 file has a review log of its own, which knows no undo.
+ALTER TABLE main.review_events ADD COLUMN undoes INTEGER
+
+-- create_users --
+CREATE TABLE users (
+    id           TEXT PRIMARY KEY,
+    handle       TEXT NOT NULL UNIQUE,
+    display_name TEXT,
+    created_at   TEXT NOT NULL,
+    metadata     TEXT NOT NULL DEFAULT '{}'
+);
+INSERT INTO users (id, handle, display_name, created_at)
+VALUES ('00000000-0000-0000-0000-000000000001', 'local', 'Local User', strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now'));
+
+-- create_groups --
+CREATE TABLE groups (
+    id           TEXT PRIMARY KEY,
+    handle       TEXT NOT NULL UNIQUE,
+    display_name TEXT,
+    created_at   TEXT NOT NULL,
+    metadata     TEXT NOT NULL DEFAULT '{}'
+);
+
+-- create_group_memberships --
+CREATE TABLE group_memberships (
+    user_id   TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    group_id  TEXT NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    role      TEXT NOT NULL DEFAULT 'member' CHECK (role IN ('member', 'admin')),
+    joined_at TEXT NOT NULL,
+    PRIMARY KEY (user_id, group_id)
+);
+
+-- create_review_events --
+CREATE TABLE review_events (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    memory_id   TEXT NOT NULL,
+    timestamp   TEXT NOT NULL,
+    rating      INTEGER NOT NULL,
+    prior_state TEXT NOT NULL,
+    new_state   TEXT NOT NULL,
+    undoes      INTEGER REFERENCES review_events (id) ON DELETE CASCADE
+);
+
+-- create_review_marks --
+CREATE TABLE review_marks (
+    memory_id      TEXT PRIMARY KEY,
+    suspended      INTEGER NOT NULL DEFAULT 0,
+    buried_until   TEXT,
+    pinned         INTEGER NOT NULL DEFAULT 0,
+    cleared_lapses INTEGER NOT NULL DEFAULT 0
+);
+
+-- create_supersession_events --
+CREATE TABLE supersession_events (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    loser_id   TEXT NOT NULL,
+    winner_id  TEXT,
+    kind       TEXT NOT NULL DEFAULT 'supersede'
+               CHECK (kind IN ('supersede', 'unsupersede', 'winner_deleted', 'imported')),
+    decided_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')),
+    CHECK (loser_id <> winner_id),
+    CHECK ((winner_id IS NULL) = (kind IN ('unsupersede', 'winner_deleted')))
+);
+
+-- create_journal --
+CREATE TABLE journal (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    at        TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')),
+    actor     TEXT NOT NULL,
+    verb      TEXT NOT NULL,
+    before    TEXT NOT NULL,
+    after     TEXT NOT NULL,
+    undone_by INTEGER REFERENCES journal (id),
+    origin    TEXT
+);
+
+-- create_console_extra --
+-- What a memory has here and no column of the server's holds, such as its metadata.
+CREATE TABLE console_extra (
+    node_id TEXT PRIMARY KEY,
+    json    TEXT NOT NULL
+);
+
+-- create_vestige_migrations --
+CREATE TABLE vestige_migrations (
+    version     INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL,
+    sha256      TEXT NOT NULL,
+    applied_at  TEXT NOT NULL,
+    duration_ms REAL NOT NULL,
+    adopted     INTEGER NOT NULL DEFAULT 0
+);
+
+-- create_console_adoption --
+-- What was added, as JSON, so that this and nothing else is dropped.
+CREATE TABLE console_adoption (
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    adopted_at TEXT NOT NULL,
+    backup     TEXT NOT NULL,
+    added      TEXT NOT NULL
+);
+
+-- adoption_indexes --
+CREATE INDEX IF NOT EXISTS idx_nodes_owner_user_id ON knowledge_nodes (owner_user_id);
+CREATE INDEX IF NOT EXISTS idx_nodes_codebase ON knowledge_nodes (codebase) WHERE codebase IS NOT NULL;
+CREATE INDEX IF NOT EXISTS idx_review_events_memory ON review_events (memory_id, id);
+CREATE INDEX IF NOT EXISTS idx_review_events_ts ON review_events (timestamp);
+CREATE INDEX IF NOT EXISTS idx_review_events_undoes ON review_events (undoes) WHERE undoes IS NOT NULL;
+CREATE INDEX IF NOT EXISTS idx_supersession_events_loser ON supersession_events (loser_id, decided_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS idx_supersession_events_winner ON supersession_events (winner_id);
+CREATE INDEX IF NOT EXISTS idx_supersession_events_decided ON supersession_events (decided_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS idx_journal_origin ON journal (origin, id) WHERE origin IS NOT NULL;
+
+-- import_winners --
+-- The winners that the server knows, one event each; a winner that is not there is none.
+INSERT INTO main.supersession_events (loser_id, winner_id, kind, decided_at)
+SELECT n.id, n.superseded_by, 'imported', {decided_at}
+FROM main.knowledge_nodes n
+WHERE n.superseded_by IS NOT NULL AND n.superseded_by <> n.id
+AND EXISTS (SELECT 1 FROM main.knowledge_nodes w WHERE w.id = n.superseded_by)
+AND n.superseded_by IS NOT (
+    SELECT e.winner_id FROM main.supersession_events e WHERE e.loser_id = n.id
+    ORDER BY e.decided_at DESC, e.id DESC LIMIT 1)
+
+-- import_pins --
+INSERT INTO main.review_marks (memory_id, pinned) SELECT n.id, 1 FROM main.knowledge_nodes n WHERE n.protected <> 0
+
+-- count_written --
+-- What is in the tables that undoing an adoption drops.
+SELECT (SELECT count(*) FROM main.review_events) AS reviews,
+    (SELECT count(*) FROM main.supersession_events WHERE kind <> 'imported') AS supersessions,
+    (SELECT count(*) FROM main.review_marks WHERE suspended <> 0 OR buried_until IS NOT NULL OR cleared_lapses <> 0) AS marks,
+    (SELECT count(*) FROM main.journal) AS journal_entries,
+    (SELECT count(*) FROM main.console_extra) AS extras,
+    (SELECT count(*) FROM main.users) - 1 AS users,
+    (SELECT count(*) FROM main.groups) AS groups

@@ -1,0 +1,269 @@
+"""Adoption of a Vestige file: the console's columns and tables are added, so that it can write beside the server.
+
+The SQL is in ``sql/sqlite/vestige/adoption.sql``. The server's own tables keep every row; what was added is recorded in
+``console_adoption``, so that undoing the adoption drops that and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vestige_tui.core.errors import Refused
+from vestige_tui.store.schema.migrations import migrations
+from vestige_tui.store.schema.named_sql import load, statements
+from vestige_tui.store.schema.vestige_files import survey
+
+COLUMNS: Mapping[str, str] = {
+    "owner_user_id": "knowledge_nodes",
+    "visibility": "knowledge_nodes",
+    "shared_with_groups": "knowledge_nodes",
+    "codebase": "knowledge_nodes",
+    "undoes": "review_events",
+}
+"""Table of the server by the name of a column that is added to it."""
+TABLES = (
+    "users",
+    "groups",
+    "group_memberships",
+    "review_events",
+    "review_marks",
+    "supersession_events",
+    "journal",
+    "console_extra",
+    "vestige_migrations",
+    "console_adoption",
+)
+"""Tables that are added, in an order in which they can be created; ``console_adoption`` is the last to be dropped."""
+PHASE_1_VERSION, PHASE_2_VERSION = 14, 15
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptionPlan:
+    """What adoption adds to a file, with the number of memories that get the new columns."""
+
+    line: str
+    columns: tuple[str, ...]
+    tables: tuple[str, ...]
+    memories: int
+    versions: tuple[int, int] | None
+    """Schema version before and after; None where it stays."""
+
+    @property
+    def is_done(self) -> bool:
+        """Is all of it there already?"""
+        return not self.columns and not self.tables
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What was added to a file, and the rows of each of the server's tables, which are as many as before."""
+
+    plan: AdoptionPlan
+    backup: Path
+    rows: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalPlan:
+    """What undoing an adoption drops: columns and tables, and how many rows the console has written to them."""
+
+    columns: tuple[str, ...]
+    tables: tuple[str, ...]
+    indexes: tuple[str, ...]
+    versions: tuple[int, int] | None
+    written: Mapping[str, int]
+    """Rows by what they are: reviews, supersessions, marks, journal_entries, extras, users, groups, labelled."""
+
+
+def plan_adoption(connection: sqlite3.Connection) -> AdoptionPlan:
+    """Return what is missing in a file. Raises Refused if no Vestige server wrote it, or for a table of others."""
+    found = survey(connection)
+    if found.kind != "vestige":
+        raise Refused("Only a file of a Vestige server can be adopted.")
+    present = _columns(connection)
+    for table in TABLES:
+        known = {column for column, home in COLUMNS.items() if home == table}
+        if table in present and (missing := _columns_of(table) - present[table] - known):
+            raise Refused(f"The file has a table {table} of another program, without {sorted(missing)[0]}.")
+    recorded = _one(connection, "SELECT max(version) FROM main.schema_version") if "schema_version" in present else None
+    # On every other line this number is one of the server's own steps.
+    advances = "(phase 1)" in found.line and recorded == PHASE_1_VERSION
+    return AdoptionPlan(
+        line=found.line,
+        columns=tuple(column for column, table in COLUMNS.items() if table in present and column not in present[table]),
+        tables=tuple(table for table in TABLES if table not in present),
+        memories=int(_one(connection, "SELECT count(*) FROM main.knowledge_nodes")),
+        versions=(PHASE_1_VERSION, PHASE_2_VERSION) if advances else None,
+    )
+
+
+def adopt(connection: sqlite3.Connection, backup: Path, now: str) -> Adoption:
+    """Write a backup, then add what is missing in one transaction.
+
+    Raises FileExistsError if the backup is there already, Refused as ``plan_adoption`` does, and the driver's errors;
+    nothing is added then.
+    """
+    plan_adoption(connection)
+    back_up(connection, backup)
+    with _transaction(connection):
+        plan = plan_adoption(connection)
+        before, indexes = _rows(connection), _indexes(connection)
+        blocks = load("sqlite", "vestige")
+        for column in plan.columns:
+            connection.execute(blocks[f"add_{column}"])
+        for table in plan.tables:
+            _run(connection, blocks[f"create_{table}"])
+        _run(connection, blocks["adoption_indexes"])
+        if "console_adoption" in plan.tables:
+            _import(connection)
+            _record(connection, plan, sorted(_indexes(connection) - indexes), backup, now)
+        if plan.versions is not None:
+            connection.execute("UPDATE main.schema_version SET version = ?", (plan.versions[1],))
+        after = _rows(connection)
+        if changed := [table for table, count in before.items() if after.get(table) != count]:
+            raise Refused(f"The number of rows of {changed[0]} changed, so nothing was adopted.")
+    return Adoption(plan, backup, before)
+
+
+def plan_withdrawal(connection: sqlite3.Connection) -> WithdrawalPlan:
+    """Return what undoing an adoption drops. Raises Refused for a file that is not adopted."""
+    present = _columns(connection)
+    if "console_adoption" not in present:
+        raise Refused("The file is not adopted.")
+    added = json.loads(str(_one(connection, "SELECT added FROM main.console_adoption")))
+    columns = tuple(column for column in added["columns"] if column in present.get(COLUMNS[column], ()))
+    versions = tuple(added["versions"]) if added["versions"] else None
+    if versions and _one(connection, "SELECT max(version) FROM main.schema_version") != versions[1]:
+        versions = None
+    with closing(connection.cursor()) as cursor:
+        cursor.row_factory = None
+        row = cursor.execute(load("sqlite", "vestige")["count_written"]).fetchone()
+        written = {column[0]: int(value) for column, value in zip(cursor.description, row, strict=True)}
+    if "codebase" in columns:
+        labelled = "SELECT count(*) FROM main.knowledge_nodes WHERE codebase IS NOT NULL OR visibility <> 'private'"
+        written["labelled"] = int(_one(connection, labelled))
+    return WithdrawalPlan(
+        columns=columns,
+        tables=tuple(table for table in reversed(TABLES) if table in added["tables"] and table in present),
+        indexes=tuple(added["indexes"]),
+        versions=(versions[0], versions[1]) if versions else None,
+        written={kind: count for kind, count in written.items() if count},
+    )
+
+
+def withdraw(connection: sqlite3.Connection) -> WithdrawalPlan:
+    """Drop what adoption added, in one transaction; what was written to the server's own columns stays."""
+    with _transaction(connection):
+        plan = plan_withdrawal(connection)
+        for index in plan.indexes:
+            connection.execute(f"DROP INDEX IF EXISTS main.{index}")
+        for column in plan.columns:
+            connection.execute(f"ALTER TABLE main.{COLUMNS[column]} DROP COLUMN {column}")
+        for table in plan.tables:
+            connection.execute(f"DROP TABLE main.{table}")
+        if plan.versions is not None:
+            connection.execute("UPDATE main.schema_version SET version = ?", (plan.versions[0],))
+    return plan
+
+
+def back_up(connection: sqlite3.Connection, path: Path) -> None:
+    """Copy the whole file with SQLite's backup API, readable by its owner alone. Raises FileExistsError."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        with closing(sqlite3.connect(path)) as copy:
+            connection.backup(copy)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _import(connection: sqlite3.Connection) -> None:
+    """Take over the winners and the pins that the server knows."""
+    blocks, nodes = load("sqlite", "vestige"), _columns(connection)["knowledge_nodes"]
+    if "superseded_by" in nodes:
+        decided_at = "n.updated_at"
+        if "valid_until" in nodes:
+            decided_at = "CASE WHEN julianday(n.valid_until) IS NULL THEN n.updated_at ELSE n.valid_until END"
+        connection.execute(blocks["import_winners"].replace("{decided_at}", decided_at))
+    if "protected" in nodes:
+        connection.execute(blocks["import_pins"])
+
+
+def _record(connection: sqlite3.Connection, plan: AdoptionPlan, indexes: list[str], backup: Path, now: str) -> None:
+    added = {"columns": plan.columns, "tables": plan.tables, "indexes": indexes, "versions": plan.versions}
+    connection.execute(
+        "INSERT INTO main.console_adoption (id, adopted_at, backup, added) VALUES (1, ?, ?, ?)",
+        (now, str(backup), json.dumps(added)),
+    )
+    connection.executemany(
+        "INSERT INTO main.vestige_migrations (version, name, sha256, applied_at, duration_ms, adopted) "
+        "VALUES (?, ?, ?, ?, 0, 1)",
+        [(step.version, step.name, step.checksum, now) for step in migrations("sqlite")],
+    )
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    for statement in statements(script):
+        connection.execute(statement)
+
+
+def _columns_of(table: str) -> set[str]:
+    """Return the columns that a table of adoption has."""
+    with closing(sqlite3.connect(":memory:")) as scratch:
+        scratch.execute(statements(load("sqlite", "vestige")[f"create_{table}"])[0])
+        return _columns(scratch)[table]
+
+
+def _columns(connection: sqlite3.Connection) -> dict[str, set[str]]:
+    """Return the tables of the file with the names of their columns."""
+    names = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
+    columns = "SELECT name FROM pragma_table_xinfo(?, 'main')"
+    return {table: set(_names(connection, columns, table)) for table in _names(connection, names)}
+
+
+def _indexes(connection: sqlite3.Connection) -> set[str]:
+    return set(_names(connection, "SELECT name FROM main.sqlite_master WHERE type = 'index' AND sql IS NOT NULL"))
+
+
+def _names(connection: sqlite3.Connection, sql: str, *values: str) -> list[str]:
+    with closing(connection.cursor()) as cursor:
+        cursor.row_factory = None
+        return [str(name) for (name,) in cursor.execute(sql, values).fetchall()]
+
+
+def _rows(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return the number of rows of each table that is not of this program, without SQLite's own."""
+    return {
+        table: int(_one(connection, f"SELECT count(*) FROM main.{_quoted(table)}"))
+        for table in sorted(_columns(connection))
+        if table not in TABLES and not table.startswith("sqlite_")
+    }
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _one(connection: sqlite3.Connection, sql: str) -> Any:
+    with closing(connection.cursor()) as cursor:
+        cursor.row_factory = None
+        return cursor.execute(sql).fetchone()[0]
