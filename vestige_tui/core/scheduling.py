@@ -142,6 +142,13 @@ def retrievability(state: Scheduling, now: datetime, weights: Sequence[float] = 
     return math.pow(1 + _factor(decay) * days / clamped(state).stability, -decay)
 
 
+def same_schedule(one: Scheduling | None, other: Scheduling | None) -> bool:
+    """Check whether two states are of the same review; the stored recall, which a server lets fade, does not count."""
+    if one is None or other is None:
+        return one is other
+    return replace(one, retrievability=other.retrievability) == other
+
+
 def horizon(min_retrievability: float, weights: Sequence[float] = DEFAULT_WEIGHTS) -> float:
     """Return the factor K for which recall is at least ``min_retrievability`` exactly while days <= stability * K.
 

@@ -51,6 +51,12 @@ def schedule_fields(state: Scheduling | None) -> dict[str, Any] | None:
     return None if state is None else to_json(state)
 
 
+def schedule_version(state: Scheduling | Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what tells one schedule of a memory from another: all of it but the recall, which fades by itself."""
+    fields = to_json(state) if isinstance(state, Scheduling) else state
+    return None if fields is None else {name: value for name, value in fields.items() if name != "retrievability"}
+
+
 def schedule_value(data: Mapping[str, Any] | None) -> Scheduling | None:
     return None if not data else from_json(data)
 
@@ -135,8 +141,15 @@ def event_fields(event: SupersessionEvent) -> dict[str, Any]:
     }
 
 
-def snapshot_digest(snapshot: Mapping[str, Any], **in_force: Any) -> str:
-    """Return the SHA-256 of a snapshot in JSON without its vector and logs, but with what of the logs is in force."""
+def snapshot_digest(snapshot: Mapping[str, Any], *, foreign: bool = False, **in_force: Any) -> str:
+    """Return the SHA-256 of a snapshot in JSON without its vector and logs, but with what of the logs is in force.
+
+    ``foreign``: without the columns that only a Vestige server writes.
+    """
+    if foreign:
+        memory = snapshot["memory"]
+        memory = {**memory, "metadata": _without_server_columns(memory["metadata"])}
+        snapshot = {**snapshot, "memory": memory, "scheduling": schedule_version(snapshot["scheduling"])}
     kept = {name: value for name, value in snapshot.items() if name not in ("embedding", "model", "reviews", "events")}
     kept["in_force"] = in_force
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
@@ -212,11 +225,23 @@ def schedule_params(memory_id: str, state: Scheduling) -> dict[str, Any]:
     }
 
 
-def unchanged(memory: Memory, snapshot: Mapping[str, Any], fields: Sequence[str] = EDITABLE) -> bool:
-    """Check whether these fields of the memory still equal the snapshot."""
+def unchanged(
+    memory: Memory, snapshot: Mapping[str, Any], fields: Sequence[str] = EDITABLE, *, foreign: bool = False
+) -> bool:
+    """Check whether these fields of the memory still equal the snapshot.
 
+    ``foreign``: of the metadata what is the console's, for a server rewrites its columns whenever it reads a memory.
+    """
     current = memory_fields(memory)
-    return all(current[name] == snapshot[name] for name in fields)
+    kept = _without_server_columns if foreign else dict
+    return all(
+        kept(current[name]) == kept(snapshot[name]) if name == "metadata" else current[name] == snapshot[name]
+        for name in fields
+    )
+
+
+def _without_server_columns(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metadata.items() if name != "vestige"}
 
 
 def stamp(memory_id: str, updated_at: datetime | None) -> dict[str, str | None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.text import grouped
-from vestige_tui.store.journal_snapshots import review_params, schedule_fields, schedule_params, schedule_value
+from vestige_tui.store.journal_snapshots import review_params, schedule_params, schedule_value, schedule_version
 from vestige_tui.store.undo import (
     MAX_KEPT_MEMORIES,
     Reversal,
@@ -84,7 +84,7 @@ async def _repeat_grade(
     transaction: Transaction, memory_id: str, goal: Snapshot, start: Snapshot, now: datetime
 ) -> None:
     memory = await lock_memory(transaction, memory_id)
-    if schedule_fields(memory.scheduling) != start["scheduling"]:
+    if schedule_version(memory.scheduling) != schedule_version(start["scheduling"]):
         raise Conflict(f"Memory {memory_id[:8]} has been graded since; nothing was changed.")
     new = schedule_value(goal["scheduling"])
     if new is None or "undo_review" not in goal:

@@ -13,6 +13,7 @@ from vestige_tui.core.marks import MarkVerb, marks_after
 from vestige_tui.core.memories import Change, Filter, Memory
 from vestige_tui.core.reviews import MarkedMemory, Marks, QueueCounts, Rating, Review, Scheduling
 from vestige_tui.core.scheduling import review as fsrs_review
+from vestige_tui.core.scheduling import same_schedule
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json
 from vestige_tui.store.journal_snapshots import (
@@ -129,7 +130,7 @@ class ReviewService:
         async with self._backend.write() as transaction:
             memory = await self._context.lock_memory(transaction, memory_id)
             prior = memory.scheduling
-            if expected != "any" and prior != expected:
+            if expected != "any" and not same_schedule(prior, expected):
                 raise Conflict(f"Memory {memory_id[:8]} was graded elsewhere meanwhile; nothing was saved.")
             new = fsrs_review(prior, rating, now, self._context.policy)
             await transaction.execute("put_scheduling", schedule_params(memory_id, new))

@@ -23,6 +23,7 @@ from vestige_tui.store.journal_snapshots import (
     schedule_fields,
     schedule_params,
     schedule_value,
+    schedule_version,
     snapshot_digest,
     unchanged,
     update_params,
@@ -132,7 +133,7 @@ async def restore_fields(transaction: Transaction, before: Snapshots, after: Sna
     for memory_id, snapshot in before.items():
         memory = await lock_memory(transaction, memory_id)
         changed = after[memory_id]["memory"]
-        if not unchanged(memory, changed, [name for name in EDITABLE if name in changed]):
+        if not unchanged(memory, changed, [name for name in EDITABLE if name in changed], foreign=transaction.foreign):
             raise changed_since(memory_id)
         # A change of many memories keeps only the fields that it changes.
         fields = {**memory_fields(memory), **snapshot["memory"]}
@@ -177,6 +178,7 @@ async def current_digest(transaction: Transaction, memory_id: str) -> str:
     undone = undone_reviews(reviews)
     return snapshot_digest(
         await full_snapshot(transaction, memory),
+        foreign=transaction.foreign,
         superseded_by=memory.superseded_by,
         reviews=[review.id for review in reviews if review.undoes is None and review.id not in undone],
     )
@@ -286,7 +288,7 @@ async def _restore_schedule(transaction: Transaction, before: Snapshots, after: 
     for memory_id, snapshot in before.items():
         memory = await lock_memory(transaction, memory_id)
         after_review = after[memory_id]
-        if schedule_fields(memory.scheduling) != after_review["scheduling"]:
+        if schedule_version(memory.scheduling) != schedule_version(after_review["scheduling"]):
             raise Conflict(f"Memory {memory_id[:8]} has been graded again since; nothing was changed.")
         prior, new = schedule_value(snapshot["scheduling"]), schedule_value(after_review["scheduling"])
         if prior is None:

@@ -55,11 +55,23 @@ n.rowid
 
 -- column knowledge_nodes.metadata when console_extra.node_id, console_extra.json --
 json_patch(
-    coalesce((SELECT x.json FROM main.console_extra x WHERE x.node_id = n.id AND json_valid(x.json)), '{}'),
+    coalesce((SELECT json_extract(x.json, '$.metadata') FROM main.console_extra x
+        WHERE x.node_id = n.id AND json_valid(x.json)), '{}'),
     json_object('vestige', {others}))
 
 -- column knowledge_nodes.metadata --
 json_object('vestige', {others})
+
+-- column knowledge_nodes.domains when console_extra.json, no knowledge_nodes.domains --
+coalesce((SELECT json_extract(x.json, '$.domains') FROM main.console_extra x
+    WHERE x.node_id = n.id AND json_valid(x.json)), '[]')
+
+-- column knowledge_nodes.domain_scores when console_extra.json, no knowledge_nodes.domain_scores --
+coalesce((SELECT json_extract(x.json, '$.domain_scores') FROM main.console_extra x
+    WHERE x.node_id = n.id AND json_valid(x.json)), '{}')
+
+-- column knowledge_nodes.superseded_by when supersession_events.kind, no knowledge_nodes.superseded_by --
+(SELECT e.winner_id FROM main.supersession_events e WHERE e.loser_id = n.id ORDER BY e.decided_at DESC, e.id DESC LIMIT 1)
 
 -- homes --
 -- Columns that have a counterpart in the console's tables. Retention levels and interval days have none.
@@ -139,6 +151,25 @@ n.id
 
 -- column review_marks.pinned when knowledge_nodes.protected, no review_marks --
 1
+
+-- view review_marks of knowledge_nodes instead when knowledge_nodes.protected, review_marks.cleared_lapses --
+-- The server's pin is the pin.
+n.protected <> 0 OR EXISTS (SELECT 1 FROM main.review_marks k WHERE k.memory_id = n.id)
+
+-- column review_marks.memory_id when knowledge_nodes.protected, review_marks.cleared_lapses --
+n.id
+
+-- column review_marks.suspended when knowledge_nodes.protected, review_marks.cleared_lapses --
+coalesce((SELECT k.suspended FROM main.review_marks k WHERE k.memory_id = n.id), 0)
+
+-- column review_marks.buried_until when knowledge_nodes.protected, review_marks.cleared_lapses --
+(SELECT k.buried_until FROM main.review_marks k WHERE k.memory_id = n.id)
+
+-- column review_marks.pinned when knowledge_nodes.protected, review_marks.cleared_lapses --
+n.protected <> 0
+
+-- column review_marks.cleared_lapses when knowledge_nodes.protected, review_marks.cleared_lapses --
+coalesce((SELECT k.cleared_lapses FROM main.review_marks k WHERE k.memory_id = n.id), 0)
 
 -- view edges of memory_connections when memory_connections.source_id, memory_connections.target_id --
 

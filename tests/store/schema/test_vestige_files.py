@@ -626,7 +626,7 @@ def test_an_adopted_file_is_still_known_and_keeps_its_new_tables_bare(path: Path
             UPDATE schema_version SET version = 15;
         """)
         extra = "INSERT INTO console_extra VALUES (?, ?)"
-        writer.execute(extra, (memory_id(0), '{"mine": [1], "vestige": {"scope": "theirs"}}'))
+        writer.execute(extra, (memory_id(0), '{"metadata": {"mine": [1], "vestige": {"scope": "theirs"}}}'))
         writer.execute(extra, (memory_id(1), "{broken"))
         for id_, at, undoes in ((101, "2026-09-01", None), (102, "2026-09-02", None), (103, "2026-09-03", 102)):
             row = {"id": id_, "memory_id": memory_id(0), "timestamp": f"{at}T00:00:00.000000+00:00", "rating": 3}

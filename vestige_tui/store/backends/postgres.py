@@ -68,6 +68,8 @@ SESSION_LIMIT = 50
 class PostgresTransaction:
     """A write in progress on one connection of the pool."""
 
+    foreign = False
+
     def __init__(self, connection: AsyncConnection[dict[str, Any]], backend: PostgresBackend) -> None:
         self.connection = connection
         self._backend = backend

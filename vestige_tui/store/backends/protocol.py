@@ -175,6 +175,11 @@ class Write:
 class Transaction(Protocol):
     """One write in progress: all of it is committed, or none."""
 
+    @property
+    def foreign(self) -> bool:
+        """Whether the file is that of a Vestige server, which writes to it as well."""
+        ...
+
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
         """Return the rows of a named query."""
         ...

@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 import stat
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
@@ -52,7 +52,7 @@ from vestige_tui.store.backends.sqlite_writer import SqliteWriter
 from vestige_tui.store.health_checks import of_exposed, of_replaced, of_stale_log, of_successor
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.migrations import migrations
-from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
+from vestige_tui.store.schema.named_sql import Dialect, Script, Slots, compose
 from vestige_tui.store.schema.stand_ins import stand_ins
 from vestige_tui.store.schema.vestige_files import Survey, survey
 from vestige_tui.store.waits import Waits
@@ -107,6 +107,7 @@ class SqliteBackend:
         self.line = ""
         self.notes: tuple[str, ...] = ()
         self._successor = ""
+        self._scripts: Mapping[str, Script] = {}
         self.timings = Timings()
         self._script = ""
         self._is_immutable = False
@@ -154,7 +155,7 @@ class SqliteBackend:
                 await prepare_for_writing(writer, created=created)
             except sqlite3.Error as error:
                 raise self._translate(error) from error
-            self._writer = SqliteWriter(writer, self.file, self.timings, self.waits)
+            self._writer = SqliteWriter(writer, self.file, self.timings, self.waits, self._scripts)
         mode = "ro&immutable=1" if self._is_immutable else "ro"
         self._watch = await self._connect(mode)
         for _ in range(READER_COUNT):
@@ -205,7 +206,9 @@ class SqliteBackend:
         if file.kind == "vestige":
             self.foreign = True
             self._search.folds = False
-            self._read_only_reason = f"a {file.line} file"
+            if not file.adopted:
+                self._read_only_reason = f"a {file.line} file"
+            self._scripts = file.writes
         self.line, self.notes, self._script = file.line, file.notes, file.script
         self._successor = file.successor
         return created

@@ -27,7 +27,7 @@ from vestige_tui.core.times import parse_stored
 from vestige_tui.store.backends.protocol import Json, Params, Row, fitting
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.backends.sqlite_errors import is_busy
-from vestige_tui.store.schema.named_sql import compose, statements
+from vestige_tui.store.schema.named_sql import Script, compose, statements
 
 if TYPE_CHECKING:
     from vestige_tui.store.search.vector_index import Take
@@ -143,6 +143,18 @@ def execute_on(sql: str, params: Mapping[str, object], connection: sqlite3.Conne
 
 def execute_many_on(sql: str, many: Sequence[Mapping[str, object]], connection: sqlite3.Connection) -> int:
     return connection.executemany(sql, many).rowcount
+
+
+def run_script(
+    script: Script, run: Callable[[str, Params, sqlite3.Connection], T], params: Params, connection: sqlite3.Connection
+) -> T:
+    """Run the statements of a script with the same parameters; the answer is that of its ``statement``."""
+    for sql in script.before:
+        connection.execute(sql, params)
+    answer = run(script.statement, params, connection)
+    for sql in script.after:
+        connection.execute(sql, params)
+    return answer
 
 
 def busy_deadline() -> float:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,11 +23,12 @@ from vestige_tui.store.backends.sqlite_connection import (
     execute_many_on,
     execute_on,
     fetch_rows,
+    run_script,
     run_timed,
 )
 from vestige_tui.store.backends.sqlite_errors import is_busy, is_full
 from vestige_tui.store.backends.sqlite_file import OpenedFile
-from vestige_tui.store.schema.named_sql import Slots, compose, statements
+from vestige_tui.store.schema.named_sql import Script, Slots, compose, statements
 from vestige_tui.store.waits import Waits, long_work
 
 log = logging.getLogger(__name__)
@@ -36,18 +37,47 @@ MAX_GROUP_COMMIT_WRITES = 64
 """Queued writes that one group commit takes at most."""
 
 T = TypeVar("T")
+_Step: TypeAlias = Callable[[sqlite3.Connection], T]
 _Steps: TypeAlias = list[Callable[[sqlite3.Connection], object]]
 
 
-def _steps_of(timings: Timings, writes: Sequence[Write]) -> _Steps:
-    return [partial(run_timed, timings, write.name, _step_of(write)) for write in writes]
+_Scripts: TypeAlias = Mapping[str, Script]
+"""Queries that are written otherwise in this file, by name."""
 
 
-def _step_of(write: Write) -> Callable[[sqlite3.Connection], object]:
-    sql = compose("sqlite", write.name)
+def _fetch(scripts: _Scripts, name: str, params: Params | None, slots: Slots | None = None) -> _Step[list[Row]]:
+    adapted = adapt_params(params)
+    if script := scripts.get(name):
+        return partial(run_script, script, fetch_rows, adapted)
+    return partial(fetch_rows, compose("sqlite", name, slots), adapted)
+
+
+def _execute(scripts: _Scripts, name: str, params: Params | None, slots: Slots | None = None) -> _Step[int]:
+    adapted = adapt_params(params)
+    if script := scripts.get(name):
+        return partial(run_script, script, execute_on, adapted)
+    return partial(execute_on, compose("sqlite", name, slots), adapted)
+
+
+def _execute_many(scripts: _Scripts, name: str, many: Sequence[Params]) -> _Step[int]:
+    adapted = [adapt_params(params) for params in many]
+    if script := scripts.get(name):
+        return partial(_run_script_many, script, adapted)
+    return partial(execute_many_on, compose("sqlite", name), adapted)
+
+
+def _run_script_many(script: Script, many: Sequence[Params], connection: sqlite3.Connection) -> int:
+    return sum(run_script(script, execute_on, params, connection) for params in many)
+
+
+def _steps_of(timings: Timings, scripts: _Scripts, writes: Sequence[Write]) -> _Steps:
+    return [partial(run_timed, timings, write.name, _step_of(scripts, write)) for write in writes]
+
+
+def _step_of(scripts: _Scripts, write: Write) -> Callable[[sqlite3.Connection], object]:
     if write.many is None:
-        return partial(fetch_rows, sql, adapt_params(write.params))
-    return partial(execute_many_on, sql, [adapt_params(params) for params in write.many])
+        return _fetch(scripts, write.name, write.params)
+    return _execute_many(scripts, write.name, write.many)
 
 
 @dataclass(slots=True, eq=False)
@@ -87,11 +117,18 @@ def _write_together(group: Sequence[_QueuedWrite], file: OpenedFile, connection:
 class SqliteTransaction:
     """A write in progress on the only writing connection."""
 
-    def __init__(self, connection: Connection, file: OpenedFile, timings: Timings, waits: Waits) -> None:
+    def __init__(
+        self, connection: Connection, file: OpenedFile, timings: Timings, waits: Waits, scripts: _Scripts
+    ) -> None:
         self._connection = connection
         self._file = file
         self._timings = timings
         self._waits = waits
+        self._scripts = scripts
+
+    @property
+    def foreign(self) -> bool:
+        return bool(self._scripts)
 
     async def run(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run work on the writing connection in one trip, timed under this name."""
@@ -102,16 +139,15 @@ class SqliteTransaction:
             raise self._file.error_of(error) from error
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
-        return await self.run(name, partial(fetch_rows, compose("sqlite", name, slots), adapt_params(params)))
+        return await self.run(name, _fetch(self._scripts, name, params, slots))
 
     async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
-        return await self.run(name, partial(execute_on, compose("sqlite", name, slots), adapt_params(params)))
+        return await self.run(name, _execute(self._scripts, name, params, slots))
 
     async def execute_many(self, name: str, many: Sequence[Params]) -> int:
         if not many:
             return 0
-        adapted = [adapt_params(params) for params in many]
-        return await self.run(name, partial(execute_many_on, compose("sqlite", name), adapted))
+        return await self.run(name, _execute_many(self._scripts, name, many))
 
     async def script(self, sql: str) -> None:
         # executescript() would commit the transaction first; a migration and its record share one.
@@ -125,11 +161,19 @@ class SqliteTransaction:
 class SqliteWriter:
     """The only writing connection of a store: one write at a time, small ones together (group commit)."""
 
-    def __init__(self, connection: Connection, file: OpenedFile, timings: Timings, waits: Waits) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        file: OpenedFile,
+        timings: Timings,
+        waits: Waits,
+        scripts: _Scripts | None = None,
+    ) -> None:
         self.connection = connection
         self._file = file
         self._timings = timings
         self._waits = waits
+        self._scripts = scripts or {}
         self._lock = asyncio.Lock()
         self._queue: list[_QueuedWrite] = []
 
@@ -143,7 +187,7 @@ class SqliteWriter:
                 await self._alternate(lambda: writer.execute("BEGIN IMMEDIATE"))
                 if self._file.is_suspect:
                     await writer.run(self._file.compare)
-                yield SqliteTransaction(writer, self._file, self._timings, self._waits)
+                yield SqliteTransaction(writer, self._file, self._timings, self._waits, self._scripts)
                 self._file.refuse_replaced()
                 await self._finish(writer.commit())
                 self._file.note_written()
@@ -157,7 +201,7 @@ class SqliteWriter:
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
         """Run several writes as one transaction, together with those that wait as well."""
-        queued = _QueuedWrite(_steps_of(self._timings, writes))
+        queued = _QueuedWrite(_steps_of(self._timings, self._scripts, writes))
         self._queue.append(queued)
         try:
             async with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,16 @@ from typing import Literal, TypeAlias
 
 Dialect: TypeAlias = Literal["sqlite", "postgres"]
 Slots: TypeAlias = Mapping[str, Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Statements of one query: the ``statement`` that gives its answer, and those before and after it."""
+
+    before: tuple[str, ...]
+    statement: str
+    after: tuple[str, ...]
+
 
 _BLOCK = re.compile(r"^-- (\w+) --\n", re.MULTILINE)
 _INCLUDE = re.compile(r"/\*= (\w+) \*/")

@@ -1,6 +1,7 @@
-"""Vestige files: detection of the kind of a SQLite file, and the views that give a Vestige file our table names.
+"""Vestige files: the kind of a SQLite file, the views that give a Vestige file our table names, and writes to it.
 
-The pieces of the views are in ``sql/sqlite/vestige/view_templates.sql``, which also explains their notation.
+The pieces are in ``view_templates.sql`` and ``write_templates.sql`` of ``sql/sqlite/vestige/``; the first also explains
+their notation.
 """
 
 from __future__ import annotations
@@ -9,18 +10,18 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, cast
 
 from vestige_tui.core.errors import ForeignStore
 from vestige_tui.core.times import parse_stored
-from vestige_tui.store.schema.named_sql import sql_folder
+from vestige_tui.store.schema.named_sql import Script, load, sql_folder, statements
 
 Kind: TypeAlias = Literal["empty", "ours", "vestige", "foreign"]
 
-_HEADING = re.compile(r"^-- (kind|line|question|homes|value|view|column)\b ?(.*?)(?: ?\bwhen (.+?))? --$")
+_HEADING = re.compile(r"^-- (kind|line|question|homes|value|view|column|write)\b ?(.*?)(?: ?\bwhen (.+?))? --$")
 _LINE = re.compile(r"(\d+)\.\.(\d+) ?(.*)")
 _MAGIC = b"SQLite format 3\0"
 # A SQLite function takes at most 127 arguments.
@@ -36,7 +37,7 @@ class Survey:
 
     ``line`` names the version by tables and columns, as in "Vestige V18"; ``script`` is the SQL that each connection
     runs once after opening, empty for all kinds but ``vestige``; ``notes`` are sentences for the user, ``successor`` is
-    one on a server that now writes elsewhere.
+    one on a server that now writes elsewhere. ``writes`` are the queries that differ in an adopted file.
     """
 
     kind: Kind
@@ -44,6 +45,8 @@ class Survey:
     script: str
     notes: tuple[str, ...]
     successor: str = ""
+    adopted: bool = False
+    writes: Mapping[str, Script] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,9 @@ class _File:
             if piece.subject == "ours":
                 return Survey("ours", "", "", ())
             line, notes = self._line()
-            return Survey(cast(Kind, piece.subject), line, self._script(), notes, self._successor())
+            adopted = "console_adoption" in self.tables
+            writes = self._writes() if adopted else {}
+            return Survey(cast(Kind, piece.subject), line, self._script(), notes, self._successor(), adopted, writes)
         return Survey("foreign", "", "", ())
 
     def _line(self) -> tuple[str, tuple[str, ...]]:
@@ -186,6 +191,31 @@ class _File:
             return reference
         return f"coalesce({reference}, {column.default})"
 
+    def _writes(self) -> dict[str, Script]:
+        """Return the statements of each query that is written otherwise in this file."""
+        names, values = self._restored_columns()
+        registered = load("sqlite")["still_registered"]
+        parts: dict[str, tuple[list[str], list[str]]] = {}
+        for piece in self._matching("write"):
+            query, *before = piece.subject.split(" ")
+            sql = piece.sql.replace("{other_columns}", names).replace("{other_values}", values)
+            parts.setdefault(query, ([], []))[not before].extend(
+                statement.rstrip(";") for statement in statements(sql.replace("{still_registered}", registered))
+            )
+        return {query: Script(tuple(first), main, tuple(rest)) for query, (first, [main, *rest]) in parts.items()}
+
+    def _restored_columns(self) -> tuple[str, str]:
+        """Return the columns that only the server uses, each after a comma, and their values in stored metadata."""
+        homes = {home for piece in self._matching("homes") for home in piece.sql.split()}
+        own = homes | {"last_accessed", "has_embedding", "embedding_model"}
+        columns = {name: column for name, column in self.tables["knowledge_nodes"].items() if name not in own}
+        names = "".join(f", {_name(name)}" for name in columns)
+        values = "".join(
+            f", coalesce(json_extract(:metadata, {_text(f'$.vestige.{_name(name)}')}), {column.default or 'NULL'})"
+            for name, column in columns.items()
+        )
+        return names, values
+
     def _others(self, source: str) -> str:
         homes = {home for piece in self._matching("homes") for home in piece.sql.split()}
         value = next(self._matching("value")).sql
@@ -204,15 +234,16 @@ class _File:
 
 @cache
 def _pieces() -> Sequence[_Piece]:
-    """Parse view_templates.sql into pieces, in file order."""
+    """Parse the templates into pieces, in file order."""
     pieces: list[_Piece] = []
-    for line in (sql_folder() / "sqlite" / "vestige" / "view_templates.sql").read_text(encoding="utf-8").splitlines():
-        if heading := _HEADING.match(line):
-            needs = tuple(need.strip() for need in (heading[3] or "").split(",") if need.strip())
-            pieces.append(_Piece(heading[1], heading[2].strip(), needs, ""))
-        elif pieces and line.strip() and not line.startswith("--"):
-            last = pieces[-1]
-            pieces[-1] = _Piece(last.sort, last.subject, last.needs, f"{last.sql}\n{line}".strip())
+    for name in ("view_templates.sql", "write_templates.sql"):
+        for line in (sql_folder() / "sqlite" / "vestige" / name).read_text(encoding="utf-8").splitlines():
+            if heading := _HEADING.match(line):
+                needs = tuple(need.strip() for need in (heading[3] or "").split(",") if need.strip())
+                pieces.append(_Piece(heading[1], heading[2].strip(), needs, ""))
+            elif pieces and line.strip() and not line.startswith("--"):
+                last = pieces[-1]
+                pieces[-1] = _Piece(last.sort, last.subject, last.needs, f"{last.sql}\n{line}".strip())
     return tuple(pieces)
 
 

@@ -21,7 +21,7 @@ from vestige_tui.core.errors import Conflict, NotFound, Unsure, VestigeError
 from vestige_tui.core.filter_syntax import BadChip
 from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.reviews import QueueCounts, Rating, Review
-from vestige_tui.core.scheduling import from_json, preview
+from vestige_tui.core.scheduling import from_json, preview, same_schedule
 from vestige_tui.core.text import ago, grouped
 from vestige_tui.presenters.changes import NOTHING_TO_REDO, change_sentence, redo_sentence, title, undo_sentence
 from vestige_tui.tui.commands.catalogue import IN_PLACE
@@ -341,7 +341,7 @@ redoes the change that this console undid last.
         else:
             if card.practice:
                 pass
-            elif memory.scheduling != before.scheduling:
+            elif not same_schedule(memory.scheduling, before.scheduling):
                 due = memory.scheduling.next_review if memory.scheduling else None
                 when = f"; it is now due {ago(due, self.now())}" if due else ""
                 why = f"This memory was graded elsewhere{when}."

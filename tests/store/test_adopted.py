@@ -1,0 +1,263 @@
+"""An adopted Vestige file is written in the server's own columns: what it reads afterwards, by plain SQL."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.vestige_files import make_line, make_v14, memory_id
+from vestige_tui.core.links import Edge
+from vestige_tui.core.memories import Draft, Filter, Patch
+from vestige_tui.core.reviews import Rating
+from vestige_tui.core.scheduling import same_schedule
+from vestige_tui.core.times import parse_stored
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
+from vestige_tui.store.open import open_store
+from vestige_tui.store.schema.adoption import adopt
+from vestige_tui.store.store import Store
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+LINES = ("4", "14 (phase 1)", "18", "28", "35")
+
+
+@pytest.fixture(params=LINES)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """An adopted file of each of the lines that differ."""
+    path = tmp_path / "vestige.db"
+    line = str(request.param)
+    if line == "14 (phase 1)":
+        make_v14(path, 12)
+    else:
+        make_line(path, int(line), 12)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        adopt(connection, path.with_name("backup.db"), NOW.isoformat())
+    return path
+
+
+@asynccontextmanager
+async def opened(path: Path, embedder: TestEmbedder | None = None) -> AsyncIterator[Store]:
+    embedders = EmbedderSource(embedder=embedder)
+    try:
+        async with open_store(f"sqlite:{path}", embedders=embedders, clock=lambda: NOW) as store:
+            yield store
+    finally:
+        embedders.close()
+
+
+def row(path: Path, memory: str, table: str = "knowledge_nodes", key: str = "id") -> dict[str, Any]:
+    """A row as the server reads it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        found = connection.execute(f"SELECT * FROM {table} WHERE {key} = ?", (memory,)).fetchone()
+        return dict(found) if found is not None else {}
+
+
+def comparable(found: dict[str, Any]) -> dict[str, Any]:
+    """The row with its times to the microsecond, as the console knows them, and one name for its model."""
+    times = {name: parse_stored(found[name]) for name in ("created_at", "updated_at", "next_review")}
+    return {**found, **times, "embedding_model": str(found["embedding_model"]).rpartition("/")[2]}
+
+
+def is_indexed(path: Path, word: str, memory: str) -> bool:
+    """Whether the server's own text index finds a memory."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute(
+            "SELECT n.id FROM knowledge_fts f JOIN knowledge_nodes n ON n.rowid = f.rowid WHERE knowledge_fts MATCH ?",
+            (word,),
+        ).fetchall()
+        return (memory,) in found
+
+
+async def test_an_adopted_file_is_open_for_writing(path: Path) -> None:
+    async with opened(path) as store:
+        assert not store.read_only
+        assert len((await store.page(Filter(superseded=True), limit=50)).items) == 12
+
+
+async def test_a_review_is_in_the_columns_of_the_server_and_an_undo_restores_them(path: Path) -> None:
+    memory = memory_id(1)
+    before = row(path, memory)
+    async with opened(path) as store:
+        change = await store.reviews.record(memory, Rating.GOOD)
+        assert change.scheduling is not None
+        assert change.scheduling.next_review is not None
+        after = row(path, memory)
+        assert after["reps"] == before["reps"] + 1
+        assert after["next_review"] == change.scheduling.next_review.isoformat(timespec="microseconds")
+        assert after["scheduled_days"] == (change.scheduling.next_review - NOW).days
+        assert after["storage_strength"] == pytest.approx(before["storage_strength"] + 0.1)
+        assert after["retrieval_strength"] == 1.0
+        assert after["retention_strength"] == pytest.approx(0.7 + 0.3 * min(after["storage_strength"] / 10, 1.0))
+        assert after["learning_state"] == "review"
+        unchanged = ("content", "last_accessed", "updated_at", "tags", "created_at")
+        assert [after[name] for name in unchanged] == [before[name] for name in unchanged]
+        assert same_schedule((await store.get(memory)).scheduling, change.scheduling)
+        await store.journal.undo()
+    assert comparable(row(path, memory)) == comparable(before)
+
+
+async def test_an_again_is_a_lapse_there(path: Path) -> None:
+    memory = memory_id(1)
+    before = row(path, memory)
+    async with opened(path) as store:
+        await store.reviews.record(memory, Rating.AGAIN)
+    after = row(path, memory)
+    assert (after["lapses"], after["learning_state"]) == (before["lapses"] + 1, "relearning")
+    assert after["storage_strength"] == pytest.approx(before["storage_strength"] + 0.3)
+
+
+async def test_an_edit_is_found_by_the_text_index_of_the_server(path: Path) -> None:
+    memory = memory_id(2)
+    before = row(path, memory)
+    async with opened(path) as store:
+        old = await store.get(memory)
+        await store.update(memory, Patch(content="The kestrel nests again.", tags=("birds",)))
+        after = row(path, memory)
+        assert (after["content"], json.loads(after["tags"])) == ("The kestrel nests again.", ["birds"])
+        assert is_indexed(path, "kestrel", memory)
+        assert after["last_accessed"] == before["last_accessed"]
+        await store.journal.undo()
+        assert (await store.get(memory)).content == old.content
+    # No model is loaded here, so the vector that belonged to the old text is back, and the edit is the last one.
+    expected = {**before, "updated_at": row(path, memory)["updated_at"]}
+    assert comparable(row(path, memory)) == comparable(expected)
+    assert not is_indexed(path, "kestrel", memory)
+
+
+async def test_metadata_of_the_console_is_kept_beside_the_columns_of_the_server(path: Path) -> None:
+    memory = memory_id(2)
+    async with opened(path) as store:
+        found = await store.get(memory)
+        theirs = found.metadata["vestige"]
+        metadata = {**found.metadata, "ticket": "NV-12", "none": None}
+        await store.update(memory, Patch(metadata=metadata, domains=("auth",)))
+    async with opened(path) as store:
+        found = await store.get(memory)
+        assert found.metadata == {"ticket": "NV-12", "none": None, "vestige": theirs}
+        assert found.domains == ("auth",)
+
+
+async def test_a_new_memory_is_one_of_the_server(path: Path) -> None:
+    async with opened(path, TestEmbedder(256)) as store:
+        draft = Draft("The heron stands still.", node_type="fact", tags=("birds",), metadata={"a": 1}, domains=("zoo",))
+        [memory] = (await store.insert(draft, embed=False)).changed
+        found = await store.get(memory)
+        assert (found.content, found.tags, found.domains, found.metadata["a"]) == (
+            draft.content,
+            ("birds",),
+            ("zoo",),
+            1,
+        )
+    stored = row(path, memory)
+    assert stored["created_at"] == stored["updated_at"] == stored["last_accessed"]
+    assert (stored["reps"], stored["has_embedding"]) == (0, 0)
+    assert is_indexed(path, "heron", memory)
+
+
+async def test_a_delete_leaves_the_tombstones_of_the_server_and_an_undo_restores_every_column(path: Path) -> None:
+    memory = memory_id(3)
+    before = row(path, memory)
+    async with opened(path) as store:
+        await store.delete([memory])
+        assert row(path, memory) == {}
+        with closing(sqlite3.connect(path)) as connection:
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        tombstones = [("sync_tombstones", "row_id"), ("deletion_tombstones", "memory_id")]
+        present = [(table, key) for table, key in tombstones if table in names]
+        assert all(row(path, memory, table, key) for table, key in present)
+        await store.journal.undo()
+        assert not any(row(path, memory, table, key) for table, key in present)
+    assert comparable(row(path, memory)) == comparable(before)
+
+
+async def test_a_supersession_is_a_pointer_of_the_server(path: Path) -> None:
+    old, new = memory_id(1), memory_id(2)
+    before = row(path, old)
+    async with opened(path) as store:
+        await store.links.supersede(old, new)
+        assert (await store.get(old)).superseded_by == new
+        if "superseded_by" in before:
+            assert row(path, old)["superseded_by"] == new
+            assert row(path, old)["valid_until"] is not None
+        await store.journal.undo()
+        assert (await store.get(old)).superseded_by is None
+    assert row(path, old) == before
+
+
+async def test_a_deleted_winner_gives_its_losers_back(path: Path) -> None:
+    old, new = memory_id(1), memory_id(2)
+    async with opened(path) as store:
+        await store.links.supersede(old, new)
+        await store.delete([new])
+        assert (await store.get(old)).superseded_by is None
+
+
+async def test_a_link_is_a_connection_of_the_server(path: Path) -> None:
+    one, other = memory_id(1), memory_id(8)
+    async with opened(path) as store:
+        await store.links.add(Edge(one, other, "supports", 0.5))
+        with closing(sqlite3.connect(path)) as connection:
+            stored = "SELECT link_type, strength FROM memory_connections WHERE source_id = ? AND target_id = ?"
+            assert connection.execute(stored, (one, other)).fetchall() == [("supports", 0.5)]
+            await store.journal.undo()
+            assert connection.execute(stored, (one, other)).fetchall() == []
+
+
+async def test_a_pin_is_the_protection_of_the_server(path: Path) -> None:
+    memory = memory_id(1)
+    async with opened(path) as store:
+        await store.reviews.pin([memory])
+        assert (await store.get(memory)).marks.pinned
+        assert row(path, memory).get("protected", 1) == 1
+        await store.reviews.suspend(memory)
+        found = (await store.get(memory)).marks
+        assert (found.pinned, found.suspended) == (True, True)
+
+
+async def test_a_vector_is_where_the_server_keeps_its_own(path: Path) -> None:
+    embedder = TestEmbedder(256)
+    memory = memory_id(4)
+    with closing(sqlite3.connect(path)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for statement in (
+            "UPDATE embedding_model SET name = ?",
+            "UPDATE embedding_profiles SET model_id = ?",
+            "UPDATE node_embeddings SET model = ?",
+        ):
+            if statement.split(" ")[1] in names:
+                connection.execute(statement, (embedder.name,))
+        connection.commit()
+    async with opened(path, embedder) as store:
+        await store.update(memory, Patch(content="An owl at dusk."))
+        assert (await store.get(memory)).has_embedding
+    table = "embedding_profile_vectors" if "embedding_profile_vectors" in names else "node_embeddings"
+    stored = row(path, memory, table, "node_id")
+    [expected] = embedder.embed(["An owl at dusk."])
+    assert len(stored["embedding"]) == 1024
+    assert (stored["dimensions"], stored["model"]) == (256, embedder.name)
+    if table == "node_embeddings":
+        assert stored["embedding"] == expected.astype("<f4").tobytes()
+    assert (row(path, memory)["has_embedding"], row(path, memory)["embedding_model"]) == (1, embedder.name)
+
+
+async def test_what_the_server_writes_meanwhile_is_seen(path: Path) -> None:
+    memory = memory_id(5)
+    async with opened(path) as store:
+        with closing(sqlite3.connect(path)) as server:
+            later = NOW + timedelta(days=3)
+            server.execute(
+                "UPDATE knowledge_nodes SET next_review = ?, reps = 9 WHERE id = ?", (later.isoformat(), memory)
+            )
+            server.commit()
+        found = (await store.get(memory)).scheduling
+        assert found is not None
+        assert (found.reps, found.next_review) == (9, later)
