@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "schema down": (("--to", "0", "--yes"), REFUSED),
     "schema upgrade-server": ((), REFUSED),
     "stats": ((), READ),
+    "adopt": ((), REFUSED),
     "vacuum": ((), REFUSED),
     "migrate copy": (("--source", "{store}", "--target", "{target}"), REFUSED),
     "migrate verify": (("--source", "{store}", "--target", "{target}", "--repair", "--yes"), REFUSED),

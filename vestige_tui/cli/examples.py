@@ -93,6 +93,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "--store pgembed:~/memories schema upgrade-server --dry-run",
         "--store pgembed:~/memories schema upgrade-server",
     ),
+    "adopt": (
+        "adopt --store ~/agents/vestige.db --dry-run  # what would be added",
+        "adopt --store ~/agents/vestige.db",
+        "adopt --store ~/agents/vestige.db --undo",
+    ),
     "stats": ("stats", "stats --json"),
     "doctor": ("doctor", "doctor --json"),
     "vacuum": ("vacuum",),

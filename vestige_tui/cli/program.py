@@ -19,6 +19,7 @@ from typing import Any
 from vestige_tui import __version__
 from vestige_tui.cli import (
     about,
+    adoption,
     changes,
     completion,
     config,
@@ -66,6 +67,7 @@ _FAMILIES = (
     links,
     portable,
     maintenance,
+    adoption,
     migrate,
     registry,
     jobs,

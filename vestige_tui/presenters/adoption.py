@@ -1,0 +1,100 @@
+"""Adoption of a Vestige file in words and as JSON: what is added, what its server will still do, what undoing drops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vestige_tui.core.text import below_home, grouped
+from vestige_tui.store.schema.adoption import Adoption, AdoptionPlan, WithdrawalPlan
+
+_WRITTEN = {
+    "reviews": ("review of the log", "reviews of the log"),
+    "supersessions": ("supersession event", "supersession events"),
+    "marks": ("suspended or buried mark", "suspended or buried marks"),
+    "journal_entries": ("journal entry, with its undo", "journal entries, with their undo"),
+    "extras": ("memory's metadata", "memories' metadata"),
+    "users": ("user", "users"),
+    "groups": ("group", "groups"),
+    "labelled": ("memory's codebase or visibility", "memories' codebase or visibility"),
+}
+SERVER_NOTES = (
+    "Its server keeps writing to the file. If it changes a memory that you change too, nothing is overwritten: you are "
+    "told, and decide again.",
+    "It may still merge, archive or delete memories by itself; the journal here lists only what you change.",
+    "It does not know the new columns: a memory that it writes as a whole gets their defaults again.",
+)
+
+
+def plan_lines(plan: AdoptionPlan, title: str, backup: Path) -> list[str]:
+    """Return what adopting a file adds, a sentence each."""
+    if plan.is_done:
+        return [f"{title} is adopted already; nothing is missing."]
+    lines = [f"{title} is a file of {plan.line} with {_memories(plan.memories)}."]
+    if plan.columns:
+        lines.append(f"Adds the columns {_listed(plan.columns)}, with their defaults.")
+    if plan.tables:
+        lines.append(f"Adds the tables {_listed(plan.tables)}.")
+    if plan.versions is not None:
+        lines.append(f"Sets its schema version from {plan.versions[0]} to {plan.versions[1]}.")
+    lines.append("Every row of the server's own tables stays as it is.")
+    lines.append(f"A backup is written first: {below_home(str(backup))}.")
+    return lines
+
+
+def adopted_sentence(done: Adoption, title: str) -> str:
+    """Return what was adopted, with the rows counted before and after."""
+    rows = sum(done.rows.values())
+    return (
+        f"Adopted {title}: {grouped(rows)} rows in {len(done.rows)} tables of the server, as many as before. "
+        f"Backup: {below_home(str(done.backup))}."
+    )
+
+
+def withdrawal_lines(plan: WithdrawalPlan) -> list[str]:
+    """Return what undoing an adoption drops, a sentence each."""
+    lines = [f"Drops the tables {_listed(plan.tables)}."] if plan.tables else []
+    if plan.columns:
+        lines.append(f"Drops the columns {_listed(plan.columns)}.")
+    if plan.versions is not None:
+        lines.append(f"Sets the schema version from {plan.versions[1]} back to {plan.versions[0]}.")
+    if losses := losses_of(plan):
+        lines.append(f"This deletes {losses}.")
+    lines.append("What was changed in the server's own columns stays: texts, types, tags, schedules, links.")
+    return lines
+
+
+def losses_of(plan: WithdrawalPlan) -> str:
+    """Return what undoing an adoption deletes, in words; empty if the console has written nothing of its own."""
+    parts = [f"{grouped(count)} {_WRITTEN[kind][count != 1]}" for kind, count in plan.written.items()]
+    return _listed(parts)
+
+
+def plan_document(plan: AdoptionPlan, backup: Path, *, done: Adoption | None = None) -> dict[str, Any]:
+    """Return an adoption as JSON; ``changed`` is empty before it is done."""
+    added = [*plan.columns, *plan.tables]
+    return {
+        "changed": added if done is not None else [],
+        "undo": None,
+        "adds": added,
+        "line": plan.line,
+        "memories": plan.memories,
+        "schema_version": list(plan.versions) if plan.versions is not None else None,
+        "backup": str(backup),
+        "rows": dict(done.rows) if done is not None else None,
+    }
+
+
+def withdrawal_document(plan: WithdrawalPlan, *, done: bool) -> dict[str, Any]:
+    """Return the undoing of an adoption as JSON; ``changed`` is empty before it is done."""
+    dropped = [*plan.columns, *plan.tables]
+    return {"changed": dropped if done else [], "undo": None, "drops": dropped, "deletes": dict(plan.written)}
+
+
+def _memories(count: int) -> str:
+    return "1 memory" if count == 1 else f"{grouped(count)} memories"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + (f" and {names[-1]}" if len(names) > 1 else "".join(names))
