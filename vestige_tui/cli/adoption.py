@@ -10,7 +10,7 @@ from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.core.errors import Refused
 from vestige_tui.core.paths import user_path
-from vestige_tui.core.text import below_home, redact_url
+from vestige_tui.core.text import redact_url
 
 
 def add_commands(commands: Commands) -> None:
@@ -43,22 +43,22 @@ async def _add(args: Namespace, output: Output, path: Path) -> int:
     from vestige_tui.presenters import adoption as words
     from vestige_tui.store.backends import sqlite_adoption
 
-    now, title = datetime.now(UTC), below_home(str(path))
+    now = datetime.now(UTC)
     plan = await asyncio.to_thread(sqlite_adoption.adoption_plan, path)
     backup = sqlite_adoption.backup_path(path, now)
-    lines = words.plan_lines(plan, title, backup)
+    lines = words.plan_lines(plan, path, backup)
     if args.dry_run or plan.is_done:
         if output.as_json:
             output.document(words.plan_document(plan, backup))
-        for line in [*lines, *(() if plan.is_done else words.SERVER_NOTES)]:
+        for line in [*lines, *(() if plan.is_done else (*words.SERVER_NOTES, *words.added_names(plan)))]:
             output.line(line)
         return 0
-    for line in [*lines, *words.SERVER_NOTES]:
+    for line in (*lines, *words.SERVER_NOTES):
         output.note(line)
     done = await asyncio.to_thread(sqlite_adoption.adopt_file, path, now)
     if output.as_json:
         output.document(words.plan_document(plan, backup, done=done))
-    output.line(words.adopted_sentence(done, title))
+    output.line(words.adopted_sentence(done, path))
     return 0
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vestige_tui.core.text import below_home, grouped
-from vestige_tui.store.schema.adoption import Adoption, AdoptionPlan, WithdrawalPlan
+from vestige_tui.core.text import grouped
+from vestige_tui.store.schema.adoption import COLUMNS, Adoption, AdoptionPlan, WithdrawalPlan
 
 _WRITTEN = {
     "reviews": ("review of the log", "reviews of the log"),
@@ -20,35 +20,37 @@ _WRITTEN = {
     "labelled": ("memory's codebase or visibility", "memories' codebase or visibility"),
 }
 SERVER_NOTES = (
-    "Its server keeps writing to the file. If it changes a memory that you change too, nothing is overwritten: you are "
-    "told, and decide again.",
-    "It may still merge, archive or delete memories by itself; the journal here lists only what you change.",
-    "It does not know the new columns: a memory that it writes as a whole gets their defaults again.",
+    "Its server keeps writing to the file. What both of you change is told and never overwritten.",
+    "It may still merge or delete memories by itself; a memory that it writes anew gets the new columns' defaults.",
 )
 
 
-def plan_lines(plan: AdoptionPlan, title: str, backup: Path) -> list[str]:
-    """Return what adopting a file adds, a sentence each."""
+def plan_lines(plan: AdoptionPlan, file: Path, backup: Path) -> list[str]:
+    """Return what adopting a file adds, a sentence each, without the names."""
     if plan.is_done:
-        return [f"{title} is adopted already; nothing is missing."]
-    lines = [f"{title} is a file of {plan.line} with {_memories(plan.memories)}."]
-    if plan.columns:
-        lines.append(f"Adds the columns {_listed(plan.columns)}, with their defaults.")
-    if plan.tables:
-        lines.append(f"Adds the tables {_listed(plan.tables)}.")
+        return [f"{file.name} is adopted already; nothing is missing."]
+    added = [_count(len(names), noun) for names, noun in ((plan.columns, "column"), (plan.tables, "table")) if names]
+    lines = [
+        f"{file.name} is a file of {plan.line} with {_count(plan.memories, 'memory', 'memories')}.",
+        f"Adopting it adds {_listed(added)}; every row of its server stays as it is.",
+    ]
     if plan.versions is not None:
-        lines.append(f"Sets its schema version from {plan.versions[0]} to {plan.versions[1]}.")
-    lines.append("Every row of the server's own tables stays as it is.")
-    lines.append(f"A backup is written first: {below_home(str(backup))}.")
-    return lines
+        lines.append(f"Its schema version goes from {plan.versions[0]} to {plan.versions[1]}.")
+    return [*lines, f"A backup is written first: {backup.name}"]
 
 
-def adopted_sentence(done: Adoption, title: str) -> str:
+def added_names(plan: AdoptionPlan) -> list[str]:
+    """Return the columns and tables that are added."""
+    columns = [f"column {COLUMNS[name]}.{name}" for name in plan.columns]
+    return [*columns, *(f"table {name}" for name in plan.tables)]
+
+
+def adopted_sentence(done: Adoption, file: Path) -> str:
     """Return what was adopted, with the rows counted before and after."""
-    rows = sum(done.rows.values())
+    rows = grouped(sum(done.rows.values()))
     return (
-        f"Adopted {title}: {grouped(rows)} rows in {len(done.rows)} tables of the server, as many as before. "
-        f"Backup: {below_home(str(done.backup))}."
+        f"Adopted {file.name}: {rows} rows of its server's {len(done.rows)} tables, as many as before. "
+        f"Backup: {done.backup.name}"
     )
 
 
@@ -92,8 +94,8 @@ def withdrawal_document(plan: WithdrawalPlan, *, done: bool) -> dict[str, Any]:
     return {"changed": dropped if done else [], "undo": None, "drops": dropped, "deletes": dict(plan.written)}
 
 
-def _memories(count: int) -> str:
-    return "1 memory" if count == 1 else f"{grouped(count)} memories"
+def _count(count: int, one: str, many: str = "") -> str:
+    return f"1 {one}" if count == 1 else f"{grouped(count)} {many or one + 's'}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -32,9 +32,12 @@ from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.server_progress import watched
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.context import StoreContext
     from vestige_tui.store.models import ModelService
+    from vestige_tui.store.schema.adoption import Adoption, AdoptionPlan
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +66,35 @@ class MaintenanceService:
     @property
     def kind(self) -> Literal["sqlite", "postgres", "vestige"]:
         return "vestige" if self._backend.foreign else self._backend.dialect
+
+    @property
+    def adoptable(self) -> bool:
+        """Whether the store is the file of a Vestige server that may be adopted, so that it can be written."""
+        return self._backend.adoptable
+
+    async def adoption_plan(self) -> tuple[AdoptionPlan, Path]:
+        """Return what adopting the file adds to it, and the path of its backup. Raises Refused."""
+        from vestige_tui.store.backends import sqlite_adoption
+
+        path = self._file()
+        plan = await asyncio.to_thread(sqlite_adoption.adoption_plan, path)
+        return plan, sqlite_adoption.backup_path(path, self._context.now())
+
+    async def adopt(self) -> Adoption:
+        """Write a backup of the file and add what the console needs; the store has to be opened again then.
+
+        Raises Refused, Busy or Unavailable; nothing is added then.
+        """
+        from vestige_tui.store.backends import sqlite_adoption
+
+        if not self.adoptable:
+            self._context.refuse_read_only()
+        return await asyncio.to_thread(sqlite_adoption.adopt_file, self._file(), self._context.now())
+
+    def _file(self) -> Path:
+        from pathlib import Path
+
+        return Path(self._backend.location().partition(":")[2])
 
     async def schema_status(self) -> tuple[MigrationInfo, ...]:
         """Return every migration of this dialect with its state; none for a Vestige file."""

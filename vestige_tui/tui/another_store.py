@@ -45,10 +45,19 @@ async def session_at(app: ConsoleApp, url: str) -> StoreSession:
 
 async def _connected(app: ConsoleApp, typed: str) -> StoreSession:
     """Return the session of another store. Raises VestigeError if that cannot be opened, or is the present one."""
-    present = app.session
-    url = with_password(typed.strip(), present.urls)
-    if present.store is not None and same_store(url, present.store.location):
+    url = with_password(typed.strip(), app.session.urls)
+    if app.session.store is not None and same_store(url, app.session.store.location):
         raise Usage("This store is open already.")
+    return await _connect(app, url)
+
+
+async def session_again(app: ConsoleApp) -> StoreSession:
+    """Return another session of the open store, connected: what it may do there has changed."""
+    return await _connect(app, app.session.url)
+
+
+async def _connect(app: ConsoleApp, url: str) -> StoreSession:
+    present = app.session
     session = app.new_session(
         url, read_only=present.opened_read_only, embedders=present.embedders, typed_urls=present.urls
     )

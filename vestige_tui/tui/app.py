@@ -20,7 +20,7 @@ from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.signal import Signal
 from textual.widget import MountError, Widget
 from textual.widgets import Input, TextArea
@@ -457,8 +457,23 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         if (session := await (session_at(self, url) if url else chosen_session(self))) is not None:
             await self._go_over_to(session)
 
-    async def _go_over_to(self, session: StoreSession) -> None:
-        """Make a connected session that of the console: new places, in the same place, and the old store closed."""
+    @work(group="open", exclusive=True, exit_on_error=False)
+    async def action_adopt(self) -> None:
+        """Adopt the open file of a Vestige server after a preview, and open it again for writing."""
+        from vestige_tui.tui.adoption import ask_and_adopt
+        from vestige_tui.tui.another_store import session_again
+
+        store = self.session.store
+        if store is None or not store.maintenance.adoptable or isinstance(self.screen, ModalScreen):
+            return
+        if done := await ask_and_adopt(self, store):
+            await self._go_over_to(await session_again(self), done)
+
+    async def _go_over_to(self, session: StoreSession, note: str = "") -> None:
+        """Make a connected session that of the console: new places, in the same place, and the old store closed.
+
+        ``note``: what is said then.
+        """
         mode, before = self.current_mode, self._session_worker
         self.session = session
         # Before anything is awaited: if the console ends meanwhile, it closes both stores.
@@ -476,7 +491,7 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
             await self.switch_mode(mode if mode in self.MODES else FIRST_PLACE)
             await self.remove_mode(BETWEEN)
         if (place := self.place_in_front) is not None:
-            place.say(f"Opened {location(session.shown_url)}.")
+            place.say(note or f"Opened {location(session.shown_url)}.")
 
     async def action_quit(self) -> None:
         """Quit; a store that is slow to close is announced after LEAVING_SECONDS."""

@@ -150,7 +150,10 @@ class CommandScreen(WhileMounted, Screen[None]):
         active = self.active_bindings.get(event.key)
         if active is None or active.enabled or active.node is not self:
             return
-        self.say_why_not(active.binding.action.partition("(")[0])
+        action = active.binding.action.partition("(")[0]
+        self.say_why_not(action)
+        if action in WRITES_THE_STORE and self.store is not None and self.store.maintenance.adoptable:
+            self.call_later(self.app.run_action, "app.adopt")
 
     # Errors
 

@@ -41,3 +41,7 @@ class ConsoleApp(App[None], inherit_bindings=False):
     def action_open_store(self, url: str = "") -> object:
         """Go over to the store at a URL, or ask for one; a store that cannot be opened leaves the present one open."""
         raise NotImplementedError
+
+    def action_adopt(self) -> object:
+        """Adopt the open file of a Vestige server after a preview, and open it again for writing."""
+        raise NotImplementedError

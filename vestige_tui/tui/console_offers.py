@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from textual.app import SuspendNotSupported
 
@@ -33,10 +33,13 @@ from vestige_tui.tui.taken_out import export_to_file
 from vestige_tui.tui.themes import THEMES
 
 if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
     from vestige_tui.tui.console_app import ConsoleApp
 
 RECENT_ROWS = 8
 LOG_LINES = 200
+_Offer: TypeAlias = tuple[str, str, Callable[["ConsoleApp", Place], Awaitable[None]], str, str]
+"""Name and sentence of an entry, what it runs, further words to find it by, and why it is disabled."""
 COLOURS = "colours dark light contrast"
 EXPORTED, IMPORTED = "memories.jsonl", "a JSON Lines file"
 
@@ -65,6 +68,7 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
             "load jsonl",
             against,
         ),
+        *_adoption_offer(store),
         ("Screenshot", "Write this screen as an SVG file into the current folder.", take_screenshot, "picture svg", ""),
         ("Settings file", "Edit the settings file in your editor.", edit_settings, "config preferences options", ""),
         ("Log", "Show the last lines of the log, and where it is.", show_log, "errors debug", ""),
@@ -81,6 +85,18 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
             partial(_set_theme, app, theme.name),
             words=COLOURS,
         )
+
+
+def _adoption_offer(store: Store | None) -> Iterator[_Offer]:
+    """Yield the entry that adopts the open file, where it is one of a Vestige server that is not adopted."""
+    if store is not None and store.maintenance.adoptable:
+        sentence = "Let this console write to the file of the Vestige server; a preview comes first."
+        yield "Adopt this file…", sentence, adopt, "vestige write read-only backup", ""
+
+
+async def adopt(app: ConsoleApp, place: Place) -> None:
+    """Adopt the open file after a preview."""
+    app.action_adopt()
 
 
 def _export_offer(place: Place | None) -> tuple[str, str]:

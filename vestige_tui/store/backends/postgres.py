@@ -128,6 +128,7 @@ class PostgresBackend:
     )
     lowest_id = "00000000-0000-0000-0000-000000000000"
     foreign = False
+    adoptable = False
 
     def __init__(
         self,

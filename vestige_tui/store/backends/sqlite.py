@@ -103,7 +103,7 @@ class SqliteBackend:
         self.file = OpenedFile(self.path)
         """The file behind every connection."""
         self._read_only_reason = "opened with --read-only" if read_only else ""
-        self.foreign = False
+        self.foreign = self.adoptable = False
         self.line = ""
         self.notes: tuple[str, ...] = ()
         self._successor = ""
@@ -206,6 +206,7 @@ class SqliteBackend:
         if file.kind == "vestige":
             self.foreign = True
             self._search.folds = False
+            self.adoptable = not file.adopted and not self._read_only_reason
             if not file.adopted:
                 self._read_only_reason = f"a {file.line} file"
             self._scripts = file.writes
