@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.vestige_files import make_line, make_v14, memory_id
+from vestige_tui.core.errors import Conflict
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating
@@ -25,6 +27,8 @@ from vestige_tui.store.schema.adoption import adopt
 from vestige_tui.store.store import Store
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+WITHOUT_WINNERS = ("4", "14 (phase 1)")
+"""Lines without a column for what replaced a memory."""
 LINES = ("4", "14 (phase 1)", "18", "28", "35")
 
 
@@ -261,3 +265,89 @@ async def test_what_the_server_writes_meanwhile_is_seen(path: Path) -> None:
         found = (await store.get(memory)).scheduling
         assert found is not None
         assert (found.reps, found.next_review) == (9, later)
+
+
+@pytest.mark.parametrize("path", [line for line in LINES if line not in WITHOUT_WINNERS], indirect=True)
+async def test_a_winner_that_the_server_sets_or_clears_later_is_in_the_history(path: Path) -> None:
+    old, new = memory_id(1), memory_id(2)
+    async with opened(path) as store:
+        await store.wait_for_change(0)
+        for winner, kind in ((new, "imported"), (None, "unsupersede")):
+            with closing(sqlite3.connect(path)) as server:
+                server.execute("UPDATE knowledge_nodes SET superseded_by = ? WHERE id = ?", (winner, old))
+                server.commit()
+            assert await store.wait_for_change(5)
+            event = (await store.links.history(old))[-1]
+            assert (event.winner_id, event.kind) == (winner, kind)
+            assert (await store.get(old)).superseded_by == winner
+
+
+async def test_what_the_server_changes_meanwhile_is_not_overwritten(path: Path) -> None:
+    memory = memory_id(1)
+    async with opened(path) as store:
+        read = await store.get(memory)
+        with closing(sqlite3.connect(path)) as server:
+            graded = "UPDATE knowledge_nodes SET reps = reps + 1, content = 'its own', updated_at = ? WHERE id = ?"
+            server.execute(graded, ((NOW - timedelta(minutes=1)).isoformat(), memory))
+            server.commit()
+        with pytest.raises(Conflict):
+            await store.reviews.record(memory, Rating.GOOD, expected=read.scheduling)
+        with pytest.raises(Conflict):
+            await store.update(memory, Patch(content="mine"), expected=read.updated_at)
+        assert row(path, memory)["content"] == "its own"
+
+
+async def test_a_search_hit_of_the_server_is_no_conflict(path: Path) -> None:
+    memory = memory_id(1)
+    async with opened(path) as store:
+        read = await store.get(memory)
+        await store.update(memory, Patch(tags=("seen",)), expected=read.updated_at)
+        with closing(sqlite3.connect(path)) as server:
+            seen = "UPDATE knowledge_nodes SET last_accessed = ?, retention_strength = 0.31 WHERE id = ?"
+            server.execute(seen, (NOW.isoformat(), memory))
+            server.commit()
+        await store.reviews.record(memory, Rating.GOOD, expected=read.scheduling)
+        await store.journal.undo()
+        await store.journal.undo()
+        assert (await store.get(memory)).tags == read.tags
+    assert row(path, memory)["last_accessed"] == NOW.isoformat()
+
+
+async def test_forty_changes_and_undos_beside_a_server_that_writes_all_the_while(path: Path) -> None:
+    ended = threading.Event()
+    faults: list[str] = []
+
+    def serve() -> None:
+        """Touch and replace rows as the server does, in short transactions without a pause."""
+        with closing(sqlite3.connect(path, timeout=5)) as server:
+            number = 0
+            while not ended.is_set():
+                number += 1
+                try:
+                    server.execute(
+                        "UPDATE knowledge_nodes SET last_accessed = ?, retrieval_strength = 0.5 WHERE id = ?",
+                        (f"2026-11-30T12:00:00.{number:06d}+00:00", memory_id(number % 12)),
+                    )
+                    server.commit()
+                except sqlite3.Error as error:
+                    faults.append(str(error))
+                    return
+
+    server = threading.Thread(target=serve)
+    server.start()
+    try:
+        async with opened(path) as store:
+            memory = memory_id(7)
+            before = await store.get(memory)
+            for number in range(40):
+                await store.reviews.record(memory, Rating.GOOD)
+                await store.update(memory, Patch(tags=(f"t{number}",)))
+                await store.journal.undo()
+                await store.journal.undo()
+            after = await store.get(memory)
+            assert same_schedule(after.scheduling, before.scheduling)
+            assert (after.tags, after.content) == (before.tags, before.content)
+    finally:
+        ended.set()
+        server.join()
+    assert faults == []

@@ -129,16 +129,28 @@ CREATE INDEX IF NOT EXISTS idx_supersession_events_winner ON supersession_events
 CREATE INDEX IF NOT EXISTS idx_supersession_events_decided ON supersession_events (decided_at DESC, id DESC);
 CREATE INDEX IF NOT EXISTS idx_journal_origin ON journal (origin, id) WHERE origin IS NOT NULL;
 
--- import_winners --
--- The winners that the server knows, one event each; a winner that is not there is none.
-INSERT INTO main.supersession_events (loser_id, winner_id, kind, decided_at)
-SELECT n.id, n.superseded_by, 'imported', {decided_at}
+-- index_winners --
+CREATE INDEX IF NOT EXISTS idx_nodes_superseded_by ON knowledge_nodes (superseded_by) WHERE superseded_by IS NOT NULL
+
+-- new_winners --
+-- Winners that the server has set and the log does not know, and those that it has taken back; a winner that is not
+-- there is none. Each as an event that sorts last.
+SELECT n.id AS loser_id, n.superseded_by AS winner_id, 'imported' AS kind,
+    max({decided_at}, coalesce((SELECT max(e.decided_at) FROM main.supersession_events e WHERE e.loser_id = n.id), '')) AS decided_at
 FROM main.knowledge_nodes n
 WHERE n.superseded_by IS NOT NULL AND n.superseded_by <> n.id
 AND EXISTS (SELECT 1 FROM main.knowledge_nodes w WHERE w.id = n.superseded_by)
 AND n.superseded_by IS NOT (
     SELECT e.winner_id FROM main.supersession_events e WHERE e.loser_id = n.id
     ORDER BY e.decided_at DESC, e.id DESC LIMIT 1)
+UNION ALL
+SELECT n.id, NULL, 'unsupersede', max(strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now'), e.decided_at)
+FROM main.supersession_events e JOIN main.knowledge_nodes n ON n.id = e.loser_id
+WHERE e.winner_id IS NOT NULL AND n.superseded_by IS NULL
+AND e.id = (SELECT l.id FROM main.supersession_events l WHERE l.loser_id = e.loser_id ORDER BY l.decided_at DESC, l.id DESC LIMIT 1)
+
+-- import_winners --
+INSERT INTO main.supersession_events (loser_id, winner_id, kind, decided_at)
 
 -- import_pins --
 INSERT INTO main.review_marks (memory_id, pinned) SELECT n.id, 1 FROM main.knowledge_nodes n WHERE n.protected <> 0

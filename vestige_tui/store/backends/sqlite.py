@@ -51,6 +51,7 @@ from vestige_tui.store.backends.sqlite_wal import is_stale
 from vestige_tui.store.backends.sqlite_writer import SqliteWriter
 from vestige_tui.store.health_checks import of_exposed, of_replaced, of_stale_log, of_successor
 from vestige_tui.store.schema import rows
+from vestige_tui.store.schema.adoption import has_new_winners, import_winners
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect, Script, Slots, compose
 from vestige_tui.store.schema.stand_ins import stand_ins
@@ -161,6 +162,7 @@ class SqliteBackend:
         for _ in range(READER_COUNT):
             self.readers.add(await self._connect(mode))
         self.file.refuse_replaced()
+        await self._follow_server()
         log.info("Opened %s: SQLite %s%s", self.title, sqlite3.sqlite_version, ", of Vestige" if self.foreign else "")
 
     def _prepare(self) -> bool:
@@ -334,7 +336,17 @@ class SqliteBackend:
     # Changes
 
     async def wait_for_change(self, seconds: float) -> bool:
-        return await self._token_poller.wait(seconds)
+        changed = await self._token_poller.wait(seconds)
+        if changed:
+            await self._follow_server()
+        return changed
+
+    async def _follow_server(self) -> None:
+        """Log what the server of an adopted file has decided about its memories by itself."""
+        if not self._scripts or self.read_only or not await self.readers.run("new_winners", has_new_winners):
+            return
+        async with self._get_writer().transaction() as transaction:
+            await transaction.run("import_winners", import_winners)
 
     async def _watched_token(self) -> object:
         """Return the change token. Raises StoreReplaced once another file stands in place of the store's."""

@@ -121,6 +121,8 @@ def adopt(connection: sqlite3.Connection, backup: Path, now: str) -> Adoption:
         for table in plan.tables:
             _run(connection, blocks[f"create_{table}"])
         _run(connection, blocks["adoption_indexes"])
+        if "superseded_by" in _columns(connection)["knowledge_nodes"]:
+            connection.execute(blocks["index_winners"])
         if "console_adoption" in plan.tables:
             _import(connection)
             _record(connection, plan, sorted(_indexes(connection) - indexes), backup, now)
@@ -184,14 +186,33 @@ def back_up(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
+def has_new_winners(connection: sqlite3.Connection) -> bool:
+    """Check whether the server of an adopted file has set or cleared a winner that the log does not know."""
+    query = _new_winners(connection)
+    return bool(query) and bool(_one(connection, f"SELECT EXISTS ({query})"))
+
+
+def import_winners(connection: sqlite3.Connection) -> None:
+    """Log the winners that the server has set or cleared, as events of kind imported and unsupersede."""
+    if query := _new_winners(connection):
+        connection.execute(f"{load('sqlite', 'vestige')['import_winners']} {query}")
+
+
+def _new_winners(connection: sqlite3.Connection) -> str:
+    """Return the query for winners that the log does not know; empty where the file has no such column."""
+    nodes = _columns(connection)["knowledge_nodes"]
+    if "superseded_by" not in nodes:
+        return ""
+    decided_at = "n.updated_at"
+    if "valid_until" in nodes:
+        decided_at = "CASE WHEN julianday(n.valid_until) IS NULL THEN n.updated_at ELSE n.valid_until END"
+    return load("sqlite", "vestige")["new_winners"].replace("{decided_at}", decided_at)
+
+
 def _import(connection: sqlite3.Connection) -> None:
     """Take over the winners and the pins that the server knows."""
     blocks, nodes = load("sqlite", "vestige"), _columns(connection)["knowledge_nodes"]
-    if "superseded_by" in nodes:
-        decided_at = "n.updated_at"
-        if "valid_until" in nodes:
-            decided_at = "CASE WHEN julianday(n.valid_until) IS NULL THEN n.updated_at ELSE n.valid_until END"
-        connection.execute(blocks["import_winners"].replace("{decided_at}", decided_at))
+    import_winners(connection)
     if "protected" in nodes:
         connection.execute(blocks["import_pins"])
 
