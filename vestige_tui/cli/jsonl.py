@@ -18,6 +18,7 @@ from vestige_tui.core.scheduling import MAX_DIFFICULTY, MAX_STABILITY_DAYS, MIN_
 from vestige_tui.core.storable import MAX_LABEL_CHARS, MAX_METADATA_DEPTH, as_uuid, clean, is_canonical, stored_id
 from vestige_tui.core.text import quoted
 from vestige_tui.core.times import parse_stored
+from vestige_tui.import_formats.items import derived_id
 from vestige_tui.transfer.sanitize import RowSanitizer, json_value
 
 Line: TypeAlias = Draft | Edge | Review | SupersessionEvent | MarkedMemory
@@ -25,6 +26,7 @@ IsId: TypeAlias = Callable[[str], bool]
 
 EVENTS = ("supersede", "unsupersede", "winner_deleted", "imported")
 _VISIBILITIES = ("private", "group", "public")
+MAX_LINE_BYTES = 64 * 2**20
 MAX_PLAIN_CONTAINERS = 100
 """Most containers of a line that cannot be nested too deeply for any of the limits."""
 MAX_LAPSES = 2**31 - 1
@@ -111,11 +113,15 @@ def _memory(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> Pa
     visibility = _text(data, "visibility", "private")
     if visibility not in _VISIBILITIES:
         raise BadLine(f"has a visibility other than {', '.join(_VISIBILITIES)}")
+    node_type = _stored(sanitizer, "node_type", _text(data, "node_type", "fact") or "fact", MAX_LABEL_CHARS)
     memory_id, imported = _own_id(data, sanitizer, is_id)
+    if memory_id is None:
+        # So that a second run of the same file finds it.
+        memory_id = derived_id(f"memory {node_type}", content)
     draft = Draft(
         content=_stored(sanitizer, "content", content),
         id=memory_id,
-        node_type=_stored(sanitizer, "node_type", _text(data, "node_type", "fact") or "fact", MAX_LABEL_CHARS),
+        node_type=node_type,
         tags=tuple(sanitizer.parsed_labels("tags", _list(data, "tags"))),
         domains=tuple(sanitizer.parsed_labels("domains", _list(data, "domains"))),
         domain_scores=_scores(sanitizer, _object(data, "domain_scores")),
@@ -136,7 +142,7 @@ def _memory(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> Pa
     unknown = _unknown_values(data)
     imported |= sanitizer.parsed("unknown_keys", unknown, MAX_METADATA_DEPTH - _WRAPPING_DEPTH)
     draft = replace(draft, metadata=_with_imported(draft.metadata, imported, sanitizer))
-    spelling = None if memory_id is None or memory_id == data["id"] else str(data["id"])
+    spelling = None if data.get("id") is None or memory_id == data["id"] else str(data["id"])
     return ParsedLine(draft, tuple(sanitizer.notes), _flat_names(unknown), spelling)
 
 

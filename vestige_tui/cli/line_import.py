@@ -14,7 +14,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from vestige_tui.cli.interrupts import interruptible
-from vestige_tui.cli.jsonl import BadLine, ParsedLine, read_line, shown_name
+from vestige_tui.cli.jsonl import MAX_LINE_BYTES, BadLine, ParsedLine, read_line, shown_name
 from vestige_tui.core.errors import Conflict, DiskFull, NotFound, Refused, Unavailable, Usage, VestigeError
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.log import log_suppressed
@@ -31,7 +31,6 @@ BATCH_MEMORIES = 64
 BATCH_CHARACTERS = 4_000_000
 BATCH_REFERENCES = 200
 """Links, reviews, decisions and marks that are restored together."""
-MAX_LINE_BYTES = 64 * 2**20
 MAX_ERRORS_COUNT = 1_000
 """Most failed and most repaired lines that are listed; all are counted."""
 MAX_KEY_NAMES_COUNT = 100
@@ -129,7 +128,7 @@ class LineImport:
         self._spellings: dict[str, str] = {}
         """Ids of this file that the store holds in another form, with the first spelling of each."""
 
-    async def run(self, lines: Iterable[tuple[int, bytes]]) -> None:
+    async def run(self, lines: Iterable[tuple[int, bytes | BadLine]]) -> None:
         """Insert memories in batches; spool lines that refer to them and restore those last.
 
         Raises DiskFull for a disk that takes no more, of the store or of the temporary folder.
@@ -158,10 +157,14 @@ class LineImport:
                 "`vestige-tui delete` deletes memories by id or filter."
             ] = None
 
-    async def _insert_memories(self, lines: Iterable[tuple[int, bytes]], spool: IO[bytes]) -> None:
+    async def _insert_memories(self, lines: Iterable[tuple[int, bytes | BadLine]], spool: IO[bytes]) -> None:
         batch: list[tuple[int, ParsedLine, Draft]] = []
         size = 0
         for number, raw in lines:
+            if isinstance(raw, BadLine):
+                self._tally.read += 1
+                self._tally.fail(number, raw.message)
+                continue
             if not raw.strip():
                 continue
             self._tally.read += 1

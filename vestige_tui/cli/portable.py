@@ -1,7 +1,8 @@
-"""Commands that import and export memories as JSON lines: import, export."""
+"""Commands that import memories in the formats of several programs, and export them as JSON lines: import, export."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import sys
@@ -12,8 +13,8 @@ from typing import IO, TYPE_CHECKING
 
 from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
-from vestige_tui.cli.foreign_formats import HEAD_BYTES, HEAD_LINES, foreign_format
 from vestige_tui.cli.global_options import chosen_store
+from vestige_tui.cli.import_parts import FORMAT_NAMES, ImportPreview, parts_of, preview
 from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.line_import import ImportTally, LineImport, numbered_lines
 from vestige_tui.cli.output import Output
@@ -26,6 +27,8 @@ from vestige_tui.core.json_text import dumps
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.paths import user_path
 from vestige_tui.core.text import file_name, grouped
+from vestige_tui.import_formats.detection import HEAD_BYTES, HEAD_LINES, detect
+from vestige_tui.import_formats.vestige_export import vestige_line
 from vestige_tui.presenters.export_lines import exported_lines
 
 if TYPE_CHECKING:
@@ -36,23 +39,29 @@ _MAX_PRINTED_ERRORS_COUNT = 5
 
 
 def add_commands(commands: Commands) -> None:
-    importing = commands.add(
-        "import", _import, "add memories from a JSON Lines file; existing memories are not changed"
-    )
-    importing.add_argument("file", metavar="FILE", help="JSON Lines file; - reads stdin")
+    importing = commands.add("import", _import, "add memories from a file; existing memories are not changed")
+    importing.add_argument("file", metavar="FILE", help="file to read; - reads stdin")
     importing.add_argument(
         "--format",
-        choices=("auto", "jsonl"),
+        choices=("auto", "jsonl", *FORMAT_NAMES),
         default="auto",
-        help="auto (default): refuse a file in a known format of another program; jsonl: import it too, every line "
-        'that has a "content" key',
+        help="auto (default): known by the beginning of the file; jsonl: lines of this program's export, or any with a "
+        '"content" key; vestige: an export of its server; mem0; mcp: memory.jsonl of the MCP memory server; texts: '
+        "a JSON array of texts, or one memory a paragraph",
     )
+    importing.add_argument("--dry-run", action="store_true", help="count what the file holds, by type; write nothing")
     exporting = commands.add(
         "export",
         _export,
         "write memories, links, reviews, replacements and review marks (suspended, buried, pinned) as JSON Lines",
     )
     exporting.add_argument("file", metavar="FILE", help="file to write; - writes to stdout")
+    exporting.add_argument(
+        "--format",
+        choices=("jsonl", "vestige"),
+        default="jsonl",
+        help="jsonl (default), or vestige: memories alone, as JSON Lines of a Vestige export",
+    )
     exporting.add_argument("--yes", action="store_true", help="replace an existing file; a database is never replaced")
     exporting.add_argument(
         "--memories-only", action="store_true", help="leave out links, reviews, replacements and review marks"
@@ -68,12 +77,15 @@ async def _import(args: Namespace, output: Output) -> int:
     with _source(args.file) as source:
         lines = numbered_lines(source, args.file)
         head = _head(lines)
-        if args.format == "auto":
-            _refuse_foreign(args.file, head)
+        name, title = _chosen_format(args, head)
+        output.note(f"Reading {title}.")
+        parts = parts_of(itertools.chain(head, lines), name)
+        if args.dry_run:
+            return _preview(await asyncio.to_thread(preview, parts), title, output)
         async with chosen_store(args, create=True) as store:
             progress = output.progress("imported")
             try:
-                await LineImport(store, tally, progress).run(itertools.chain(head, lines))
+                await LineImport(store, tally, progress).run(parts)
             except BaseException:
                 progress.end()
                 if tally.read:
@@ -82,6 +94,39 @@ async def _import(args: Namespace, output: Output) -> int:
             progress.end()
     _report_import(tally, output)
     return FAILED_ROWS_STATUS if tally.failed else 0
+
+
+def _chosen_format(args: Namespace, head: Sequence[tuple[int, bytes]]) -> tuple[str, str]:
+    """Return the name and the title of the format of a file: the one that is given, else the one that is detected."""
+    from vestige_tui.import_formats.formats import FORMATS, OURS, TITLE_OF_OURS
+
+    name = args.format
+    if name == "auto":
+        name = detect([raw for _, raw in head if raw.strip()]) or OURS
+    if name == "portable":
+        shown = "Standard input" if args.file == "-" else file_name(args.file)
+        raise Refused(
+            f"{shown} contains a portable archive of Vestige; import cannot read it, and nothing was imported. Copy "
+            "the SQLite file of its server instead: `vestige-tui migrate copy --source sqlite:PATH --target URL`."
+        )
+    return name, TITLE_OF_OURS if name == OURS else FORMATS[name].title
+
+
+def _preview(found: ImportPreview, title: str, output: Output) -> int:
+    """Print what an import would read."""
+    if output.as_json:
+        output.document({"format": title, **found.document()})
+        return 0
+    rows = [(kind, grouped(count)) for kind, count in sorted(found.kinds.items())]
+    rows += [(f"memories of the type {name}", grouped(count)) for name, count in sorted(found.types.items())]
+    rows += [("not readable", grouped(found.failed))] if found.failed else []
+    output.table(rows, flexible=0, right=(1,))
+    for line, message in found.errors[:_MAX_PRINTED_ERRORS_COUNT]:
+        output.note(f"Line {line} {message}.")
+    if found.without_place:
+        names = ", ".join(f"{name} ({grouped(count)})" for name, count in found.without_place.items())
+        output.line(f"Without a place of their own, kept in the metadata: {names}.")
+    return 0
 
 
 def _head(lines: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
@@ -93,21 +138,6 @@ def _head(lines: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
         contents += bool(line[1].strip())
         size += len(line[1])
     return head
-
-
-def _refuse_foreign(name: str, head: Sequence[tuple[int, bytes]]) -> None:
-    """Raise Refused for a file in another program's format: its lines would lose their times, links and reviews."""
-    foreign = foreign_format([raw for _, raw in head if raw.strip()])
-    if foreign is None:
-        return
-    if "Vestige" in foreign:
-        advice = (
-            "Copy the SQLite file of its server instead: `vestige-tui migrate copy --source sqlite:PATH --target URL`."
-        )
-    else:
-        advice = 'Convert it to JSON Lines with the text of each memory in the key "content".'
-    title = "Standard input" if name == "-" else file_name(name)
-    raise Refused(f"{title} contains {foreign}; import cannot read it, and nothing was imported. {advice}")
 
 
 def _report_import(tally: ImportTally, output: Output) -> None:
@@ -174,9 +204,10 @@ async def _export(args: Namespace, output: Output) -> int:
         note_waiting = partial(output.note, f"Waiting for a program to read {args.file}; ctrl-C cancels.")
         async with files.written(target, overwrite=target.occupied, waiting=note_waiting) as sink:
             try:
-                async for line in exported_lines(store, chosen, memories_only=args.memories_only):
+                as_vestige = args.format == "vestige"
+                async for line in exported_lines(store, chosen, memories_only=args.memories_only or as_vestige):
                     counts[line["kind"]] = counts.get(line["kind"], 0) + 1
-                    await sink.write(dumps(line) + "\n")
+                    await sink.write(dumps(vestige_line(line) if as_vestige else line) + "\n")
                     progress(sum(counts.values()))
             finally:
                 progress.end()

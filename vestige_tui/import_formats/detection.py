@@ -1,4 +1,4 @@
-"""Formats of other programs' exports, known by the keys at the beginning of a file."""
+"""Detection of a file's format by the keys at its beginning."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _MCP_TYPES = {"entity", "relation"}
 _KEY = re.compile(r'"((?:[^"\\]|\\.){1,60})"\s*:')
 
 
-def foreign_format(lines: Sequence[bytes]) -> str | None:
-    """Return the name of another program's format, from the first lines of a file; None for ours and unknown ones."""
+def detect(lines: Sequence[bytes]) -> str | None:
+    """Return the name of the format of a file, from its first lines; None for ours and for unknown ones."""
     text = b"".join(lines).decode("utf-8-sig", "replace").lstrip()
     if text.startswith("["):
         return _of_array(text)
@@ -32,9 +32,16 @@ def foreign_format(lines: Sequence[bytes]) -> str | None:
         except (ValueError, RecursionError):
             continue
         if isinstance(data, dict):
-            return _of_document(data) or _of_object(data, "lines")
+            return _of_document(data) or _of_object(data)
+        if isinstance(data, str):
+            return "texts"
     # Of a document over several lines, or longer than what was read, only the keys at its beginning are known.
     return _of_document(_key_set(text)) if text.startswith("{") else None
+
+
+def first_keys(lines: Sequence[bytes]) -> list[str]:
+    """Return the keys at the beginning of a file, for a message on one that fits no format."""
+    return list(_key_set(b"".join(lines).decode("utf-8-sig", "replace")))[:8]
 
 
 def _of_array(text: str) -> str | None:
@@ -42,7 +49,9 @@ def _of_array(text: str) -> str | None:
         first, _ = json.JSONDecoder().raw_decode(text[1:].lstrip())
     except (ValueError, RecursionError):
         first = _key_set(text)
-    return _of_object(first, "a JSON array") if isinstance(first, dict) else None
+    if isinstance(first, str):
+        return "texts"
+    return _of_object(first) if isinstance(first, dict) else None
 
 
 def _key_set(text: str) -> dict[str, Any]:
@@ -52,23 +61,23 @@ def _key_set(text: str) -> dict[str, Any]:
 def _of_document(data: Mapping[str, Any]) -> str | None:
     """Return the format of a file that is one JSON object."""
     if "archiveFormat" in data:
-        return "a portable archive of Vestige"
+        return "portable"
     if "results" in data and not data.keys() & {"kind", "content"}:
-        return "an export of mem0"
+        return "mem0"
     if "entities" in data and "relations" in data:
-        return "a graph of the MCP memory server"
+        return "mcp"
     return None
 
 
-def _of_object(data: Mapping[str, Any], container: str) -> str | None:
+def _of_object(data: Mapping[str, Any]) -> str | None:
     """Return the format of a file that holds many such objects."""
     keys = data.keys()
     if keys & _OUR_KEYS - {"created_at", "updated_at"} or ("content" in keys and keys & _OUR_KEYS):
         return None
     if data.get("type", ...) in (*_MCP_TYPES, None) and keys & {"entityType", "observations", "relationType"}:
-        return f"{container} of the MCP memory server"
+        return "mcp"
     if "nodeType" in keys or len(keys & _VESTIGE_KEYS) > 1:
-        return f"{container} of a Vestige export"
+        return "vestige"
     if "memory" in keys and "content" not in keys:
-        return f"{container} of a mem0 export"
+        return "mem0"
     return None

@@ -1,0 +1,80 @@
+"""Parts of an import file, whatever its format: lines of this program's own format, or why one cannot be read."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from vestige_tui.cli.jsonl import MAX_LINE_BYTES, BadLine, read_line
+from vestige_tui.core.json_text import dumps
+from vestige_tui.core.memories import Draft
+
+FORMAT_NAMES = ("vestige", "mem0", "mcp", "texts")
+"""Formats of other programs, as ``--format`` names them."""
+MAX_LISTED = 100
+Part: TypeAlias = tuple[int, bytes | BadLine]
+"""Number of a line with its content, or with the reason why it cannot be read."""
+
+
+@dataclass(slots=True)
+class ImportPreview:
+    """What a file holds: lines by kind, memories by type, keys without a place, and unreadable lines."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    types: Counter[str] = field(default_factory=Counter)
+    without_place: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+    errors: list[tuple[int, str]] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "kinds": dict(sorted(self.kinds.items())),
+            "types": dict(sorted(self.types.items())),
+            "without_place": dict(self.without_place.most_common(MAX_LISTED)),
+            "failed": self.failed,
+            "errors": [{"line": line, "message": message} for line, message in self.errors],
+        }
+
+
+def parts_of(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Part]:
+    """Yield the parts of a file in the format of this name."""
+    from vestige_tui.import_formats.formats import FORMATS
+    from vestige_tui.import_formats.items import Item
+
+    if name not in FORMATS:
+        yield from lines
+        return
+    for each in FORMATS[name].read(lines):
+        yield each.number, dumps(each.line).encode() if isinstance(each, Item) else BadLine(each.reason)
+
+
+def preview(parts: Iterable[Part]) -> ImportPreview:
+    """Count what an import would read, without a store."""
+    found = ImportPreview()
+    for number, raw in parts:
+        if isinstance(raw, bytes) and not raw.strip():
+            continue
+        try:
+            if isinstance(raw, BadLine):
+                raise raw
+            if len(raw) > MAX_LINE_BYTES:
+                raise BadLine("is longer than 64 MiB")
+            parsed = read_line(raw, bool)
+        except BadLine as error:
+            found.failed += 1
+            if len(found.errors) < MAX_LISTED:
+                found.errors.append((number, error.message))
+            continue
+        entry = parsed.entry
+        if not isinstance(entry, Draft):
+            found.kinds[type(entry).__name__.lower()] += 1
+            continue
+        found.kinds["memory"] += 1
+        found.types[entry.node_type or ""] += 1
+        kept = (entry.metadata.get(name) for name in ("imported", "vestige"))
+        found.without_place.update(itertools.chain(*(each for each in kept if isinstance(each, dict))))
+    return found
