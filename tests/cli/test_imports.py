@@ -237,3 +237,73 @@ def test_a_vestige_export_comes_back_as_it_was(imported: Imported, tmp_path: Pat
     back = {each["id"]: each for each in map(json.loads, target.read_text(encoding="utf-8").splitlines())}
     for original in originals:
         assert back[original["id"]] == {name: value for name, value in original.items() if value is not None}
+
+
+NOTES = {
+    "people/Mira.md": """---
+title: Mira
+type: person
+tags: [team, billing]
+permalink: people/mira
+created: 2026-01-02T03:04:05Z
+stars: 3
+---
+# Mira
+
+- [role] owns billing #team (since 2025)
+- works_on [[Billing]]
+- knows [[Nobody]]
+""",
+    "Billing.md": "---\ntitle: Billing\ntags: service, money\n---\nInvoices leave on the first.\n",
+    "loose.md": "A note without front matter.\n",
+}
+TOPICS = {
+    "MEMORY.md": "# Memory\n\n- [Testing](testing.md) how to test\n",
+    "testing.md": "---\nname: testing\ndescription: How to test\ntype: feedback\n---\nRun make check first.\n",
+    "old.md": "# Old\n\n## Deploys\n\nBehind a flag.\n\n## Style\n\nShort sentences.\n",
+}
+
+
+def written(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_folder_of_basic_memory_becomes_linked_memories(imported: Imported, tmp_path: Path) -> None:
+    folder = written(tmp_path / "notes", NOTES)
+    for inserted in (4, 0):
+        ran = imported.run("--store", imported.store, "--json", "import", str(folder))
+        assert (ran.status, ran.json["inserted"], ran.json["failed"]) == (4, inserted, 1)
+        assert "'Nobody', which is no note of this folder" in ran.json["errors"][0]["message"]
+    by_text = {memory["content"].splitlines()[0]: memory for memory in imported.memories}
+    mira, billing = by_text["# Mira"], by_text["Invoices leave on the first."]
+    assert (mira["node_type"], mira["tags"], mira["created_at"]) == (
+        "person",
+        ["team", "billing"],
+        "2026-01-02T03:04:05.000000+00:00",
+    )
+    assert mira["metadata"]["imported"] == {"title": "Mira", "permalink": "people/mira", "stars": 3}
+    assert (billing["node_type"], billing["tags"]) == ("note", ["service", "money"])
+    [edge] = imported.run("--store", imported.store, "--json", "edges", mira["id"]).json["items"]
+    assert (edge["edge_type"], edge["target_id"]) == ("works_on", billing["id"])
+
+
+def test_a_memory_folder_of_claude_code_gives_topics_and_sections(imported: Imported, tmp_path: Path) -> None:
+    folder = written(tmp_path / "-home-mira-harbour" / "memory", TOPICS)
+    ran = imported.run("--store", imported.store, "--json", "import", str(folder))
+    assert (ran.status, ran.json["inserted"]) == (0, 3)
+    by_text = {memory["content"]: memory for memory in imported.memories}
+    assert set(by_text) == {"Run make check first.", "Deploys\n\nBehind a flag.", "Style\n\nShort sentences."}
+    assert by_text["Run make check first."]["node_type"] == "feedback"
+    assert {memory["codebase"] for memory in by_text.values()} == {"home-mira-harbour"}
+
+
+@pytest.mark.parametrize("text", ["---\n[broken\n---\nx\n", "---\n- a list\n---\nx\n", b"\xff\xfe"])
+def test_a_note_that_cannot_be_read_costs_no_other(imported: Imported, tmp_path: Path, text: str | bytes) -> None:
+    folder = written(tmp_path / "notes", {"good.md": "Good.\n"})
+    (folder / "bad.md").write_bytes(text if isinstance(text, bytes) else text.encode())
+    ran = imported.run("--store", imported.store, "--json", "import", str(folder))
+    assert (ran.status, ran.json["inserted"], ran.json["failed"]) == (4, 1, 1)
+    assert "(bad.md)" in ran.json["errors"][0]["message"]

@@ -6,13 +6,21 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.cli.jsonl import MAX_LINE_BYTES, BadLine, read_line
+from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.json_text import dumps
 from vestige_tui.core.memories import Draft
+from vestige_tui.core.text import file_name
 
-FORMAT_NAMES = ("vestige", "mem0", "mcp", "texts")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vestige_tui.import_formats.items import Read
+
+MARKDOWN = "markdown"
+FORMAT_NAMES = ("vestige", "mem0", "mcp", MARKDOWN, "texts")
 """Formats of other programs, as ``--format`` names them."""
 MAX_LISTED = 100
 Part: TypeAlias = tuple[int, bytes | BadLine]
@@ -43,12 +51,27 @@ class ImportPreview:
 def parts_of(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Part]:
     """Yield the parts of a file in the format of this name."""
     from vestige_tui.import_formats.formats import FORMATS
-    from vestige_tui.import_formats.items import Item
 
     if name not in FORMATS:
         yield from lines
         return
-    for each in FORMATS[name].read(lines):
+    yield from _encoded(FORMATS[name].read(lines))
+
+
+def folder_parts(folder: Path) -> Iterator[Part]:
+    """Yield the parts of a folder of Markdown notes."""
+    from vestige_tui.import_formats.markdown_notes import read_markdown
+
+    try:
+        yield from _encoded(read_markdown(folder))
+    except OSError as error:
+        raise Unavailable(f"{file_name(str(folder))} cannot be read: {error.strerror}.") from None
+
+
+def _encoded(read: Read) -> Iterator[Part]:
+    from vestige_tui.import_formats.items import Item
+
+    for each in read:
         yield each.number, dumps(each.line).encode() if isinstance(each, Item) else BadLine(each.reason)
 
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
 from vestige_tui.cli.global_options import chosen_store
-from vestige_tui.cli.import_parts import FORMAT_NAMES, ImportPreview, parts_of, preview
+from vestige_tui.cli.import_parts import FORMAT_NAMES, MARKDOWN, ImportPreview, Part, folder_parts, parts_of, preview
 from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.line_import import ImportTally, LineImport, numbered_lines
 from vestige_tui.cli.output import Output
@@ -40,7 +40,7 @@ _MAX_PRINTED_ERRORS_COUNT = 5
 
 def add_commands(commands: Commands) -> None:
     importing = commands.add("import", _import, "add memories from a file; existing memories are not changed")
-    importing.add_argument("file", metavar="FILE", help="file to read; - reads stdin")
+    importing.add_argument("file", metavar="FILE", help="file or folder to read; - reads stdin")
     importing.add_argument(
         "--format",
         choices=("auto", "jsonl", *FORMAT_NAMES),
@@ -73,25 +73,35 @@ def add_commands(commands: Commands) -> None:
 
 
 async def _import(args: Namespace, output: Output) -> int:
-    tally = ImportTally()
+    if args.file != "-" and args.file and (folder := user_path(args.file)).is_dir():
+        if args.format not in ("auto", MARKDOWN):
+            raise Usage(f"{file_name(args.file)} is a folder, which has the format {MARKDOWN}.")
+        return await _import_parts(args, output, folder_parts(folder), "a folder of Markdown notes")
+    if args.format == MARKDOWN:
+        raise Usage(f"{file_name(args.file)} is not a folder; {MARKDOWN} reads a folder of notes.")
     with _source(args.file) as source:
         lines = numbered_lines(source, args.file)
         head = _head(lines)
         name, title = _chosen_format(args, head)
-        output.note(f"Reading {title}.")
-        parts = parts_of(itertools.chain(head, lines), name)
-        if args.dry_run:
-            return _preview(await asyncio.to_thread(preview, parts), title, output)
-        async with chosen_store(args, create=True) as store:
-            progress = output.progress("imported")
-            try:
-                await LineImport(store, tally, progress).run(parts)
-            except BaseException:
-                progress.end()
-                if tally.read:
-                    _report_import(tally, output)
-                raise
+        return await _import_parts(args, output, parts_of(itertools.chain(head, lines), name), title)
+
+
+async def _import_parts(args: Namespace, output: Output, parts: Iterator[Part], title: str) -> int:
+    """Import the parts of a file, or preview them."""
+    output.note(f"Reading {title}.")
+    if args.dry_run:
+        return _preview(await asyncio.to_thread(preview, parts), title, output)
+    tally = ImportTally()
+    async with chosen_store(args, create=True) as store:
+        progress = output.progress("imported")
+        try:
+            await LineImport(store, tally, progress).run(parts)
+        except BaseException:
             progress.end()
+            if tally.read:
+                _report_import(tally, output)
+            raise
+        progress.end()
     _report_import(tally, output)
     return FAILED_ROWS_STATUS if tally.failed else 0
 
