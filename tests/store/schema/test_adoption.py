@@ -19,7 +19,8 @@ from vestige_tui.store.schema.adoption import (
     plan_withdrawal,
     withdraw,
 )
-from vestige_tui.store.schema.named_sql import load, sql_folder, statements
+from vestige_tui.store.schema.named_sql import load, sql_folder
+from vestige_tui.store.schema.sqlite_scripts import statements
 from vestige_tui.store.schema.vestige_files import survey
 
 OF_MEMORIES = tuple(column for column, table in COLUMNS.items() if table == "knowledge_nodes")

@@ -27,7 +27,8 @@ from vestige_tui.core.times import parse_stored
 from vestige_tui.store.backends.protocol import Json, Params, Row, fitting
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.backends.sqlite_errors import is_busy
-from vestige_tui.store.schema.named_sql import Script, compose, statements
+from vestige_tui.store.schema.named_sql import Script, compose
+from vestige_tui.store.schema.sqlite_scripts import statements
 
 if TYPE_CHECKING:
     from vestige_tui.store.search.vector_index import Take

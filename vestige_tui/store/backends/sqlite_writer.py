@@ -28,7 +28,8 @@ from vestige_tui.store.backends.sqlite_connection import (
 )
 from vestige_tui.store.backends.sqlite_errors import is_busy, is_full
 from vestige_tui.store.backends.sqlite_file import OpenedFile
-from vestige_tui.store.schema.named_sql import Script, Slots, compose, statements
+from vestige_tui.store.schema.named_sql import Script, Slots, compose
+from vestige_tui.store.schema.sqlite_scripts import statements
 from vestige_tui.store.waits import Waits, long_work
 
 log = logging.getLogger(__name__)

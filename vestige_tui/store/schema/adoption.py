@@ -17,7 +17,8 @@ from typing import Any
 
 from vestige_tui.core.errors import Refused
 from vestige_tui.store.schema.migrations import migrations
-from vestige_tui.store.schema.named_sql import load, statements
+from vestige_tui.store.schema.named_sql import load
+from vestige_tui.store.schema.sqlite_scripts import statements
 from vestige_tui.store.schema.vestige_files import survey
 
 COLUMNS: Mapping[str, str] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -68,17 +67,3 @@ def compose(dialect: Dialect, name: str, slots: Slots | None = None) -> str:
     """Return the statement ``name`` with the named fragments in its slots; slots without fragments become empty."""
 
     return _compose(dialect, name, tuple(sorted((slot, tuple(fragments)) for slot, fragments in (slots or {}).items())))
-
-
-def statements(script: str) -> list[str]:
-    """Split a script into single statements; a trigger's body stays in one piece."""
-    parts: list[str] = []
-    pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
-            parts.append(pending.strip())
-            pending = ""
-    if pending.strip() and any(line.strip() and not line.lstrip().startswith("--") for line in pending.splitlines()):
-        parts.append(pending.strip())
-    return parts

@@ -17,7 +17,8 @@ from typing import Any, Literal, NoReturn, TypeAlias, cast
 
 from vestige_tui.core.errors import ForeignStore
 from vestige_tui.core.times import parse_stored
-from vestige_tui.store.schema.named_sql import Script, load, sql_folder, statements
+from vestige_tui.store.schema.named_sql import Script, load, sql_folder
+from vestige_tui.store.schema.sqlite_scripts import statements
 
 Kind: TypeAlias = Literal["empty", "ours", "vestige", "foreign"]
 
