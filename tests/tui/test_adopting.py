@@ -18,6 +18,11 @@ def tags(path: Path) -> set[str]:
         return {text for (text,) in server.execute("SELECT tags FROM knowledge_nodes")}
 
 
+def backup_of(path: Path) -> Path:
+    [backup] = path.parent.glob(f"{path.name}.before-adoption-*")
+    return backup
+
+
 async def ask(console: Console) -> None:
     """Press a key that writes, and wait for the question."""
     await console.press("f3")
@@ -43,8 +48,7 @@ async def test_the_first_key_that_writes_adopts_the_file(tmp_path: Path) -> None
         await console.press("enter")
         await console.until("Tagged")
     assert any("adopted" in text for text in tags(path))
-    [backup] = tmp_path.glob("vestige.db.before-adoption-*")
-    assert not any("adopted" in text for text in tags(backup))
+    assert not any("adopted" in text for text in tags(backup_of(path)))
 
 
 async def test_no_leaves_the_file_as_it_is(tmp_path: Path) -> None:
