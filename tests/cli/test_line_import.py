@@ -160,7 +160,7 @@ async def test_what_was_done_to_an_id_is_told(store: Store) -> None:
 async def test_two_spellings_of_one_id_are_told_apart(store: Store, first: bool, apart: int) -> None:
     spellings = [sample_id(0), sample_id(0).upper()][:: 1 if first else -1]
     lines = [json.dumps({"content": spelling, "id": spelling}) for spelling in spellings]
-    lines[1:1] = ['{"content": "between"}'] * apart
+    lines[1:1] = [f'{{"content": "between {number}"}}' for number in range(apart)]
     tally = await import_lines(store, [*lines, lines[0]])
     assert (tally.inserted, tally.failed, tally.present) == (apart + 1, 1, 1)
     assert "the same id as an earlier line" in tally.errors[0][1]
@@ -183,7 +183,7 @@ async def test_marks_that_are_there_stay(store: Store) -> None:
 
 def broken_off(count: int, error: BaseException) -> Iterator[tuple[int, bytes]]:
     for number in range(1, count + 1):
-        yield number, b'{"content": "x"}'
+        yield number, b'{"content": "x %d"}' % number
     raise error
 
 
@@ -203,7 +203,7 @@ async def test_an_import_that_is_broken_off_can_be_undone(store: Store, error: B
 
 async def test_a_batch_that_is_being_written_is_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     tally, insert_many = ImportTally(), store.memories.insert_many
-    lines = ((number, b'{"content": "x"}') for number in range(1, 201))
+    lines = ((number, b'{"content": "x %d"}' % number) for number in range(1, 201))
     task = asyncio.ensure_future(LineImport(store, tally, lambda _: None).run(lines))
     batches = 0
 

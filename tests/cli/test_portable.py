@@ -106,7 +106,7 @@ def test_bad_lines_are_counted_and_cost_nobody_else(run: Command, tmp_path: Path
         b"[" * 100_000,
     ]  # fmt: skip
     path = tmp_path / "in.jsonl"
-    path.write_bytes(b"\n".join([good.encode(), *bad, good.encode()]))
+    path.write_bytes(b"\n".join([good.encode(), *bad, b'{"content": "also good"}']))
     ran = run("--store", str(tmp_path / "new.db"), "import", str(path), "--json")
     assert ran.status == 4
     assert (ran.json["read"], ran.json["inserted"], ran.json["failed"]) == (len(bad) + 2, 2, len(bad))

@@ -57,7 +57,7 @@ def test_version_imports_next_to_nothing() -> None:
         ["search"], ["search", " "], ["list", "--limit", "0"], ["list", "--limit", "many"], ["nonsense"],
         ["list", "--since", "soon"], ["list", "--after", "nonsense"], ["search", "x", "--mode", "psychic"],
         ["show"], ["jobs"], ["schema"], ["migrate", "backwards"], ["list", "--min-retrievability", "2"],
-        ["due", "--before", "never"], ["list", "extra"], ["link", "a"], ["adopt"], [],
+        ["due", "--before", "never"], ["list", "extra"], ["link", "a"], ["backup"], [],
     ],
 )  # fmt: skip
 def test_wrong_usage(run: Command, sample: str, arguments: list[str]) -> None:
@@ -83,7 +83,7 @@ def test_every_command_has_help(run: Command) -> None:
     assert len(commands) > 25
     for command in commands:
         assert run(command, "--help").out.startswith("usage: vestige-tui")
-    for absent in ("adopt", "backup", "restore", "classify", "domains", "diff"):
+    for absent in ("backup", "restore", "classify", "domains", "diff"):
         assert absent not in commands
     assert parser().prog == "vestige-tui"
 

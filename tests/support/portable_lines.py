@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -41,8 +42,8 @@ def nested(levels: int) -> str:
 
 
 def with_content(fields: str) -> str:
-    """Return a memory's line with these further fields."""
-    return f'{{"content": "text", {fields}}}'
+    """Return a memory's line with these further fields, and a text of its own: equal ones would be one memory."""
+    return f'{{"content": "text {zlib.crc32(fields.encode("utf-8", "surrogatepass"))}", {fields}}}'
 
 
 REPAIRED_LINES = {

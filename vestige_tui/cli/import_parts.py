@@ -62,6 +62,8 @@ def folder_parts(folder: Path) -> Iterator[Part]:
     """Yield the parts of a folder of Markdown notes."""
     from vestige_tui.import_formats.markdown_notes import read_markdown
 
+    if not any(folder.rglob("*.md")):
+        raise Unavailable(f"{file_name(str(folder))} is a folder without Markdown notes (*.md).")
     try:
         yield from _encoded(read_markdown(folder))
     except OSError as error:

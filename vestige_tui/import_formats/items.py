@@ -87,7 +87,9 @@ def _of_line(number: int, raw: bytes) -> tuple[int, dict[str, Any]] | Unreadable
 
 def derived_id(kind: str, text: str) -> str:
     """Return the id of something without one: the same kind and text have the same id in every file and run."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"vestige-tui:{kind}\n{text}"))
+    name = f"vestige-tui:{kind}\n{text}"
+    # Half a pair of surrogates has no UTF-8.
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, name.encode("utf-8", "replace").decode()))
 
 
 def rest_of(data: Mapping[str, Any], *known: str) -> dict[str, Any]:
