@@ -92,7 +92,9 @@ def prepare_spare_vectors(url: str, model: Embedder) -> None:
         with closing(sqlite3.connect(url.removeprefix("sqlite:"), timeout=30)) as file, file:
             file.execute("DELETE FROM spare_embeddings")
             file.execute("DELETE FROM spare_model")
-            file.execute("INSERT INTO spare_model VALUES (?, ?, ?, ?, ?, ?)", noted)
+            file.execute(
+                "INSERT INTO spare_model (id, name, dimension, hash, created_at, role) VALUES (?, ?, ?, ?, ?, ?)", noted
+            )
             known = file.execute("SELECT id, content FROM knowledge_nodes").fetchall()
             vectors = model.embed([content for _, content in known])
             file.executemany(
@@ -106,7 +108,10 @@ def prepare_spare_vectors(url: str, model: Embedder) -> None:
         server.execute("DROP INDEX IF EXISTS idx_spare_embeddings_hnsw")
         server.execute("TRUNCATE spare_embeddings, spare_model")
         server.execute(sql.SQL("ALTER TABLE spare_embeddings ALTER COLUMN embedding TYPE {}").format(column))
-        server.execute("INSERT INTO spare_model VALUES (%s, %s, %s, %s, %s, %s)", noted)
+        server.execute(
+            "INSERT INTO spare_model (id, name, dimension, hash, created_at, role) VALUES (%s, %s, %s, %s, %s, %s)",
+            noted,
+        )
         rows = server.execute("SELECT id, content FROM knowledge_nodes").fetchall()
         for (node, content), vector in zip(rows, model.embed([content for _, content in rows]), strict=True):
             server.execute(
