@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from vestige_tui.core.text import (
+    AGO_CELLS,
     MAX_MESSAGE_CHARS,
     MAX_QUOTED_CHARS,
     ago,
@@ -248,6 +249,12 @@ def test_redact_keeps_what_is_around_the_password() -> None:
 def test_ago(past: timedelta, words: str) -> None:
     now = datetime(2026, 5, 1, 12, tzinfo=UTC)
     assert ago(now - past, now) == words
+
+
+def test_a_column_of_ages_has_room_for_the_longest() -> None:
+    now = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    minutes = [*range(0, 1_500), *range(1_500, 99 * 525_600, 7_200)]
+    assert max(cells(ago(now - timedelta(minutes=each), now)) for each in minutes) == AGO_CELLS
 
 
 @pytest.mark.parametrize(

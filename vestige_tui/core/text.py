@@ -312,6 +312,10 @@ def _shortened_word(word: re.Match[str]) -> str:
     return f"{word[0][:MAX_QUOTED_CHARS]}…{end if end in ';:,.?' else ''}"
 
 
+AGO_CELLS = 10
+"""Most cells of ``ago`` within a century: ``59 min ago``."""
+
+
 def ago(then: datetime, now: datetime) -> str:
     """Return the distance of ``then`` from ``now``: ``3 d ago``, ``in 2 h``, ``just now``; rounded to one unit."""
     seconds = (now - then).total_seconds()

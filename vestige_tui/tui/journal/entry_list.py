@@ -10,13 +10,12 @@ from typing import ClassVar
 from textual.message import Message
 
 from vestige_tui.core.journal import UNDO, JournalLine, origin_label
-from vestige_tui.core.text import ago, cells, plain
+from vestige_tui.core.text import AGO_CELLS, ago, cells, plain
 from vestige_tui.presenters.changes import journal_sentence
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.widgets.row_list import Piece, RowList, fit
 
 NUMBER_CELLS = 5
-WHEN_CELLS = 9
 STATE_CELLS = 9
 WIDE_SOURCE_CELLS, MEDIUM_SOURCE_CELLS = 34, 18
 """Most cells of the column of consoles and commands, by the width of the terminal."""
@@ -120,7 +119,7 @@ class EntryList(RowList):
         source = self._source_cells()
         if source:
             yield fit("entry", self._number_cells, right=True) + "  ", "head"
-        yield fit("when", WHEN_CELLS, right=True) + "  ", "head"
+        yield fit("when", AGO_CELLS, right=True) + "  ", "head"
         yield fit("change", self._text_cells(width, source)), "head"
         if source:
             yield "  " + fit("by", source), "head"
@@ -128,14 +127,14 @@ class EntryList(RowList):
 
     def _text_cells(self, width: int, source: int) -> int:
         sides = self._number_cells + 2 + source + 2 if source else 0
-        return max(4, width - WHEN_CELLS - 2 - self._state_cells - sides)
+        return max(4, width - AGO_CELLS - 2 - self._state_cells - sides)
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
         entry, source = self._entries[index], self._source_cells()
         reversed_since = entry.undone_by is not None
         if source:
             yield fit(str(entry.id), self._number_cells, right=True) + "  ", "muted"
-        yield fit(ago(entry.at, self._clock()), WHEN_CELLS, right=True) + "  ", "muted"
+        yield fit(ago(entry.at, self._clock()), AGO_CELLS, right=True) + "  ", "muted"
         room = self._text_cells(width, source)
         yield fit(_fitting_sentence(entry, room), room), "muted" if reversed_since else "text"
         if source:
