@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vestige_tui.store.domain_terms import top_terms
 
-INSIDE = ["The signing key rotates weekly.", "Signing keys are in the vault.", "Two keys for the vault, weekly."]
+INSIDE = ["The signing key rotates weekly.", "Signing keys are in the vault.", "Two keys for the vault."]
 OUTSIDE = ["Backups run weekly.", "The page is slow.", "Weekly numbers of the page."]
 
 

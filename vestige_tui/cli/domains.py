@@ -21,6 +21,7 @@ from vestige_tui.presenters.domains import (
     classification_document,
     classification_sentence,
     domain_document,
+    exact_similarity,
     members,
     near_documents,
     similarity,
@@ -163,7 +164,12 @@ async def _classify(args: Namespace, output: Output) -> int:
 
 def _print_scores(output: Output, classification: Classification) -> None:
     rows = [
-        (similarity(score.similarity), score.name, score.label, "in it" if score.name in classification.domains else "")
+        (
+            exact_similarity(score.similarity),
+            score.name,
+            score.label,
+            "in it" if score.name in classification.domains else "",
+        )
         for score in classification.scores
     ]
     output.table(rows, flexible=2, header=("similarity", "domain", "label", ""), right=(0,))

@@ -14,9 +14,9 @@ from vestige_tui.presenters.json_shapes import Document
 if TYPE_CHECKING:
     from vestige_tui.core.search import Hit
 
-NO_DOMAINS = (
-    "No domains yet. A domain exists once a memory names it: edit its fields, or run `vestige-tui domains set`."
-)
+NO_DOMAINS = "No domains yet. Set the domain of a memory, or create one with `vestige-tui domains set NAME`."
+_EXACT_DIGITS = 3
+"""Digits of similarities whose difference is shown beside them."""
 
 
 def centroid_age(domain: DomainSummary, now: datetime) -> str:
@@ -36,18 +36,23 @@ def terms(domain: DomainSummary) -> str:
     return ", ".join(map(plain, domain.top_terms))
 
 
-def similarity(value: float) -> str:
-    """Return a cosine with two digits and without its zero: ``.84``, ``-.05``, ``1.00``."""
-    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 0.995 else f"{value:.2f}"
+def similarity(value: float, digits: int = 2) -> str:
+    """Return a cosine without its zero: ``.84``, ``-.05``, ``1.00``."""
+    text = f"{value:.{digits}f}"
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def exact_similarity(value: float) -> str:
+    return similarity(value, _EXACT_DIGITS)
 
 
 def classification_sentence(classification: Classification) -> str:
-    """Return the best domain of a memory with its margin: ``Nearest domain: auth .62, .11 ahead of infra.``"""
+    """Return the best domain of a memory with its margin: ``Nearest domain: auth .621, .112 ahead of infra.``"""
     best, margin = classification.best, classification.margin
-    sentence = f"Nearest domain: {plain(best.name)} {similarity(best.similarity)}"
+    sentence = f"Nearest domain: {plain(best.name)} {exact_similarity(best.similarity)}"
     if margin is None:
         return f"{sentence}, the only one with a centroid."
-    return f"{sentence}, {similarity(margin)} ahead of {plain(classification.scores[1].name)}."
+    return f"{sentence}, {exact_similarity(margin)} ahead of {plain(classification.scores[1].name)}."
 
 
 def domain_document(domain: DomainSummary) -> Document:
