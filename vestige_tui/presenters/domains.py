@@ -32,6 +32,13 @@ def members(domain: DomainSummary) -> str:
     return f"{count}, {grouped(domain.replaced)} of them replaced" if domain.replaced else count
 
 
+def near_reason(domain: DomainSummary, key: str) -> str:
+    """Return why no memory is listed as near a domain, with the key that changes it."""
+    if domain.dimension is None:
+        return f"It has no centroid; {key} computes one." if key else "It has no centroid."
+    return "No other memory has a vector that its centroid can be compared with."
+
+
 def terms(domain: DomainSummary) -> str:
     return ", ".join(map(plain, domain.top_terms))
 
