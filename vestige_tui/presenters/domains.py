@@ -20,10 +20,10 @@ _EXACT_DIGITS = 3
 
 
 def centroid_age(domain: DomainSummary, now: datetime) -> str:
-    """Return how long ago a centroid was computed: ``3 d ago``, ``of unknown age``, ``none``."""
+    """Return how long ago a centroid was computed: ``3 d ago``, ``undated``, ``none``."""
     if domain.dimension is None:
         return "none"
-    return ago(domain.centroid_at, now) if domain.centroid_at is not None else "of unknown age"
+    return ago(domain.centroid_at, now) if domain.centroid_at is not None else "undated"
 
 
 def members(domain: DomainSummary) -> str:

@@ -16,7 +16,7 @@ from vestige_tui.tui.widgets.row_list import Piece, RowList, fit
 
 NAME_CELLS = 24
 COUNT_CELLS = 8
-AGE_CELLS = 14
+AGE_CELLS = 10
 MIN_LABEL_CELLS = 8
 
 
