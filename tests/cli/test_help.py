@@ -126,8 +126,6 @@ BEFORE = {
     "unlink 890fd2 54eb8b": ["link 890fd2 54eb8b"],
     "unlink 890fd2 54eb8b --type supports": ["link 890fd2 54eb8b --type supports"],
     "review undo": ["review 890fd2 good"],
-    "classify 890fd2": ["domains set auth"],
-    "classify 890fd2 --apply": ["domains set auth"],
     "migrate reembed --drop-old": ["migrate reembed --model all-MiniLM-L6-v2 --dimension 128 --yes"],
 }
 """Commands before an example that has to find something."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.clock import Clock
+from vestige_tui.core.accounts import Domain
 from vestige_tui.core.bulk import DomainEdit, DomainMove, Target
 from vestige_tui.core.domains import DomainSummary
 from vestige_tui.core.errors import Conflict, NotFound, ReadOnly, Usage
@@ -300,6 +301,16 @@ async def test_a_memory_without_a_vector_is_not_classified(store: Store) -> None
     change = await store.insert(Draft("No vector."), embed=False)
     with pytest.raises(NotFound, match="has no vector, so it cannot be classified"):
         await store.domains.classify(change.changed[0])
+
+
+async def test_missing_centroids_are_computed_without_a_change_in_the_journal(store: Store, clock: Clock) -> None:
+    await filled(store)
+    await store.accounts.restore_domains([Domain("auth", "Keys", ("keys",), 0, clock())])
+    entries = len(await store.journal.entries())
+    await store.domains.compute_missing()
+    assert len(await store.journal.entries()) == entries
+    auth = await summary(store, "auth")
+    assert (auth.label, auth.top_terms, auth.dimension, auth.centroid_at) == ("Keys", ("keys",), 64, clock())
 
 
 async def test_near_memories_are_outside_of_the_domain(store: Store) -> None:

@@ -143,6 +143,14 @@ class DomainService:
             entry = await self._context.journal(transaction, SET_DOMAIN, *heads)
         return Change((), entry, warnings=_without_centroid(row))
 
+    async def compute_missing(self) -> None:
+        """Compute the centroids of rows without one, as restored rows are. It is no change of a user."""
+        self._context.refuse_read_only()
+        names = [each.name for each in await self.list_all() if each.has_row and each.dimension is None]
+        async with self._backend.write() as transaction:
+            for row in (await lock_rows(transaction, names)).values():
+                await put_row(transaction, await self._computed(transaction, row))
+
     async def preview(self, move: DomainMove) -> BulkPreview:
         """Return the memories that a rename, a merge or a deletion changes, replaced ones included.
 

@@ -54,7 +54,13 @@ async def test_domains_are_listed_with_the_members_of_the_one_under_the_cursor(c
         assert [each.name for each in domains.domains][:2] == ["infra", "api"]
         assert console.says("Keys and sign-in")
         assert console.says("memories 33, 2 of them replaced")
-        assert console.says("It has no centroid; s computes one.")
+        assert console.says("centroid just now")
+        assert not any("auth" in memory.domains for memory in console.app.screen.query_one(NearList)._memories)
+        async with second_handle(corpus) as other:
+            await other.insert(Draft("Without a row.", domains=("auth", "a-new-one")), embed=False)
+        await console.until("a-new-one")
+        domains.move_to(len(domains.domains) - 1)
+        await console.until("It has no centroid; s computes one.")
         await console.press("escape")
         await console.until(lambda: isinstance(console.app.screen, BrowsePlace))
 
