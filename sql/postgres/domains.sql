@@ -8,7 +8,7 @@ FROM domains d ORDER BY d.id
 -- count_domain_members --
 -- Names of domains on memories, with the numbers of their memories and of the replaced ones among them.
 SELECT j.value AS name, count(*) AS n, count(*) FILTER (WHERE m.superseded_by IS NOT NULL) AS replaced
-FROM knowledge_nodes m, unnest(m.domains) AS j (value) WHERE true /*filters*/ GROUP BY j.value
+FROM knowledge_nodes m, unnest(m.domains) AS j (value) GROUP BY j.value
 
 -- get_domains --
 -- Domains by name, with their centroids.

@@ -215,6 +215,8 @@ async def test_refused_names(store: Store) -> None:
         await store.domains.preview(DomainMove("rename_domain", ("auth",), " "))
     with pytest.raises(Usage, match="at most 255 characters"):
         await store.domains.put("n" * 256)
+    with pytest.raises(Usage, match="A label can have at most 255 characters"):
+        await store.domains.put("auth", label="n" * 256)
 
 
 async def test_a_memory_that_came_meanwhile_refuses_the_move(store: Store) -> None:

@@ -37,7 +37,8 @@ async def centroid_of(fetch: Fetch, domain: str, dimension: int, *, by_database:
 def _sum(blobs: Sequence[object], dimension: int) -> tuple[Any, int]:
     import numpy as np
 
-    vectors = [vector for vector in map(rows.as_vector, blobs) if len(vector) == dimension]
+    fitting = (vector for vector in map(rows.as_vector, blobs) if len(vector) == dimension)
+    vectors = [vector for vector in fitting if np.isfinite(vector).all()]
     return np.sum(vectors, axis=0, dtype=np.float64) if vectors else np.zeros(dimension), len(vectors)
 
 

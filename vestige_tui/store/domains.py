@@ -84,7 +84,8 @@ class DomainService:
         records = await self._backend.fetch("get_domains", {"names": [clean(name)]})
         model = await self._backend.fetch("get_model")
         centroid = rows.domain(records[0]).centroid if records else None
-        if centroid is None or not model or len(centroid) != rows.model(model[0]).dimension:
+        # A centroid of zeros has no direction.
+        if centroid is None or not centroid.any() or not model or len(centroid) != rows.model(model[0]).dimension:
             return ()
         query = SearchQuery(embedding=centroid, mode="vector", limit=limit, no_domains=(clean(name),))
         return (await self._search(query)).hits
@@ -131,6 +132,7 @@ class DomainService:
         name = checked_name(name)
         words = tuple(dict.fromkeys(map(clean, terms))) if terms is not None else await self._typical_terms(name)
         check_labels("term", words)
+        check_labels("label", [clean(label or "")])
         async with self._backend.write() as transaction:
             existing = await lock_rows(transaction, [name])
             before = await row_snapshots(transaction, [name], existing)

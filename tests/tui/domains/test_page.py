@@ -217,7 +217,7 @@ async def test_hostile_names_fit_in_every_size(tmp_path: Path, size: tuple[int, 
     path = tmp_path / "hostile.db"
     async with store_at(f"sqlite:{path}") as store:
         await store.insert(Draft(HOSTILE * 20, domains=(HOSTILE * 8, "plain"), tags=(HOSTILE,)))
-        await store.domains.put(HOSTILE * 8, label=HOSTILE * 20, terms=[HOSTILE] * 2)
+        await store.domains.put(HOSTILE * 8, label=HOSTILE * 8, terms=[HOSTILE] * 2)
     async with open_console(path, size) as console:
         await open_domains(console)
         await console.until("plain")
