@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from tests.support.clock import Clock
+from tests.support.vestige_files import make_v14, memory_id
 from vestige_tui.core.accounts import Domain
 from vestige_tui.core.bulk import DomainEdit, DomainMove, Target
 from vestige_tui.core.domains import DomainSummary
@@ -340,3 +342,21 @@ async def test_names_that_only_clean_text_holds(store: Store) -> None:
     assert (await summary(store, "a\0b")) == each
     await moved(store, DomainMove("rename_domain", ("a\0b",), "  ab  "))
     assert [each.name for each in await store.domains.list_all()] == ["ab"]
+
+
+async def test_the_domains_of_a_vestige_file_are_read_and_not_written(tmp_path: Path) -> None:
+    path = make_v14(tmp_path / "vestige.db", 12)
+    before = path.read_bytes()
+    async with open_store(f"sqlite:{path}") as store:
+        [operations] = [each for each in await store.domains.list_all() if each.name == "operations"]
+        assert (operations.label, operations.top_terms, operations.has_row) == ("Operations", ("backup",), True)
+        # The server does not say when it computed the centroid.
+        assert (operations.dimension is not None, operations.centroid_at) == (True, None)
+        classification = await store.domains.classify(memory_id(1))
+        assert {score.name for score in classification.scores} >= {"operations", "research"}
+        with pytest.raises(ReadOnly):
+            await store.domains.put("operations", label="Ops")
+        preview = await store.domains.preview(DomainMove("delete_domain", ("operations",)))
+        with pytest.raises(ReadOnly):
+            await store.domains.apply(preview)
+    assert path.read_bytes() == before
