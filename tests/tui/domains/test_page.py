@@ -154,6 +154,22 @@ async def test_the_journal_says_that_a_row_has_no_memory(corpus: Path) -> None:
         await console.until("it has no memory to open")
 
 
+@pytest.mark.parametrize("place", ["f3", "f4"])
+async def test_the_change_of_a_row_is_undone_from_any_place(corpus: Path, place: str) -> None:
+    async with open_console(corpus) as console:
+        await open_domains(console, "auth")
+        await set_row(console)
+        before = await console.store.domains.get("auth")
+        await console.press("escape", place)
+        await console.still()
+        await console.press("u")
+        await console.until("Undid: set domain auth")
+        assert (await console.store.domains.get("auth")).top_terms != before.top_terms
+        await console.press("U")
+        await console.until("Redid: set domain auth")
+        assert await console.store.domains.get("auth") == before
+
+
 @pytest.mark.slow
 async def test_a_merge_and_a_deletion(corpus: Path) -> None:
     async with open_console(corpus) as console:
