@@ -103,6 +103,7 @@ async def fill(store: Store, now: datetime, progress: Callable[[int, int], None]
         await store.memories.insert_many(drafts[start : start + BATCH_ROWS])
         if progress:
             progress(min(start + BATCH_ROWS, len(drafts)), len(drafts))
+    await store.domains.compute_missing()
     await store.links.restore(edges)
     reviews.sort(key=lambda review: review.at)
     await store.reviews.restore([replace(review, id=number) for number, review in enumerate(reviews, start=1)])

@@ -43,9 +43,9 @@ UPDATE journal SET undone_by = NULL WHERE id = %(id)s AND undone_by = %(undo)s
 -- A journal entry without its snapshots: ids, first snapshot before and after without its large parts, and tags.
 SELECT j.id, j.at, j.actor, j.origin, j.verb, j.undone_by,
     jsonb_path_query_array(CASE WHEN jsonb_array_length(j.after) > 0 THEN j.after ELSE j.before END, '$[*].id') AS ids,
-    jsonb_set((j.before -> 0) - '{embedding,model,scheduling,reviews,events,edges,losers,digest}'::text[] #- '{memory,metadata}' #- '{memory,domain_scores}',
+    jsonb_set((j.before -> 0) - '{embedding,model,scheduling,reviews,events,edges,losers,digest,rows}'::text[] #- '{memory,metadata}' #- '{memory,domain_scores}',
         '{memory,content}', to_jsonb(left(coalesce(j.before #>> '{0,memory,content}', ''), %(head)s::int)), false) AS before_first,
-    jsonb_set((j.after -> 0) - '{embedding,model,scheduling,reviews,events,edges,losers,digest}'::text[] #- '{memory,metadata}' #- '{memory,domain_scores}',
+    jsonb_set((j.after -> 0) - '{embedding,model,scheduling,reviews,events,edges,losers,digest,rows}'::text[] #- '{memory,metadata}' #- '{memory,domain_scores}',
         '{memory,content}', to_jsonb(left(coalesce(j.after #>> '{0,memory,content}', ''), %(head)s::int)), false) AS after_first,
     CASE WHEN j.verb = 'tag' THEN jsonb_path_query_array(j.before, '$[*].memory.tags') END AS before_tags,
     CASE WHEN j.verb = 'tag' THEN jsonb_path_query_array(j.after, '$[*].memory.tags') END AS after_tags

@@ -126,8 +126,9 @@ SELECT avg(e.embedding)::vector AS centroid FROM knowledge_nodes m JOIN node_emb
 WHERE m.domains @> ARRAY[%(id)s::text]
 
 -- set_centroid --
--- Set the centroid of a domain.
-UPDATE domains SET centroid = %(centroid)s::vector WHERE id = %(id)s
+-- Set the centroid of a domain, and when.
+UPDATE domains SET centroid = %(centroid)s::vector, metadata = jsonb_set(metadata, '{centroid_at}',
+    to_jsonb(to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'))) WHERE id = %(id)s
 
 -- empty_spare --
 -- Delete all spare vectors.

@@ -43,10 +43,11 @@ UPDATE journal SET undone_by = NULL WHERE id = :id AND undone_by = :undo
 -- A journal entry without its snapshots: ids, first snapshot before and after without its large parts, and tags.
 SELECT j.id, j.at, j.actor, j.origin, j.verb, j.undone_by,
     (SELECT json_group_array(json_extract(e.value, '$.id'))
-        FROM json_each(CASE WHEN json_array_length(j.after) > 0 THEN j.after ELSE j.before END) e) AS ids,
-    json_replace(json_remove(json_extract(j.before, '$[0]'), '$.embedding', '$.model', '$.scheduling', '$.reviews', '$.events', '$.edges', '$.losers', '$.digest', '$.memory.metadata', '$.memory.domain_scores'),
+        FROM json_each(CASE WHEN json_array_length(j.after) > 0 THEN j.after ELSE j.before END) e
+        WHERE json_extract(e.value, '$.id') IS NOT NULL) AS ids,
+    json_replace(json_remove(json_extract(j.before, '$[0]'), '$.embedding', '$.model', '$.scheduling', '$.reviews', '$.events', '$.edges', '$.losers', '$.digest', '$.rows', '$.memory.metadata', '$.memory.domain_scores'),
         '$.memory.content', substr(json_extract(j.before, '$[0].memory.content'), 1, :head)) AS before_first,
-    json_replace(json_remove(json_extract(j.after, '$[0]'), '$.embedding', '$.model', '$.scheduling', '$.reviews', '$.events', '$.edges', '$.losers', '$.digest', '$.memory.metadata', '$.memory.domain_scores'),
+    json_replace(json_remove(json_extract(j.after, '$[0]'), '$.embedding', '$.model', '$.scheduling', '$.reviews', '$.events', '$.edges', '$.losers', '$.digest', '$.rows', '$.memory.metadata', '$.memory.domain_scores'),
         '$.memory.content', substr(json_extract(j.after, '$[0].memory.content'), 1, :head)) AS after_first,
     CASE WHEN j.verb = 'tag' THEN (SELECT json_group_array(json_extract(e.value, '$.memory.tags'))
         FROM json_each(j.before) e) END AS before_tags,

@@ -117,8 +117,9 @@ WHERE e.seq > :seq AND :id IN (SELECT j.value FROM json_each(CASE WHEN json_vali
 ORDER BY e.seq LIMIT :limit
 
 -- set_centroid --
--- Set the centroid of a domain.
-UPDATE domains SET centroid = :centroid WHERE id = :id
+-- Set the centroid of a domain, and when.
+UPDATE domains SET centroid = :centroid, metadata = json_set(CASE WHEN json_valid(metadata) THEN metadata ELSE '{}' END,
+    '$.centroid_at', strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')) WHERE id = :id
 
 -- empty_spare --
 -- Delete all spare vectors.

@@ -27,6 +27,7 @@ WRITING_COMMANDS = frozenset(
         "add", "edit", "tag", "delete", "undo", "redo", "review", "supersede", "unsupersede", "link", "unlink",
         "import", "schema up", "schema down", "vacuum", "migrate copy", "migrate verify",
         "suspend", "bury", "resume", "pin", "unpin",
+        "domains set", "domains rename", "domains merge", "domains delete", "classify",
         "migrate reembed", "registry fill", "registry rollback", "jobs retry",
     }
 )  # fmt: skip

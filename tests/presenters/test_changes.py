@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vestige_tui.core.bulk import FieldEdit, Target
+from vestige_tui.core.bulk import DomainMove, FieldEdit, Target
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Change, Draft, JournalEntry, Patch, UndoneChange
@@ -109,6 +109,28 @@ async def _clear_marks(store: Store, one: str, two: str) -> Change:
     return await store.reviews.clear_marks([one, two])
 
 
+async def _set_domain(store: Store, one: str, two: str) -> Change:
+    return await store.domains.put("infra")
+
+
+async def _rename_domain(store: Store, one: str, two: str) -> Change:
+    return await _move(store, DomainMove("rename_domain", ("infra",), "servers"), one)
+
+
+async def _merge_domains(store: Store, one: str, two: str) -> Change:
+    await store.update(two, Patch(domains=("auth",)))
+    return await _move(store, DomainMove("merge_domains", ("infra", "auth"), "servers"), one)
+
+
+async def _delete_domain(store: Store, one: str, two: str) -> Change:
+    return await _move(store, DomainMove("delete_domain", ("infra",)), one)
+
+
+async def _move(store: Store, move: DomainMove, one: str) -> Change:
+    await store.update(one, Patch(domains=("infra",)))
+    return await store.domains.apply(await store.domains.preview(move))
+
+
 CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
     "add": (_add, 'Undid: add on "A third one"'),
     "import": (_import, "Undid: import on 2 memories"),
@@ -126,6 +148,10 @@ CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
     "pin": (_pin, 'Undid: pin on "Secrets are in git"'),
     "unpin": (_unpin, 'Undid: unpin on "Secrets are in git"'),
     "clear_marks": (_clear_marks, 'Undid: clear suspended, pinned on "Secrets are in git"'),
+    "set_domain": (_set_domain, "Undid: set domain infra"),
+    "rename_domain": (_rename_domain, 'Undid: rename domain infra → servers on "Secrets are in git"'),
+    "merge_domains": (_merge_domains, "Undid: merge domains infra, auth → servers on 2 memories"),
+    "delete_domain": (_delete_domain, 'Undid: delete domain infra on "Secrets are in git"'),
 }
 
 

@@ -24,6 +24,7 @@ from tests.support.model_swap import stored_vectors
 from tests.support.postgres import named_database
 from tests.support.postgres_variant import as_superuser
 from tests.support.store_rows import read_rows
+from vestige_tui.core.bulk import DomainMove
 from vestige_tui.core.errors import EmbedderUnavailable, ReadOnly, Refused, Usage
 from vestige_tui.core.jobs import Job
 from vestige_tui.core.memories import Draft, Patch
@@ -247,6 +248,24 @@ async def test_domains_get_a_centre_of_the_new_vectors(store_url: str, run: Run)
     await completed(run(store_url, model=NEW.name))
     assert np.allclose(centre(store_url, "auth"), np.mean(NEW.embed(texts(30)[1::2]), axis=0), atol=1e-5)
     assert centre(store_url, "nobody") is None
+    async with opened(store_url, NEW) as store:
+        assert (await store.domains.get("auth")).centroid_at is not None
+
+
+@pytest.mark.slow
+async def test_an_undo_after_a_reembedding_restores_no_centroid_of_the_old_model(store_url: str, run: Run) -> None:
+    await fill(store_url, 30)
+    async with opened(store_url, OLD) as store:
+        await store.domains.put("auth", label="Keys")
+        moved = await store.domains.preview(DomainMove("rename_domain", ("auth",), "identity"))
+        change = await store.domains.apply(moved)
+    await completed(run(store_url, model=NEW.name))
+    async with opened(store_url, NEW) as store:
+        await store.journal.undo(change.undo)
+        auth = await store.domains.get("auth")
+        assert (auth.label, auth.dimension, auth.centroid_at, auth.memories) == ("Keys", None, None, 15)
+        await store.journal.redo()
+        assert (await store.domains.get("identity")).label == "Keys"
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.vestige_files import make_line, make_v14, memory_id
-from vestige_tui.core.errors import Conflict
+from vestige_tui.core.bulk import DomainMove
+from vestige_tui.core.errors import Conflict, Refused
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating
@@ -351,3 +352,43 @@ async def test_forty_changes_and_undos_beside_a_server_that_writes_all_the_while
         ended.set()
         server.join()
     assert faults == []
+
+
+async def test_domains_of_the_server_are_renamed_and_an_undo_restores_them(path: Path) -> None:
+    one, two = memory_id(1), memory_id(2)
+    async with opened(path, TestEmbedder(256)) as store:
+        for memory in (one, two):
+            await store.update(memory, Patch(domains=("keys", "infra")))
+        before = {memory: row(path, memory) for memory in (one, two)}
+        preview = await store.domains.preview(DomainMove("rename_domain", ("keys",), "secrets"))
+        assert set(preview.ids) == {one, two}
+        await store.domains.apply(preview)
+        assert (await store.get(one)).domains == ("secrets", "infra")
+        if "domains" in before[one]:
+            assert json.loads(row(path, one)["domains"]) == ["secrets", "infra"]
+        assert row(path, one)["updated_at"] == before[one]["updated_at"]
+        await store.journal.undo()
+        assert {memory: row(path, memory) for memory in (one, two)} == before
+        assert (await store.get(two)).domains == ("keys", "infra")
+
+
+async def test_the_row_of_a_domain_is_written_where_the_server_has_one(path: Path) -> None:
+    async with opened(path) as store:
+        await store.update(memory_id(1), Patch(domains=("keys",)))
+        if not has_table(path, "domains"):
+            with pytest.raises(Refused, match="have no place for this; nothing was changed"):
+                await store.domains.put("keys", label="Keys")
+            assert not (await store.domains.get("keys")).has_row
+            return
+        await store.domains.put("keys", label="Keys", terms=["rotation"])
+        stored = row(path, "keys", "domains")
+        assert (stored["label"], json.loads(stored["top_terms"]), stored["memory_count"]) == ("Keys", ["rotation"], 1)
+        await store.domains.apply(await store.domains.preview(DomainMove("delete_domain", ("keys",))))
+        assert row(path, "keys", "domains") == {}
+        await store.journal.undo()
+        assert row(path, "keys", "domains") == stored
+
+
+def has_table(path: Path, table: str) -> bool:
+    with closing(sqlite3.connect(path)) as connection:
+        return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchall())

@@ -10,6 +10,7 @@ import pytest
 from tests.support import store_digest
 from tests.support.clock import Clock
 from tests.support.store_digest import digest
+from vestige_tui.core.bulk import DomainMove
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Conflict, NotFound, ReadOnly
 from vestige_tui.core.links import Edge
@@ -92,6 +93,33 @@ async def _clear_marks(store: Store, one: Memory, two: Memory, chance: random.Ra
     return await store.reviews.clear_marks([one.id, two.id])
 
 
+async def _set_domain(store: Store, one: Memory, two: Memory, chance: random.Random) -> Change:
+    return await store.domains.put(await _domain(store, one), label=f"Label {chance.random()}")
+
+
+async def _rename_domain(store: Store, one: Memory, two: Memory, chance: random.Random) -> Change:
+    name, new = await _domain(store, one), f"d{chance.randrange(10**9)}"
+    return await store.domains.apply(await store.domains.preview(DomainMove("rename_domain", (name,), new)))
+
+
+async def _merge_domains(store: Store, one: Memory, two: Memory, chance: random.Random) -> Change:
+    name, new = await _domain(store, one), f"d{chance.randrange(10**9)}"
+    return await store.domains.apply(await store.domains.preview(DomainMove("merge_domains", (name,), new)))
+
+
+async def _delete_domain(store: Store, one: Memory, two: Memory, chance: random.Random) -> Change:
+    move = DomainMove("delete_domain", (await _domain(store, one),))
+    return await store.domains.apply(await store.domains.preview(move))
+
+
+async def _domain(store: Store, one: Memory) -> str:
+    """Return a domain of the store, with a row if it has one; NotFound after the last one."""
+    domains = sorted(await store.domains.list_all(), key=lambda each: not each.has_row)
+    if not domains:
+        raise NotFound("No domain is left.")
+    return domains[0].name
+
+
 ACTS: dict[str, Act] = {
     "add": _add,
     "import": _import,
@@ -109,6 +137,10 @@ ACTS: dict[str, Act] = {
     "pin": _pin,
     "unpin": _unpin,
     "clear_marks": _clear_marks,
+    "set_domain": _set_domain,
+    "rename_domain": _rename_domain,
+    "merge_domains": _merge_domains,
+    "delete_domain": _delete_domain,
 }
 FIRST: dict[str, str] = {
     "unsupersede": "supersede",
@@ -116,6 +148,8 @@ FIRST: dict[str, str] = {
     "resume": "suspend",
     "unpin": "pin",
     "clear_marks": "bury",
+    "rename_domain": "set_domain",
+    "delete_domain": "set_domain",
 }
 """Acts that another one needs before it."""
 

@@ -35,13 +35,14 @@ from vestige_tui.tui.commands.everywhere import Interrupt, Quit, SuspendConsole
 from vestige_tui.tui.commands.places import PLACES
 from vestige_tui.tui.dialogs.help import HelpScreen, Sheet
 from vestige_tui.tui.dialogs.modals import Ask, Confirm
+from vestige_tui.tui.domains.page import DomainsScreen
 from vestige_tui.tui.journal.page import JournalScreen
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.widgets.key_line import KeyLine
 
 WRITING = [command for command in catalogue().values() if command.writes]
-JOURNAL = "journal"
-"""Name of the one page that writes, beside those of the places."""
+JOURNAL, DOMAINS = "journal", "domains"
+"""Names of the pages that write, beside those of the places."""
 WRITING_ELSEWHERE = [command for command in catalogue().values() if command.writes_elsewhere]
 
 
@@ -103,10 +104,14 @@ CAUSES = (*("flag, SQLite", "flag, PostgreSQL", "role", "server setting", "stand
 
 
 async def go_to(console: Console, place: str) -> CommandScreen:
-    """Go to a place or the journal, and leave the input line, so that letters are keys."""
+    """Go to a place, the journal or the domains, and leave the input line, so that letters are keys."""
     if place == JOURNAL:
         await console.app.run_action("show_journal")
         await console.until(lambda: isinstance(console.app.screen, JournalScreen))
+    elif place == DOMAINS:
+        await go_to(console, "browse")
+        await console.press("D")
+        await console.until(lambda: isinstance(console.app.screen, DomainsScreen))
     else:
         await console.app.switch_mode(place)
     await console.still()
@@ -146,7 +151,7 @@ async def test_every_key_that_writes_is_dim_with_the_reason(
         assert "read-only" in console.lines[0]
         sentence = read_only_sentence(console.store.read_only_reason)
         assert reason in sentence
-        for place in (*(command.place for command in PLACES), JOURNAL):
+        for place in (*(command.place for command in PLACES), DOMAINS, JOURNAL):
             screen = await go_to(console, place)
             for command in WRITING:
                 keys = bound_keys(screen, command)

@@ -84,9 +84,15 @@ async def store(console: Console) -> None:
     await console.press("f7")
 
 
+async def domains(console: Console) -> None:
+    await open_browse(console)
+    await console.press("D")
+    await console.still()
+
+
 STATES: tuple[Reach, ...] = (
     *(search_line, search_list, search_card, explanation, browse_list, browse_line, browse_card),
-    *(review_question, review_answer, jobs, registry_list, registry_card, store),
+    *(review_question, review_answer, jobs, registry_list, registry_card, store, domains),
 )
 
 

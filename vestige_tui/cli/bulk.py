@@ -82,7 +82,7 @@ async def change_many(
         store.refuse_read_only()
     preview = await store.bulk.preview(target, operation)
     if args.dry_run:
-        await _print_preview(output, store, preview)
+        await print_preview(output, store, preview)
         return 0
     if most_unconfirmed is not None and len(preview.ids) > most_unconfirmed and not args.yes:
         raise Refused(f"This would {operation.verb} {many(len(preview.ids))}; add --yes to confirm.")
@@ -94,7 +94,8 @@ async def change_many(
     return 0
 
 
-async def _print_preview(output: Output, store: Store, preview: BulkPreview) -> None:
+async def print_preview(output: Output, store: Store, preview: BulkPreview) -> None:
+    """Print the memories that a change would change, and what it would do besides."""
     if output.as_json:
         output.document(preview_document(preview))
         return

@@ -64,7 +64,8 @@ def is_answered(output: Output, change: Change, **extra: Any) -> bool:
     if output.as_json:
         output.document({**json_shapes.change(change), **extra})
         return True
-    if not change.changed:
+    # A change of a domain's row alone changes no memory.
+    if not change.changed and (change.undo, change.undone, change.redone) == (None, None, None):
         output.line("Nothing changed.")
         return True
     return False

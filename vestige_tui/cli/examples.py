@@ -79,6 +79,17 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "link": ("link 890fd2 54eb8b", "link 890fd2 54eb8b --type supports --weight 0.8"),
     "unlink": ("unlink 890fd2 54eb8b", "unlink 890fd2 54eb8b --type supports"),
     "neighbors": ("neighbors 890fd2", "neighbors 890fd2 --depth 2"),
+    "domains": ("domains list", "domains show auth", "domains rename auth identity --dry-run"),
+    "domains list": ("domains list", "domains list --json"),
+    "domains show": ("domains show auth", "domains show auth --limit 20  # memories near it that are not in it"),
+    "domains set": (
+        "domains set auth  # computes centroid and top terms again",
+        'domains set auth --label "Keys and sign-in" --term keys --term login',
+    ),
+    "domains rename": ("domains rename auth identity --dry-run", "domains rename auth identity"),
+    "domains merge": ("domains merge eta carriers --into delivery --dry-run", "domains merge eta --into carriers"),
+    "domains delete": ("domains delete eta --dry-run", "domains delete eta  # its memories stay"),
+    "classify": ("classify 890fd2", "classify 890fd2 --apply  # adds the nearest domain"),
     "import": ("import memories.jsonl", "import - < memories.jsonl"),
     "export": (
         "export memories.jsonl",

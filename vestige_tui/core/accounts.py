@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vestige_tui.core.embeddings import Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +42,8 @@ class Domain:
     label: str
     top_terms: tuple[str, ...]
     memory_count: int
+    """Number of its memories when the row was written."""
     created_at: datetime
+    centroid: Vector | None = field(default=None, compare=False)
+    """Mean of the vectors of its memories, (dimension,)."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from vestige_tui.core.marks import MarkVerb
 from vestige_tui.core.memories import Filter, Memory, Patch
+
+DomainVerb: TypeAlias = Literal["rename_domain", "merge_domains", "delete_domain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,25 @@ class MarkEdit:
     until: datetime | None = None
 
 
-Operation: TypeAlias = TagEdit | FieldEdit | Deletion | Replacement | MarkEdit
+@dataclass(frozen=True, slots=True)
+class DomainEdit:
+    """Add domains to the memories, and remove domains from them."""
+
+    verb: ClassVar[str] = "edit"
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DomainMove:
+    """Replace domains by another one wherever they occur: a rename or a merge; without ``into`` remove them."""
+
+    verb: DomainVerb
+    names: tuple[str, ...]
+    into: str | None = None
+
+
+Operation: TypeAlias = TagEdit | FieldEdit | Deletion | Replacement | MarkEdit | DomainEdit | DomainMove
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ class JournalEntry:
     def ids(self) -> tuple[str, ...]:
         """Ids of the memories that this entry changed."""
         rows: list[Mapping[str, Any]] = list(self.after or []) or list(self.before or [])
-        return tuple(str(row["id"]) for row in rows)
+        return tuple(str(row["id"]) for row in rows if "id" in row)
 
 
 @dataclass(frozen=True, slots=True)

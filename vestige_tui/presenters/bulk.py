@@ -5,16 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vestige_tui.core.bulk import BulkPreview, Deletion, FieldEdit, MarkEdit, Operation, Replacement, TagEdit
+from vestige_tui.core.bulk import (
+    BulkPreview,
+    Deletion,
+    DomainEdit,
+    DomainMove,
+    FieldEdit,
+    MarkEdit,
+    Operation,
+    Replacement,
+    TagEdit,
+)
 from vestige_tui.core.tag_syntax import write_tag
 from vestige_tui.core.text import cut, grouped, plain
-from vestige_tui.presenters.changes import VALUE_CELLS, change_sentence, tags_value, title
+from vestige_tui.presenters.changes import VALUE_CELLS, change_sentence, move_value, tags_value, title
 from vestige_tui.presenters.job_progress import quantity
 
 if TYPE_CHECKING:
     from vestige_tui.core.memories import Patch
 
 MAX_TYPES = 6
+MOVE_WORDS = {
+    "rename_domain": "Rename domain",
+    "merge_domains": "Merge domains",
+    "delete_domain": "Delete domain",
+}
 MARK_VALUES = {"suspend": "until resumed", "bury": "until tomorrow"}
 
 
@@ -41,7 +56,9 @@ def preview_title(preview: BulkPreview) -> str:
             return f"Clear the marks of {subject}?"
         case MarkEdit(verb=verb):
             return f"{verb.capitalize()} {subject} {value}".rstrip() + "?"
-        case TagEdit() | FieldEdit():
+        case DomainMove(verb=verb):
+            return f"{MOVE_WORDS[verb]} {value} {'from' if verb == 'delete_domain' else 'in'} {subject}?"
+        case TagEdit() | FieldEdit() | DomainEdit():
             return f"{preview.operation.verb.capitalize()} {subject}: {value}?"
     return f"Delete {subject}?"
 
@@ -49,7 +66,7 @@ def preview_title(preview: BulkPreview) -> str:
 def action_verb(preview: BulkPreview) -> str:
     """Return the verb of the key that agrees."""
     verb = preview.operation.verb
-    return {"supersede": "replace", "clear_marks": "clear"}.get(verb, verb)
+    return {"supersede": "replace", "clear_marks": "clear"}.get(verb, verb.partition("_")[0])
 
 
 def preview_notes(preview: BulkPreview) -> list[str]:
@@ -116,6 +133,10 @@ def operation_value(operation: Operation) -> str:
             return cut(", ".join(_fields(patch)), VALUE_CELLS)
         case MarkEdit(verb=verb, until=until):
             return f"until {until.astimezone():%Y-%m-%d}" if until else MARK_VALUES.get(verb, "")
+        case DomainEdit(add=add, remove=remove):
+            return f"domains {tags_value(add, remove)}"
+        case DomainMove(names=names, into=into):
+            return move_value(names, into)
         case Deletion() | Replacement():
             return ""
 

@@ -70,6 +70,10 @@ VERB_WORDS: Mapping[str, VerbWords] = {
     "pin": VerbWords("Pinned {subject}", "pin"),
     "unpin": VerbWords("Unpinned {subject}", "unpin"),
     "clear_marks": VerbWords("Cleared the marks of {subject}: {value}", "clear"),
+    "set_domain": VerbWords("Set domain {value}", "set domain"),
+    "rename_domain": VerbWords("Renamed domain {value} in {subject}", "rename domain"),
+    "merge_domains": VerbWords("Merged domains {value} in {subject}", "merge domains"),
+    "delete_domain": VerbWords("Deleted domain {value} from {subject}", "delete domain"),
 }
 """Words of each verb that undo accepts."""
 
@@ -87,6 +91,12 @@ def subject(memories: Sequence[Memory], width: int = TITLE_CELLS) -> str:
 def tags_value(added: Sequence[str], removed: Sequence[str]) -> str:
     """Return tags as they are typed: ``+added -removed``."""
     return cut(" ".join([*(f"+{plain(tag)}" for tag in added), *(f"-{plain(tag)}" for tag in removed)]), VALUE_CELLS)
+
+
+def move_value(names: Sequence[str], into: str | None) -> str:
+    """Return names of domains and the one that they become: ``auth, login → identity``."""
+    old = ", ".join(map(plain, names))
+    return cut(f"{old} → {plain(into)}" if into is not None else old, VALUE_CELLS)
 
 
 def change_sentence(verb: str, subject: str, value: str = "") -> str:
@@ -122,7 +132,9 @@ def named_change(
     """
     verb = VERB_WORDS[entry.verb].verb if entry.verb in VERB_WORDS else plain(entry.verb)
     value = _value_with_other(entry, other, width)
-    return " ".join(filter(None, (verb, value, "on", _subject(entry, content, with_id=with_id, width=width))))
+    # A change of a domain's row alone names no memory.
+    subject = f"on {_subject(entry, content, with_id=with_id, width=width)}" if entry.ids else ""
+    return " ".join(filter(None, (verb, value, subject)))
 
 
 def _value_with_other(entry: Journaled, other: str, width: int) -> str:
@@ -202,6 +214,8 @@ def value_of(entry: Journaled) -> str:
             return _until(entry, state)
         case "clear_marks":
             return ", ".join(_cleared_marks(entry))
+        case "set_domain" | "rename_domain" | "merge_domains" | "delete_domain":
+            return _domain_value(entry)
         case _:
             return ""
 
@@ -231,6 +245,11 @@ def _until(entry: Journaled, state: Mapping[str, Any]) -> str:
     if until is None:
         return ""
     return "until tomorrow" if until - entry.at <= _LONGEST_DAY else f"until {until.astimezone():%Y-%m-%d}"
+
+
+def _domain_value(entry: Journaled) -> str:
+    names, into = _first(entry.before).get("names", ()), _first(entry.after).get("into")
+    return cut(plain(str(into)), VALUE_CELLS) if entry.verb == "set_domain" else move_value(names, into)
 
 
 def _cleared_marks(entry: Journaled) -> tuple[str, ...]:

@@ -20,14 +20,13 @@ from vestige_tui.reembed.checkpoint import ReembedResult
 from vestige_tui.reembed.encoding import VectorEncoder
 from vestige_tui.reembed.index_build import INDEX, IndexBuilder
 from vestige_tui.reembed.spare_vectors import equal, forget_spare, read_spare, refuse_other_spare
+from vestige_tui.store.centroids import centroid_of
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Transaction
-
-DOMAIN_VECTORS = 4_000
 
 
 class Reembedding:
@@ -194,28 +193,15 @@ class Reembedding:
         while domains := self._attempt.checkpoint.domains:
             self._context.meter.phase = "computing the centres of domains"
             domain, *remaining = domains
-            centroid = await self._centre_of(domain)
+            by_database = self._backend.capabilities.computes_vectors
+            dimension = self._model.dimension
+            centroid = await centroid_of(self._attempt.ask, domain, dimension, by_database=by_database)
 
             async def work(transaction: Transaction, domain: str = domain, centroid: Vector | None = centroid) -> None:
                 if centroid is not None:
                     await transaction.execute("set_centroid", {"id": domain, "centroid": centroid})
 
             await self._attempt.step(work, replace(self._attempt.checkpoint, domains=tuple(remaining)))
-
-    async def _centre_of(self, domain: str) -> Vector | None:
-        import numpy as np
-
-        if self._backend.capabilities.computes_vectors:
-            [row] = await self._attempt.ask("average_domain", {"id": domain})
-            return None if row["centroid"] is None else rows.as_vector(row["centroid"])
-        total, count, seq = np.zeros(self._model.dimension), 0, 0
-        while records := await self._attempt.ask(
-            "list_domain_vectors", {"id": domain, "seq": seq, "limit": DOMAIN_VECTORS}
-        ):
-            vectors = [rows.as_vector(row["embedding"]) for row in records]
-            total += np.sum([vector for vector in vectors if len(vector) == len(total)], axis=0)
-            count, seq = count + len(records), int(records[-1]["seq"])
-        return (total / count).astype(np.float32) if count else None
 
     async def _finish(self) -> str:
         context = self._context

@@ -13,6 +13,7 @@ from vestige_tui.core.memories import Change, Memory
 from vestige_tui.core.text import grouped
 from vestige_tui.store.bulk_writes import BulkWrites
 from vestige_tui.store.journal_parts import JournalParts
+from vestige_tui.store.locked_memories import lock_memories
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -98,28 +99,31 @@ class BulkService:
         self._context.refuse_read_only()
         if not preview.ids:
             return Change(())
-        writes = BulkWrites(self._context, preview.operation)
-        versions = dict(zip(preview.ids, preview.versions, strict=True))
-        changed_elsewhere = 0
         async with self._backend.write() as transaction:
             journal = JournalParts(self._context, transaction, preview.operation.verb)
             await self._lock_winner(transaction, preview)
-            # In the order of the ids, so that two changes never wait for each other.
-            for ids in _slices(sorted(versions)):
-                memories = await self._lock(transaction, ids)
-                changed_elsewhere += sum(
-                    memory_id not in memories or _version(memories[memory_id]) != versions[memory_id]
-                    for memory_id in ids
-                )
-                if not changed_elsewhere:
-                    await journal.add(*await writes.write(transaction, list(memories.values())))
-            if changed_elsewhere:
-                raise _changed(changed_elsewhere, len(versions))
+            await self.write(transaction, preview, journal)
             entry = await journal.close()
             if isinstance(preview.operation, Deletion):
-                for ids in _slices(sorted(versions)):
+                for ids in _slices(sorted(preview.ids)):
                     await transaction.execute("delete_memories", {"ids": list(ids)})
         return Change(preview.ids, entry)
+
+    async def write(self, transaction: Transaction, preview: BulkPreview, journal: JournalParts) -> None:
+        """Write the memories of a preview and their snapshots. Raises Conflict if one of them has changed since."""
+        writes = BulkWrites(self._context, preview.operation)
+        versions = dict(zip(preview.ids, preview.versions, strict=True))
+        changed_elsewhere = 0
+        # In the order of the ids, so that two changes never wait for each other.
+        for ids in _slices(sorted(versions)):
+            memories = await lock_memories(transaction, ids)
+            changed_elsewhere += sum(
+                memory_id not in memories or _version(memories[memory_id]) != versions[memory_id] for memory_id in ids
+            )
+            if not changed_elsewhere:
+                await journal.add(*await writes.write(transaction, list(memories.values())))
+        if changed_elsewhere:
+            raise _changed(changed_elsewhere, len(versions))
 
     async def _batches(self, target: Target) -> AsyncIterator[tuple[int, Sequence[Memory]]]:
         """Yield the memories of a target batch by batch, each with the number of ids that were asked for."""
@@ -173,13 +177,6 @@ class BulkService:
             visited.add(current)
             records = await transaction.fetch("get_winner", {"id": current})
             current = records[0]["superseded_by"] if records else None
-
-    async def _lock(self, transaction: Transaction, ids: Sequence[str]) -> dict[str, Memory]:
-        """Lock memories until the transaction ends, and return those that exist by id."""
-        params = {"ids": list(ids)}
-        await transaction.fetch("lock_memories", params)
-        memories = [rows.memory(row) for row in await transaction.fetch("get_memories", params)]
-        return {memory.id: memory for memory in memories}
 
 
 def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:

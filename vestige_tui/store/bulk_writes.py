@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vestige_tui.core.bulk import Deletion, FieldEdit, MarkEdit, Operation, Replacement, TagEdit
+from vestige_tui.core.bulk import Deletion, DomainEdit, DomainMove, FieldEdit, MarkEdit, Operation, Replacement, TagEdit
+from vestige_tui.core.domains import moved_names, moved_scores
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.marks import marks_after
 from vestige_tui.core.memories import Memory, Patch
 from vestige_tui.core.reviews import Marks
 from vestige_tui.core.storable import check_labels, clean
+from vestige_tui.store.domain_undo import name_params
 from vestige_tui.store.journal_snapshots import (
     EDITABLE,
     marks_fields,
@@ -49,6 +51,10 @@ class BulkWrites:
             self._add = tuple(filter(None, dict.fromkeys(clean(tag).strip() for tag in operation.add)))
             self._remove = frozenset(clean(tag) for tag in operation.remove)
             check_labels("tag", self._add)
+        elif isinstance(operation, DomainEdit):
+            self._add = tuple(filter(None, dict.fromkeys(clean(name).strip() for name in operation.add)))
+            self._remove = frozenset(clean(name) for name in operation.remove)
+            check_labels("domain", self._add)
         elif isinstance(operation, MarkEdit) and operation.verb == "bury":
             self._until = operation.until or context.policy.days.bound(self._now, 1)
         elif isinstance(operation, FieldEdit) and operation.patch.content is not None:
@@ -63,7 +69,9 @@ class BulkWrites:
                 return "it is already so" if self._is_same(memory) else ""
             case Deletion():
                 return "it is pinned" if self._keeps_pinned and memory.marks.pinned else ""
-            case TagEdit() | FieldEdit():
+            case DomainMove():
+                return ""
+            case TagEdit() | FieldEdit() | DomainEdit():
                 return "" if _changed_fields(memory, self._edited(memory)) else "it is already so"
 
     async def write(self, transaction: Transaction, memories: Sequence[Memory]) -> Snapshots:
@@ -75,11 +83,16 @@ class BulkWrites:
                 return await self._supersede(transaction, memories, winner_id)
             case MarkEdit():
                 return await self._mark(transaction, memories)
+            case DomainMove() as move:
+                return await _move(transaction, memories, move)
         return await self._edit(transaction, memories)
 
     def _edited(self, memory: Memory) -> Memory:
         if isinstance(self._operation, FieldEdit):
             return patched(memory, self._operation.patch)
+        if isinstance(self._operation, DomainEdit):
+            names = dict.fromkeys([*memory.domains, *self._add])
+            return patched(memory, Patch(domains=tuple(name for name in names if name not in self._remove)))
         tags = dict.fromkeys([*memory.tags, *self._add])
         return patched(memory, Patch(tags=tuple(tag for tag in tags if tag not in self._remove)))
 
@@ -148,3 +161,23 @@ def _changed_fields(memory: Memory, edited: Memory) -> Sequence[str]:
         return ()
     old, new = memory_fields(memory), memory_fields(edited)
     return [name for name in EDITABLE if old[name] != new[name]]
+
+
+async def _move(transaction: Transaction, memories: Sequence[Memory], move: DomainMove) -> Snapshots:
+    before: list[dict[str, Any]] = []
+    after: list[dict[str, Any]] = []
+    updates: list[dict[str, Any]] = []
+    for memory in memories:
+        names = moved_names(memory.domains, move.names, move.into)
+        scores: dict[str, float] | None = None
+        old: dict[str, Any]
+        new: dict[str, Any]
+        old, new = {"domains": list(memory.domains)}, {"domains": list(names)}
+        if any(name in memory.domain_scores for name in move.names):
+            scores = moved_scores(memory.domain_scores, move.names, move.into)
+            old, new = old | {"domain_scores": dict(memory.domain_scores)}, new | {"domain_scores": scores}
+        before.append({"id": memory.id, "memory": old})
+        after.append({"id": memory.id, "memory": new})
+        updates.append(name_params(memory.id, names, scores))
+    await transaction.execute_many("update_domains", updates)
+    return before, after

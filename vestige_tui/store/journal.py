@@ -153,6 +153,7 @@ class JournalService:
             undone = await _described(transaction, target, undone=True)
             reversal = await undo_entry(transaction, target, self._context.now())
             before = [{"id": each, "entry": target.id, **reversal.kept.get(each, {})} for each in reversal.changed]
+            before = before or [{"entry": target.id}]
             number = await self._context.journal(transaction, UNDO, before, _stamps(reversal))
             await transaction.execute("mark_undone", {"id": target.id, "undone_by": number})
         return Change(tuple(reversal.changed), warnings=await self._encode(reversal), undone=undone)
@@ -177,6 +178,7 @@ class JournalService:
             target = await whole(transaction, await _entry(transaction, entry_of(undo.before) or 0))
             reversal = await redo_entry(transaction, target, undo, self._context.now())
             before = [{"id": each, "entry": target.id, "undo": undo.id} for each in reversal.changed]
+            before = before or [{"entry": target.id, "undo": undo.id}]
             number = await self._context.journal(transaction, REDO, before, _stamps(reversal))
             await transaction.execute("mark_undone", {"id": undo.id, "undone_by": number})
             await transaction.execute("mark_redone", {"id": target.id, "undo": undo.id})

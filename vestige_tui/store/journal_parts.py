@@ -42,7 +42,7 @@ class JournalParts:
             self._first = before[0], after[0] if after else None
         self._before += before
         self._after += after
-        self._ids += (str(snapshot["id"]) for snapshot in before)
+        self._ids += (str(snapshot["id"]) for snapshot in before if "id" in snapshot)
         if len(self._before) > PART_ROWS:
             await self._write_part()
 
@@ -50,15 +50,23 @@ class JournalParts:
         self._parts.append(await self._context.journal(self._transaction, PART, self._before, self._after))
         self._before, self._after = [], []
 
-    async def close(self) -> int | None:
-        """Write the entry; return its number, None if nothing has changed."""
+    async def close(self, head: tuple[dict[str, Any], dict[str, Any]] | None = None) -> int | None:
+        """Write the entry; return its number, None if nothing has changed.
+
+        ``head`` are snapshots before and after of what is no memory; they come first and stay out of the parts.
+        """
+        if head is not None:
+            self._first = head
         if self._first is None:
             return None
         if not self._parts:
-            return await self._context.journal(self._transaction, self._verb, self._before, self._after)
+            before, after = ([head[0]], [head[1]]) if head is not None else ([], [])
+            return await self._context.journal(
+                self._transaction, self._verb, before + self._before, after + self._after
+            )
         await self._write_part()
         old, new = self._first
-        rest = [{"id": memory_id} for memory_id in self._ids[1:]]
+        rest = [{"id": memory_id} for memory_id in self._ids[old.get("id") is not None :]]
         before = [{**old, "parts": self._parts}, *rest]
         return await self._context.journal(self._transaction, self._verb, before, [new, *rest] if new else [])
 
@@ -68,8 +76,10 @@ async def whole(transaction: Transaction, entry: JournalEntry) -> JournalEntry:
     parts = entry.before[0].get("parts") if entry.before else None
     if not parts:
         return entry
-    before: list[Any] = []
-    after: list[Any] = []
+    # A first snapshot without an id is in the entry alone.
+    has_head = "id" not in entry.before[0]
+    before: list[Any] = entry.before[:1] if has_head else []
+    after: list[Any] = entry.after[:1] if has_head else []
     for part in parts:
         [row] = await transaction.fetch("get_journal", {"id": part})
         snapshots = rows.journal_entry(row)

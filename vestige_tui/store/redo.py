@@ -6,16 +6,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from vestige_tui.core.domains import DOMAIN_VERBS
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.text import grouped
+from vestige_tui.store.domain_undo import restore_domains
 from vestige_tui.store.journal_snapshots import review_params, schedule_params, schedule_value, schedule_version
+from vestige_tui.store.locked_memories import changed_since
 from vestige_tui.store.undo import (
     MAX_KEPT_MEMORIES,
     Reversal,
     Snapshot,
     Snapshots,
     by_id,
-    changed_since,
     current_digest,
     drop_outdated_vectors,
     lock_memory,
@@ -36,6 +38,8 @@ async def redo_entry(transaction: Transaction, change: JournalEntry, undo: Journ
 
     Raises Conflict if that would overwrite a later change, or if the undo has not kept enough.
     """
+    if change.verb in DOMAIN_VERBS:
+        return Reversal(await restore_domains(transaction, change.after, change.before, now))
     repeat = _REPEATS.get(change.verb)
     if repeat is None:
         raise Conflict(f"A change of the kind '{change.verb}' cannot be redone.")
@@ -119,5 +123,5 @@ _REPEATS: Mapping[str, _Repeat] = {
     "unpin": restore_marks,
     "clear_marks": restore_marks,
 }
-REDOABLE_VERBS = frozenset(_REPEATS)
+REDOABLE_VERBS = frozenset(_REPEATS) | DOMAIN_VERBS
 """Verbs of the undone changes that can be redone."""

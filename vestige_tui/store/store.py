@@ -13,6 +13,7 @@ from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.store.accounts import AccountService
 from vestige_tui.store.bulk import BulkService
 from vestige_tui.store.context import StoreContext, actor_name, utc_now
+from vestige_tui.store.domains import DomainService
 from vestige_tui.store.journal import JournalService
 from vestige_tui.store.links import LinkService
 from vestige_tui.store.maintenance import MaintenanceService
@@ -67,6 +68,7 @@ class Store:
             in_place_job=self.models.in_place_job,
             filters=self._context.filters,
         )
+        self.domains = DomainService(self._context, self.memories, self.bulk, self._searcher.answer)
 
     @property
     def kind(self) -> Literal["sqlite", "postgres", "vestige"]:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from vestige_tui.core.domains import DOMAIN_VERBS
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.reviews import undone_reviews
 from vestige_tui.embedding.models import same_model
+from vestige_tui.store.domain_undo import restore_domains
 from vestige_tui.store.journal_snapshots import (
     EDITABLE,
     insert_params,
@@ -31,6 +33,7 @@ from vestige_tui.store.journal_snapshots import (
     vector_params,
     vector_value,
 )
+from vestige_tui.store.locked_memories import changed_since, gone
 from vestige_tui.store.memory_writes import snapshot as full_snapshot
 from vestige_tui.store.schema import rows
 
@@ -57,6 +60,8 @@ class Reversal:
 
 async def undo_entry(transaction: Transaction, entry: JournalEntry, now: datetime) -> Reversal:
     """Undo one entry. Raises Conflict if that would overwrite a later change."""
+    if entry.verb in DOMAIN_VERBS:
+        return Reversal(await restore_domains(transaction, entry.before, entry.after, now))
     inverse = _INVERSES.get(entry.verb)
     if inverse is None:
         raise Conflict(f"A change of the kind '{entry.verb}' cannot be undone.")
@@ -68,7 +73,8 @@ async def undo_entry(transaction: Transaction, entry: JournalEntry, now: datetim
 
 def by_id(snapshots: Sequence[Snapshot] | None) -> dict[str, Snapshot]:
     """Return the snapshots of one side of an entry by the id of their memory."""
-    return {str(snapshot["id"]): snapshot for snapshot in snapshots or []}
+    # The snapshot of the rows of domains has no id.
+    return {str(snapshot["id"]): snapshot for snapshot in snapshots or [] if "id" in snapshot}
 
 
 async def drop_outdated_vectors(
@@ -107,13 +113,9 @@ async def drop_outdated_vectors(
 
 async def lock_memory(transaction: Transaction, memory_id: str) -> Memory:
     if not await transaction.fetch("lock_memory", {"id": memory_id}):
-        raise Conflict(f"Memory {memory_id[:8]} no longer exists; nothing was changed.")
+        raise gone(memory_id)
     [row] = await transaction.fetch("get_memory", {"id": memory_id})
     return rows.memory(row)
-
-
-def changed_since(memory_id: str) -> Conflict:
-    return Conflict(f"Memory {memory_id[:8]} has changed since; nothing was changed.")
 
 
 async def _delete_inserted(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> Snapshots:
@@ -330,5 +332,5 @@ _INVERSES: Mapping[str, _Inverse] = {
     "unpin": restore_marks,
     "clear_marks": restore_marks,
 }
-UNDOABLE_VERBS = frozenset(_INVERSES)
+UNDOABLE_VERBS = frozenset(_INVERSES) | DOMAIN_VERBS
 """Verbs of the journal entries that can be undone."""

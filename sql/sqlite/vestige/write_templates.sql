@@ -38,6 +38,27 @@ ON CONFLICT (node_id) DO UPDATE SET
 -- write update_memory when knowledge_nodes.domains --
 UPDATE main.knowledge_nodes SET domains = :domains WHERE id = :id;
 
+-- write update_domains --
+INSERT INTO main.console_extra (node_id, json)
+VALUES (:id, json_object('domains', json(:domains), 'domain_scores', json(coalesce(:domain_scores, '{}'))))
+ON CONFLICT (node_id) DO UPDATE SET json = json_set(json, '$.domains', json(:domains),
+    '$.domain_scores', json(coalesce(:domain_scores, json_extract(json, '$.domain_scores'), '{}')));
+
+-- write update_domains when knowledge_nodes.domains, knowledge_nodes.domain_scores --
+UPDATE main.knowledge_nodes SET domains = :domains, domain_scores = coalesce(:domain_scores, domain_scores) WHERE id = :id;
+
+-- write put_domain when domains.id, domains.label, domains.centroid, domains.top_terms, domains.memory_count, domains.created_at --
+INSERT INTO main.domains (id, label, centroid, top_terms, memory_count, created_at)
+VALUES (:id, :label, :centroid, :top_terms, :memory_count, :created_at)
+ON CONFLICT (id) DO UPDATE SET label = excluded.label, centroid = excluded.centroid, top_terms = excluded.top_terms,
+    memory_count = excluded.memory_count, created_at = excluded.created_at;
+
+-- write put_domain when domains.metadata --
+UPDATE main.domains SET metadata = :metadata WHERE id = :id;
+
+-- write delete_domains when domains.id --
+DELETE FROM main.domains WHERE id IN (SELECT value FROM json_each(:names));
+
 -- write delete_memories before when sync_tombstones.row_id --
 INSERT INTO main.sync_tombstones (table_name, row_id, deleted_at, reason)
 SELECT 'knowledge_nodes', n.id, strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now'), 'deleted in vestige-tui'

@@ -131,7 +131,7 @@ class Capabilities:
     typed_vectors: bool
     """The width of the vectors is part of a column's type, and their index is part of the database."""
     computes_vectors: bool
-    """The database itself computes norms and averages of vectors."""
+    """The database itself computes norms, averages and cosines of vectors."""
     binary_copy: bool
     """Rows are loaded in bulk in binary form, and compared by digests that the database computes."""
     revised_stems: bool

@@ -72,4 +72,7 @@ def translate(error: sqlite3.Error, title: str, path: Path) -> VestigeError:
         return Conflict(f"The store refused this: {text}.")
     if "no such table" in text:
         return Refused(f"{title} has no memory tables yet; run `vestige-tui schema up`.")
+    if "because it is a view" in text:
+        # A view stands before a file of a Vestige server whose own tables have no place for this.
+        return Refused(f"The tables of this Vestige server in {title} have no place for this; nothing was changed.")
     return VestigeError(f"SQLite failed: {text}.")

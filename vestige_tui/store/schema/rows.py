@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from vestige_tui.core.accounts import Domain
+from vestige_tui.core.domains import CENTROID_AT, DomainScore, DomainSummary
 from vestige_tui.core.embeddings import INPUT, EncodingTemplates, ModelSignature
 from vestige_tui.core.health import ContentFault, PostgresServer, Session, SqliteFile, TableSize
 from vestige_tui.core.journal import JournalLine
@@ -306,3 +308,35 @@ def table_size(row: Row) -> TableSize:
         vacuumed_at=as_time(row["vacuumed_at"]),
         analyzed_at=as_time(row["analyzed_at"]),
     )
+
+
+def domain(row: Row) -> Domain:
+    """Return a domain with its centroid."""
+    centroid = row["centroid"]
+    return Domain(
+        str(row["id"]),
+        _text(row["label"]),
+        as_list(row["top_terms"]),
+        _count(row["memory_count"]),
+        as_time(row["created_at"]) or datetime.fromtimestamp(0, UTC),
+        None if centroid is None else as_vector(centroid),
+        as_map(row["metadata"]),
+    )
+
+
+def domain_summary(row: Row) -> DomainSummary:
+    """Return a domain with a row; the numbers of its memories are counted elsewhere."""
+    width = row["width"]
+    return DomainSummary(
+        str(row["id"]),
+        label=_text(row["label"]),
+        top_terms=as_list(row["top_terms"]),
+        has_row=True,
+        dimension=int(width) if width else None,
+        centroid_at=as_time(as_map(row["metadata"]).get(CENTROID_AT)),
+        created_at=as_time(row["created_at"]),
+    )
+
+
+def domain_score(row: Row) -> DomainScore:
+    return DomainScore(str(row["id"]), _text(row["label"]), float(row["similarity"]))

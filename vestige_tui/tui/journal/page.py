@@ -42,6 +42,7 @@ PAGE_ENTRIES = 100
 MAX_CHOICES = 200
 """Memories of one entry that the list to choose from offers."""
 NO_JOURNAL = "This file belongs to a Vestige server, and this console only reads it, so it has no journal."
+NO_MEMORY = "This change is of a domain's row alone; it has no memory to open."
 NO_CHANGES = "No changes yet. Each change by a console or a command is recorded here and can be undone."
 
 
@@ -244,6 +245,9 @@ console undid last.
         if store is None:
             return
         ids = list(dict.fromkeys(line.ids))
+        if not ids:
+            self._status.say(NO_MEMORY, severity="quiet")
+            return
         memories = await store.memories.get_many(ids[:MAX_CHOICES])
         if not memories:
             self._status.say(_gone(line, ids), severity="waiting")

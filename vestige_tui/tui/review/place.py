@@ -521,13 +521,14 @@ redoes the change that this console undid last.
 
     async def _take_back(self, store: Store, change: Change, undone: UndoneChange) -> None:
         """Show an undo: the card of its change is asked again, if the session has it or the change was a grade."""
-        entry, [memory_id, *_] = undone.entry, change.changed
+        # A change of a domain's row alone has no memory.
+        entry, memory_id = undone.entry, next(iter(change.changed), None)
         mine = next((each for each in self._entries if each.entry == entry.id), None)
         if mine is not None:
             self._entries.remove(mine)
         session = self._session
         back = session is not None and session.undo(entry.id)
-        if entry.verb == "review" and not back:
+        if memory_id is not None and entry.verb == "review" and not back:
             # The grade of an earlier session is of no card of this one.
             session = self._session = session or ReviewSession((), self.now())
             session.requeue(memory_id)
@@ -535,7 +536,7 @@ redoes the change that this console undid last.
         self.store_session.note_change()
         self._just_changed.update(dict.fromkeys(change.changed))
         revealed = mine is not None and mine.revealed
-        if not revealed:
+        if memory_id is not None and not revealed:
             # The card is asked again: its answer stays hidden.
             change = replace(change, undone=await _as_question(store, memory_id, undone))
         self.say(undo_sentence(change), change)
@@ -558,15 +559,20 @@ redoes the change that this console undid last.
             self.say(NOTHING_TO_REDO, severity="quiet")
 
     async def _make_again(self, store: Store, change: Change, redone: UndoneChange) -> None:
-        entry, session, [memory_id, *_] = redone.entry, self._session, change.changed
+        entry, session, memory_id = redone.entry, self._session, next(iter(change.changed), None)
         self.store_session.note_change()
         self._just_changed.update(dict.fromkeys(change.changed, entry.id))
         self._entries.append(SessionEntry(entry.id, entry.verb == "review", self._revealed))
-        if not self._revealed:
+        if memory_id is not None and not self._revealed:
             change = replace(change, redone=await _as_question(store, memory_id, redone))
         self.say(redo_sentence(change), change)
         asked = session is not None and session.card is not None and session.card.memory_id == memory_id
-        if session is None or not asked or entry.verb not in ("review", "suspend", "bury", "delete"):
+        if (
+            session is None
+            or memory_id is None
+            or not asked
+            or entry.verb not in ("review", "suspend", "bury", "delete")
+        ):
             self._recheck()
             return
         if entry.verb == "review":
