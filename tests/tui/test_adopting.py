@@ -8,8 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from tests.support.console import Console
+from tests.support.open_console import console_on
 from tests.support.vestige_files import make_v18
-from tests.tui.test_read_only import console_on
 from vestige_tui.tui.dialogs.modals import Ask, Confirm
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from textual.widgets import Input
 from tests.support.console import Console, open_console
 from tests.support.corpus import embedders
 from tests.support.documented_grants import logged_in
+from tests.support.open_console import console_on
 from tests.support.read_only_commands import digest
 from tests.support.replicas import ReplicatedPair
 from tests.support.source_tree import modules
@@ -44,16 +44,6 @@ WRITING = [command for command in catalogue().values() if command.writes]
 JOURNAL, DOMAINS = "journal", "domains"
 """Names of the pages that write, beside those of the places."""
 WRITING_ELSEWHERE = [command for command in catalogue().values() if command.writes_elsewhere]
-
-
-@asynccontextmanager
-async def console_on(url: str, *, read_only: bool = False, theme: str = "vestige-dark") -> AsyncIterator[Console]:
-    app = VestigeApp(Config(theme=theme), url, read_only=read_only, embedders=embedders())
-    async with app.run_test(size=(160, 50), notifications=True) as pilot:
-        console = Console(app, pilot)
-        await console.until(lambda: app.session.store is not None and app.session.facts.memories is not None)
-        await console.still()
-        yield console
 
 
 @pytest.fixture

@@ -489,7 +489,8 @@ async def test_the_file_of_a_vestige_server_is_shown_and_not_graded(tmp_path: Pa
         first = await other.reviews.due(limit=1)
         await at.sees("1 of ", "space shows the answer")
         await at.press("space", sees=first[0].content[:30])
-        await at.press("3", sees="read-only:")
+        await at.press("3", sees="Adopt vestige.db, to write to it?")
+        await at.press("escape", sees="read-only:")
         assert await other.reviews.due(limit=1) == first
 
 
