@@ -101,6 +101,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "stats": ("stats", "stats --json"),
     "doctor": ("doctor", "doctor --json"),
     "vacuum": ("vacuum",),
+    "backup": ("backup ~/vestige-backup.db", "backup ~/vestige-backup.db --store ~/agents/vestige.db --json"),
+    "restore": (
+        "restore ~/vestige-backup.db --dry-run  # what would be lost",
+        "restore ~/vestige-backup.db --backup ~/before-restore.db",
+    ),
     "migrate": (
         "migrate copy --source demo.db --target copy.db",
         "migrate verify --source demo.db --target copy.db",

@@ -69,7 +69,7 @@ async def plan_restore(backup: str | Path, url: str) -> RestorePlan:
     """
     path = user_path(str(backup)).absolute()
     if is_server(url):
-        from vestige_tui.transfer.server_restore import plan_server_restore
+        from vestige_tui.transfer.server_restore_plan import plan_server_restore
 
         return await plan_server_restore(path, url)
     from vestige_tui.store.backends.sqlite_restore import plan_restore as plan

@@ -54,7 +54,7 @@ def plan_restore(backup: Path, path: Path) -> RestorePlan:
     """
     if backup.exists() and path.exists() and os.path.samefile(backup, path):
         raise Refused(f"{title_of(backup)} is the store itself; name a backup.")
-    kind, rows = _backup_contents(backup)
+    kind, rows = backup_contents(backup)
     title = title_of(path)
     if not path.exists():
         refuse_log_without_file(path)
@@ -71,7 +71,7 @@ def plan_restore(backup: Path, path: Path) -> RestorePlan:
     return RestorePlan(backup, title, rows, losses, examples)
 
 
-def _backup_contents(backup: Path) -> tuple[Kind, Mapping[str, int]]:
+def backup_contents(backup: Path) -> tuple[Kind, Mapping[str, int]]:
     """Return the kind and the rows of a backup, whose pages are checked."""
     refuse_missing(backup)
     with translated(backup, backup), closing(opened(backup, idle=True)) as connection:
