@@ -79,7 +79,7 @@ def rows_of_all_tables(url: str) -> dict[str, list[str]]:
                 if name not in DERIVED and name != "sqlite_schema"
             }
     with psycopg.connect(url) as postgres:
-        names = postgres.execute(
+        tables = postgres.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
         )
         return {
@@ -89,6 +89,6 @@ def rows_of_all_tables(url: str) -> dict[str, list[str]]:
                     sql.SQL("SELECT (to_jsonb(t) - 'search_vec')::text FROM {} t").format(sql.Identifier(name))
                 )
             )
-            for (name,) in names.fetchall()
+            for (name,) in tables.fetchall()
             if name not in DERIVED
         }

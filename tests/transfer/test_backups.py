@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 import stat
-from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.support.store_backups import fill_every_table, rows_of_all_tables
 from tests.support.store_exercise import opened
-from tests.support.vestige_files import make_line
 from vestige_tui.core.backups import BackupStep
-from vestige_tui.core.errors import ForeignStore, Refused, SchemaPending, StoreMissing
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.reviews import Rating
-from vestige_tui.transfer.backups import back_up, plan_restore, restore, suggested_path
+from vestige_tui.transfer.backups import back_up, plan_restore, restore
 
 
 async def change_much(url: str) -> None:
@@ -28,6 +23,11 @@ async def change_much(url: str) -> None:
         await store.reviews.record(first, Rating.AGAIN)
         await store.memories.tag([first], add=["later"])
         await store.delete([second])
+
+
+def hidden_files(folder: Path) -> list[str]:
+    """Return the names of files that a backup or restore has begun and left."""
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
 @pytest.mark.slow
@@ -54,4 +54,4 @@ async def test_a_restored_store_is_equal_in_all_tables(store_url: str, tmp_path:
     assert done.rows["knowledge_nodes"] == 3
     assert rows_of_all_tables(store_url) == before
     assert not (await plan_restore(backup.path, store_url)).loses
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+    assert hidden_files(tmp_path) == []

@@ -101,10 +101,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "stats": ("stats", "stats --json"),
     "doctor": ("doctor", "doctor --json"),
     "vacuum": ("vacuum",),
-    "backup": ("backup ~/vestige-backup.db", "backup ~/vestige-backup.db --store ~/agents/vestige.db --json"),
+    "backup": ("backup before.db", "backup before.db --store ~/agents/vestige.db"),
     "restore": (
-        "restore ~/vestige-backup.db --dry-run  # what would be lost",
-        "restore ~/vestige-backup.db --backup ~/before-restore.db",
+        "restore copy.db --dry-run  # what would be lost",
+        "restore copy.db --backup before.db  # writes a backup of the store first",
     ),
     "migrate": (
         "migrate copy --source demo.db --target copy.db",

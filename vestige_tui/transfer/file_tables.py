@@ -10,8 +10,8 @@ from pathlib import Path
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.sqlite_backup import opened
 from vestige_tui.store.backends.sqlite_errors import translate
-from vestige_tui.transfer.other_tables import FileRow, OtherTable, backup_sql, quoted
-from vestige_tui.transfer.table_spec import TABLES
+from vestige_tui.transfer.other_tables import RENUMBERING, FileRow, OtherTable, backup_sql, quoted
+from vestige_tui.transfer.table_spec import TABLES, Table
 
 CHUNK_ROWS = 200
 LOGS = tuple(table for table in TABLES if table.log)
@@ -52,13 +52,13 @@ class FileTables:
         statement = backup_sql("sqlite", "read_numbers", table=quoted(stored_as))
         return [int(number) for (number,) in self._connection.execute(statement)]
 
-    def renumber(self, name: str, old: Sequence[int], new: Sequence[int]) -> None:
+    def renumber(self, log: Table, old: Sequence[int], new: Sequence[int]) -> None:
         """Give the lines of a log other numbers, by which the journal names them."""
         run = self._connection.execute
         run(backup_sql("sqlite", "begin_numbers"))
         self._connection.executemany(backup_sql("sqlite", "add_number"), zip(old, new, strict=True))
-        run(backup_sql("sqlite", f"renumber_{name}"))
-        run(backup_sql("sqlite", f"settle_{name}"))
+        for block in RENUMBERING[log.name]:
+            run(backup_sql("sqlite", block))
         run(backup_sql("sqlite", "end_numbers"))
 
     def sequences(self) -> dict[str, int]:

@@ -24,6 +24,11 @@ CHUNK_ROWS = 500
 """Rows that are read at once from a server."""
 FIRST_PLACE = "(0,0)"
 """Place before the first row of a table in its pages."""
+RENUMBERING: Mapping[str, tuple[str, str]] = {
+    "reviews": ("renumber_reviews", "settle_reviews"),
+    "supersession": ("renumber_supersession", "settle_supersession"),
+}
+"""Statements that give the lines of a log other numbers, one after the other."""
 _DIGEST_BYTES = 16
 
 

@@ -19,7 +19,7 @@ from vestige_tui.core.backups import Backup, BackupListener, BackupStep
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.jobs.context import Meter
 from vestige_tui.store.backends.sqlite_backup import count_rows, examined, opened
-from vestige_tui.store.open import open_store
+from vestige_tui.store.open import open_store, writing_drafts
 from vestige_tui.transfer.comparison import Comparison
 from vestige_tui.transfer.comparison_reporters import StdoutReporter
 from vestige_tui.transfer.convert import TransferContext
@@ -55,7 +55,8 @@ async def back_up_server(url: str, path: Path, tell: BackupListener) -> Backup:
     source = await asyncio.to_thread(partial(PostgresSource, url, snapshot=True))
     try:
         with files.drafted(document) as draft:
-            refused = await _copy(source, draft, tell)
+            with writing_drafts():
+                refused = await _copy(source, draft, tell)
             left_behind = await asyncio.to_thread(_copy_others, source, draft, tell)
             await _compare(source, draft, refused, tell)
             rows = await asyncio.to_thread(_count, draft)
@@ -127,7 +128,7 @@ def _copy_others(source: PostgresSource, draft: Path, tell: BackupListener) -> M
             numbers = [int(row["id"]) for row in source.rows(_numbers_sql(log.stored_as))]
             present = file.numbers(log.stored_as)
             if present != numbers and len(present) == len(numbers):
-                file.renumber(log.name, present, numbers)
+                file.renumber(log, present, numbers)
         lasts = {row["name"]: int(row["last"]) for row in source.rows(backup_sql("postgres", "list_sequences"))}
         file.set_sequences({name: last for name, last in lasts.items() if last and name in _numbered(file, lasts)})
     return left_behind

@@ -36,6 +36,7 @@ from vestige_tui.transfer.file_tables import LOGS, FileTables, read
 from vestige_tui.transfer.other_tables import (
     CHUNK_ROWS,
     FIRST_PLACE,
+    RENUMBERING,
     SPARE_VECTORS,
     OtherTable,
     backup_sql,
@@ -256,8 +257,8 @@ class ServerRestore:
             old = [int(row["id"]) for row in await _rows(transaction, statement)]
             if old != new and len(old) == len(new):
                 params = {"old": old, "new": new}
-                await _rows(transaction, backup_sql("postgres", f"renumber_{log_table.name}"), params)
-                await _rows(transaction, backup_sql("postgres", f"settle_{log_table.name}"))
+                for block in RENUMBERING[log_table.name]:
+                    await _rows(transaction, backup_sql("postgres", block), params)
         lasts = file.sequences()
         for row in await _rows(transaction, backup_sql("postgres", "list_sequences")):
             gap = lasts.get(row["name"], 0) - int(row["last"])

@@ -50,7 +50,7 @@ from vestige_tui.tui.commands.search import (
     SearchWithout,
     ToggleSuperseded,
 )
-from vestige_tui.tui.commands.store import Vacuum
+from vestige_tui.tui.commands.store import BackUp, RestoreBackup, Vacuum
 
 _MODULES: tuple[ModuleType, ...] = (places, everywhere, lists, memories, search, review, jobs, registry, store, journal)
 
@@ -130,7 +130,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         FillVectors,
         ConfigureModel,
     ),
-    "store": (StartCopy, Vacuum),
+    "store": (StartCopy, BackUp, RestoreBackup, Vacuum),
 }
 """Commands of each place, besides ``EVERYWHERE``."""
 
