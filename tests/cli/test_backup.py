@@ -26,7 +26,7 @@ def test_a_backup_is_one_private_file_with_its_counts(run: Command, sample: str,
     assert backup["rows"]["knowledge_nodes"] == 6
     assert backup["bytes"] == file.stat().st_size
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert "Backup of 6 memories written" in ran.err
+    assert "Backed up 6 memories, compared" in ran.err
     again = run("--store", sample, "backup", str(file))
     assert (again.status, "never overwritten" in again.err) == (3, True)
     assert run("--store", f"sqlite:{file}", "--json", "list").json["items"]
@@ -100,7 +100,7 @@ def test_undoing_the_schema_writes_the_backup_that_is_asked_for(run: Command, sa
     ran = run("--store", sample, "--json", "schema", "down", "--to", "0", "--backup", str(file), "--yes")
     assert ran.status == 0, ran
     assert ran.json["changed"]
-    assert "Backup of 6 memories" in ran.err
+    assert "Backed up 6 memories" in ran.err
     assert run("--store", str(file), "--json", "stats").json["total_memories"] == 6
 
 

@@ -6,8 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import psycopg
 import pytest
 
 from tests.support.file_limits import limit_file_bytes
+from tests.support.second_program import second_program
 from tests.support.store_backups import fill_every_table, rows_of_all_tables
 from tests.support.store_exercise import fill, opened
 from tests.support.vestige_files import make_line
@@ -109,19 +109,6 @@ async def test_a_file_of_each_line_of_vestige_is_restored_byte_for_byte(version:
     assert losses["knowledge_nodes"] == (0, 1)
     await restore(backup.path, url)
     assert rows_of_all_tables(url) == before
-
-
-@contextmanager
-def second_program(module: str, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a module in a process of its own until the block ends; it has said a word when the block begins."""
-    process = subprocess.Popen([sys.executable, "-m", module, *words], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline()
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.slow

@@ -63,7 +63,8 @@ def step_in_words(step: BackupStep) -> str:
 def backup_sentences(backup: Backup) -> list[str]:
     """Return what was written, and what was not."""
     memories = quantity(MEMORIES_TABLE, backup.rows.get(MEMORIES_TABLE, 0))
-    lines = [f"Backup of {memories} written to {_title(backup.path)} ({bytes_size(backup.bytes)}) and compared."]
+    place = f"{backup.path.name} in {_title(backup.path.parent)}"
+    lines = [f"Backed up {memories}, compared with the store: {bytes_size(backup.bytes)}, {place}"]
     if left := listed(backup.left_behind):
         lines.append(f"Left behind, because the file has no table for them: {left}.")
     if failed := listed(backup.failed):
