@@ -26,6 +26,8 @@ NOUNS: Mapping[str, tuple[str, str]] = {
     "delegations": ("job", "jobs"),
 }
 """Nouns for the rows of a table, by its name in a copy or in the store."""
+SUMMARIZED = frozenset({"memories", "edges", "reviews", "journal"})
+"""Tables that a sentence about a whole backup counts."""
 _NAMES = {table.stored_as: table.name for table in TABLES}
 MEMORIES_TABLE = MEMORIES.stored_as
 _ORDER = {table.stored_as: place for place, table in enumerate(sorted(TABLES, key=lambda table: table is not MEMORIES))}
@@ -74,8 +76,8 @@ def backup_sentences(backup: Backup) -> list[str]:
 
 def restore_lines(plan: RestorePlan) -> list[str]:
     """Return what a restore does, a sentence each."""
-    rows = {table: count for table, count in plan.rows.items() if table in _NAMES}
-    lines = [f"{plan.backup.name} contains {listed(rows) or 'no rows'}."]
+    rows = {table: count for table, count in plan.rows.items() if _NAMES.get(table, table) in SUMMARIZED}
+    lines = [f"{plan.backup.name} contains {listed(rows) or 'no memories'}."]
     if plan.damage:
         lines.append(f"{plan.title} cannot be compared: {plan.damage}. It is kept beside the restored file.")
     if deleted := listed(_counts(plan.losses, missing=True)):
