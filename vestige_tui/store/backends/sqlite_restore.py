@@ -127,17 +127,19 @@ def _loss(connection: sqlite3.Connection, table: str, kept: set[str]) -> TableLo
             statement = statement.replace(f"{{{part}}}", text)
         return number_of(connection, statement)
 
-    if table not in kept:
+    columns, key = _columns(connection, table) if table in kept else ([], [])
+    if not columns:
         return TableLoss(table, count("count_table", schema="main"))
-    columns, key = _columns(connection, table)
+    unlike = count("count_unlike", columns=", ".join(map(quoted_name, columns)))
+    if not key or not unlike:
+        return TableLoss(table, unlike)
     same_key = " AND ".join(f"b.{column} IS s.{column}" for column in map(quoted_name, key))
     missing = count("count_missing", same_key=same_key)
-    unlike = count("count_unlike", columns=", ".join(map(quoted_name, columns)))
     return TableLoss(table, missing, max(0, unlike - missing))
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> tuple[list[str], list[str]]:
-    """Return the columns that a table has in store and backup, and those of them that identify a row.
+    """Return the columns that a table has in store and backup, and those of them that identify a row; none if no such.
 
     A number of its own that a row gets when it is written identifies none: the row keeps its other unique columns.
     """
@@ -149,8 +151,8 @@ def _columns(connection: sqlite3.Connection, table: str) -> tuple[list[str], lis
     if key == ["seq"]:
         unique = connection.execute(blocks["list_unique"], {"table": table}).fetchall()
         key = [str(column) for index, column in unique if index == unique[0][0]]
-        columns.remove("seq")
-    return columns, [column for column in key if column in common] or columns
+        columns = [column for column in columns if column != "seq"]
+    return columns, key if set(key) <= common else []
 
 
 # Restore
