@@ -124,12 +124,14 @@ def _copy_others(source: PostgresSource, draft: Path, tell: BackupListener) -> M
                     left_behind[table.name] = rows
                 continue
             _copy_table(source, file, common, tell)
+        lasts = {row["name"]: int(row["last"]) for row in source.rows(backup_sql("postgres", "list_sequences"))}
         for log in LOGS:
             numbers = [int(row["id"]) for row in source.rows(_numbers_sql(log.stored_as))]
             present = file.numbers(log.stored_as)
             if present != numbers and len(present) == len(numbers):
                 file.renumber(log, present, numbers)
-        lasts = {row["name"]: int(row["last"]) for row in source.rows(backup_sql("postgres", "list_sequences"))}
+            # A role without the right to a sequence sees no last number.
+            lasts[log.stored_as] = max([lasts.get(log.stored_as, 0), *numbers[-1:]])
         file.set_sequences({name: last for name, last in lasts.items() if last and name in _numbered(file, lasts)})
     return left_behind
 

@@ -251,15 +251,16 @@ class ServerRestore:
 
     async def _settle(self, transaction: PostgresTransaction, file: FileTables) -> None:
         """Give the lines of logs the numbers that they have in the backup, and continue after the highest ones."""
+        lasts = file.sequences()
         for log_table in LOGS:
             new = file.numbers(log_table.stored_as)
+            lasts[log_table.stored_as] = max([lasts.get(log_table.stored_as, 0), *new[-1:]])
             statement = backup_sql("postgres", "read_numbers", table=quoted(log_table.stored_as))
             old = [int(row["id"]) for row in await _rows(transaction, statement)]
             if old != new and len(old) == len(new):
                 params = {"old": old, "new": new}
                 for block in RENUMBERING[log_table.name]:
                     await _rows(transaction, backup_sql("postgres", block), params)
-        lasts = file.sequences()
         for row in await _rows(transaction, backup_sql("postgres", "list_sequences")):
             gap = lasts.get(row["name"], 0) - int(row["last"])
             if gap > 0:
