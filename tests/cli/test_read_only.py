@@ -102,8 +102,12 @@ def test_a_store_whose_schema_is_behind_is_read(run: Command, old_store: str, tm
     before = digest(old_store)
     words = (*command.split(), *COMMANDS[command][0])
     ran = run("--store", old_store, "--read-only", *(word.format(folder=tmp_path) for word in words))
-    assert ran.status == READ, ran.err
     assert digest(old_store) == before
+    if command == "backup" and not old_store.startswith("sqlite:"):
+        # The backup of a server is a store of this version.
+        assert (ran.status, "schema up" in ran.err) == (REFUSED, True)
+        return
+    assert ran.status == READ, ran.err
     if command in ("list", "search", "stats", "due", "registry show"):
         assert "_jobs) and is open read-only; run `vestige-tui schema up` to update it." in ran.err.replace("\n", " ")
 

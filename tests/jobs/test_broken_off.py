@@ -150,7 +150,7 @@ async def test_a_copy_takes_as_long_as_it_takes(postgres_database: str) -> None:
             async with store.backend.transaction() as transaction:
                 assert await timeouts(transaction.connection) == {"5min"}, work
     source = await asyncio.to_thread(PostgresSource, postgres_database)
-    assert [row["statement_timeout"] for row in source._rows("SHOW statement_timeout")] == ["0"]
+    assert [row["statement_timeout"] for row in source.rows("SHOW statement_timeout")] == ["0"]
     source.close()
 
 

@@ -61,6 +61,8 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "stats": ((), READ),
     "adopt": ((), REFUSED),
     "vacuum": ((), REFUSED),
+    "backup": (("{folder}/backup.db",), READ),
+    "restore": (("{store}", "--yes"), REFUSED),
     "migrate copy": (("--source", "{store}", "--target", "{target}"), REFUSED),
     "migrate verify": (("--source", "{store}", "--target", "{target}", "--repair", "--yes"), REFUSED),
     "migrate reembed": (("--model", MODEL, "--yes"), REFUSED),

@@ -112,6 +112,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "stats": ("stats", "stats --json"),
     "doctor": ("doctor", "doctor --json"),
     "vacuum": ("vacuum",),
+    "backup": ("backup before.db", "backup before.db --store ~/agents/vestige.db"),
+    "restore": (
+        "restore copy.db --dry-run  # what would be lost",
+        "restore copy.db --backup before.db  # writes a backup of the store first",
+    ),
     "migrate": (
         "migrate copy --source demo.db --target copy.db",
         "migrate verify --source demo.db --target copy.db",

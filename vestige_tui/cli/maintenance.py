@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from vestige_tui.cli import server_upgrade
+from vestige_tui.cli import backup_offer, server_upgrade
 from vestige_tui.cli.global_options import chosen_store, settings, store_url
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, version
@@ -39,6 +39,7 @@ def add_commands(commands: Commands) -> None:
     down.add_argument("--to", metavar="N", type=version, help="version to keep; 0 drops all tables")
     down.add_argument("--dry-run", action="store_true", help="list the migrations, change nothing")
     down.add_argument("--yes", action="store_true", help="confirm the loss of memories, reviews or other data")
+    backup_offer.add_option(down)
     server_upgrade.add_command(steps)
     commands.add("stats", _stats, "print counts, sizes, connections and slow queries")
     commands.add("doctor", _doctor, "check the store for damage and other problems, with a remedy for each")
@@ -139,6 +140,9 @@ async def _down(args: Namespace, output: Output) -> int:
             raise Refused(f"{backend.title} is open read-only: {backend.reason}.")
         applied = [step.version for step in await schema.status(backend) if step.state == "applied"]
         to = max(applied, default=1) - 1 if args.to is None else args.to
+        planned = await schema.down(backend, to=to, dry_run=True)
+        if planned and not args.dry_run and (args.yes or not await schema.losses(backend, planned)):
+            await backup_offer.offered_backup(args, output, store_url(args, settings(args)))
         steps = await schema.down(backend, to=to, yes=args.yes, dry_run=args.dry_run)
         counts = await schema.losses(backend, steps) if args.dry_run else None
     label = "Reverted:" if counts is None else "Would revert:"

@@ -20,6 +20,7 @@ from vestige_tui import __version__
 from vestige_tui.cli import (
     about,
     adoption,
+    backups,
     changes,
     completion,
     config,
@@ -51,7 +52,9 @@ from vestige_tui.core.storable import is_escaped
 from vestige_tui.core.text import MAX_QUOTED_CHARS
 
 INTERRUPTED_STATUS = 130
-_PATH_ARGUMENTS = frozenset({"config", "store", "file", "dir", "sqlite_path", "postgres_url", "source", "target"})
+_PATH_ARGUMENTS = frozenset(
+    {"config", "store", "file", "dir", "sqlite_path", "postgres_url", "source", "target", "backup_file"}
+)
 """Arguments that name a file or a server: passed on with their original bytes."""
 _NEGATIVE_TIME = re.compile(r"-[0-9]+(?:s|min|h|d|w|mo|y)")
 
@@ -70,6 +73,7 @@ _FAMILIES = (
     portable,
     maintenance,
     adoption,
+    backups,
     migrate,
     registry,
     jobs,

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from vestige_tui.cli.backup_offer import add_option, offered_backup
 from vestige_tui.cli.consent import confirmed, may_ask, refuse_unasked
 from vestige_tui.cli.global_options import chosen_store, open_with_settings, settings, store_url
 from vestige_tui.cli.job_wait import started_job
@@ -58,6 +59,7 @@ def add_command(steps: Commands) -> None:
         "vectors kept for a rollback or left by an unfinished re-embedding",
     )
     command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    add_option(command)
     group = command.add_argument_group("in place")
     group.add_argument("--in-place", action="store_true", help="needs less disk; vector search pauses, no rollback")
     group.add_argument(
@@ -126,6 +128,8 @@ async def reembed(args: Namespace, output: Output) -> int:
     output.note(plan.advice(location), fold=False)
     if not await confirmed(args, "Start?"):
         return 1
+    if args.drop_old or args.backup_file:
+        await offered_backup(args, output, url)
     options = {
         "model": args.model,
         "dimension": args.dimension,
@@ -167,6 +171,7 @@ async def _drop_old(args: Namespace, output: Output) -> int:
                 refuse_unasked(args, f"This would permanently delete {_describe_spare(vectors)}")
                 if not await confirmed(args, f"Delete {_describe_spare(vectors)}? This cannot be undone."):
                     return 1
+                await offered_backup(args, output, store_url(args, settings(args)))
             vectors = await drop_spare(store)
     if output.as_json:
         output.document({"dropped": spare_document(vectors)})

@@ -22,6 +22,7 @@ from typing import NoReturn, Protocol
 
 from vestige_tui.core.errors import Refused, Unavailable
 from vestige_tui.core.file_targets import (
+    SIDES,
     FileTarget,
     as_unavailable,
     is_unchanged,
@@ -77,6 +78,32 @@ def write(target: FileTarget, text: str, *, overwrite: bool = False) -> None:
     refuse_stream(target)
     with _replacing(target, overwrite) as draft:
         draft.add(text)
+
+
+@contextlib.contextmanager
+def drafted(target: FileTarget) -> Iterator[Path]:
+    """Yield the path of an empty private file that becomes the document once the block has ended without error.
+
+    Another program may write it, such as SQLite, and close it. Raises Refused if the document exists, at the beginning
+    or at the end; Unavailable on system errors.
+    """
+    refuse_stream(target)
+    if target.occupied:
+        raise Refused(f"{target.name} already exists; nothing was written.")
+    draft = target.path.parent / f".vestige-{secrets.token_hex(16)}"
+    with as_unavailable(target.name):
+        folder = os.open(target.path.parent, _DIRECTORY_FLAGS)
+    try:
+        os.close(_create(target, draft.name, folder))
+        yield draft
+        with as_unavailable(target.name):
+            _fsync_file(draft)
+            _commit(target, draft.name, folder)
+    finally:
+        for side in ("", *SIDES):
+            with contextlib.suppress(OSError):
+                os.unlink(f"{draft.name}{side}", dir_fd=folder)
+        os.close(folder)
 
 
 class _DraftFile:
@@ -222,6 +249,14 @@ def _link_exclusively(target: FileTarget, draft: str, folder: int) -> None:
 
 def _refuse_changed(target: FileTarget) -> NoReturn:
     raise Refused(f"{target.name} was created or changed meanwhile and was not overwritten; run the command again.")
+
+
+def _fsync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _fsync_folder(folder: int) -> None:

@@ -45,6 +45,16 @@ def only_reading() -> Iterator[None]:
         _only_reads.reset(token)
 
 
+@contextmanager
+def writing_drafts() -> Iterator[None]:
+    """Open stores for writing within the block in spite of ``only_reading``: files that this program has just begun."""
+    token = _only_reads.set(False)
+    try:
+        yield
+    finally:
+        _only_reads.reset(token)
+
+
 def open_backend(
     url: str,
     *,

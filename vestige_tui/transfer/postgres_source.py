@@ -28,7 +28,7 @@ from vestige_tui.store.backends.postgres_preflight import check_row_security, ch
 from vestige_tui.store.backends.postgres_request import extended
 from vestige_tui.store.backends.postgres_rights import READER_RIGHTS, RightMissing
 from vestige_tui.store.backends.postgres_settings import as_statement
-from vestige_tui.store.schema.named_sql import compose
+from vestige_tui.store.schema.named_sql import compose, load
 from vestige_tui.store.schema.rows import model as read_model
 from vestige_tui.transfer.convert import TransferRow, check_vector, convert_all, model_of
 from vestige_tui.transfer.copy_sql import AFTER_PARAMS, CopySql
@@ -57,10 +57,12 @@ class PostgresSource:
     """Open PostgreSQL source. Takes no lock and holds no snapshot; reconnects after a lost connection.
 
     ``url`` is a libpq URL or ``pgembed:DIR``; the embedded server is started if need be and leased until ``close``.
-    Raises Usage, StoreMissing, ForeignStore, SchemaPending, Refused or Unavailable.
+    With ``snapshot`` all reads are of one moment, and a lost connection ends them. Raises Usage, StoreMissing,
+    ForeignStore, SchemaPending, Refused or Unavailable.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, snapshot: bool = False) -> None:
+        self._holds_snapshot = False
         scheme, _, rest = url.partition(":")
         if scheme == "pgembed" and not rest:
             raise Usage("A pgembed: URL needs a folder, such as pgembed:~/memories.")
@@ -85,9 +87,18 @@ class PostgresSource:
             raise
         try:
             self._check_schema()
+            if snapshot:
+                self._begin_snapshot()
         except BaseException:
             self.close()
             raise
+
+    def _begin_snapshot(self) -> None:
+        try:
+            self._connection.execute(load("postgres", "backup")["begin_snapshot"].encode())
+        except psycopg.Error as error:
+            raise translate(error, self.title) from error
+        self._holds_snapshot = True
 
     def _acquire_lease(self, directory: Path) -> None:
         lease, previous = embedded_postgres.acquire_now(directory), self._lease
@@ -131,9 +142,9 @@ class PostgresSource:
 
     def _check_schema(self) -> None:
         """Check that the database holds a memory store."""
-        [bookkeeping] = self._rows(compose("postgres", "find_bookkeeping"))
+        [bookkeeping] = self.rows(compose("postgres", "find_bookkeeping"))
         if not bookkeeping["n"]:
-            for row in self._rows(compose("postgres", "list_taken_names")):
+            for row in self.rows(compose("postgres", "list_taken_names")):
                 raise ForeignStore(
                     f"{self.title} already has a table {row['name']} of another program; nothing was changed."
                 )
@@ -180,6 +191,8 @@ class PostgresSource:
         return error
 
     def _connect_again(self) -> None:
+        if self._holds_snapshot:
+            raise Unavailable(f"The connection to {self.title} was lost; nothing was written. Try again.")
         try:
             self._connection = self._connect()
         except Unavailable:
@@ -188,8 +201,9 @@ class PostgresSource:
             self._acquire_lease(self._directory)
             self._connection = self._connect()
 
-    def _rows(self, statement: str) -> list[dict[str, Any]]:
-        return self._retry_once(lambda connection: connection.execute(statement.encode()).fetchall())
+    def rows(self, statement: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of a statement."""
+        return self._retry_once(lambda connection: connection.execute(statement.encode(), params).fetchall())
 
     def _retry_once(self, query: Callable[[BlockingConnection], T]) -> T:
         """Run a query; retry once where the connection turns out to be lost."""
@@ -204,11 +218,11 @@ class PostgresSource:
 
     def model(self) -> ModelSignature | None:
         """Return the model of the vectors; None where a target could register none."""
-        rows = self._rows(compose("postgres", "get_model"))
+        rows = self.rows(compose("postgres", "get_model"))
         return model_of(read_model(rows[0])) if rows else None
 
     def count(self, table: str) -> Count:
-        [row] = self._rows(self._sql.of("count", table))
+        [row] = self.rows(self._sql.of("count", table))
         return Count(int(row["n"]), int(row.get("keyless", 0)))
 
     def start(self, table: str) -> Key:
@@ -254,9 +268,9 @@ class PostgresSource:
     def left_behind(self) -> Mapping[str, int]:
         """Return the non-empty tables that have no counterpart in a target, with their counts."""
         counts: dict[str, int] = {}
-        for row in self._rows(self._sql["list_left_behind"]):
+        for row in self.rows(self._sql["list_left_behind"]):
             quoted = sql.Identifier(row["name"]).as_string(None)
-            [row_count] = self._rows(self._sql["count_rows"].replace("{table}", quoted))
+            [row_count] = self.rows(self._sql["count_rows"].replace("{table}", quoted))
             if row_count["n"]:
                 counts[row["name"]] = int(row_count["n"])
         return counts
@@ -267,7 +281,7 @@ class PostgresSource:
 
     def token(self) -> object:
         """Return the change token, which differs some time after a change of the store."""
-        [row] = self._rows(compose("postgres", "read_change_token"))
+        [row] = self.rows(compose("postgres", "read_change_token"))
         return row["token"]
 
 

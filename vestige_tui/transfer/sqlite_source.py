@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 import threading
@@ -10,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from vestige_tui.core.errors import (
     ForeignStore,
@@ -25,6 +23,7 @@ from vestige_tui.core.errors import (
 from vestige_tui.core.paths import kind_of, user_path
 from vestige_tui.core.storable import as_uuid, new_id
 from vestige_tui.core.text import below_home
+from vestige_tui.store.backends.sqlite_backup import address_of
 from vestige_tui.store.backends.sqlite_errors import is_busy, is_full, translate
 from vestige_tui.store.backends.sqlite_file import OpenedFile
 from vestige_tui.store.backends.sqlite_wal import is_stale
@@ -59,10 +58,11 @@ def sqlite_path(url: str) -> Path:
 class SqliteSource:
     """Open SQLite source. Every read is short, so that checkpoints of a live server go on.
 
-    Raises StoreMissing, ForeignStore, SchemaPending or Unavailable.
+    No other program opens an ``idle`` one meanwhile, such as a backup. Raises StoreMissing, ForeignStore, SchemaPending
+    or Unavailable.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, idle: bool = False) -> None:
         self.path = path
         self.location = f"sqlite:{path}"
         self.title = below_home(str(path))
@@ -77,12 +77,9 @@ class SqliteSource:
         self._file.note_opened()
         if is_stale(path):
             raise Refused(f"{self.title}-wal was written for another file; move it and {self.title}-shm away first.")
-        # Without write access to the directory no -shm can be created; safe only if no -wal has pending pages.
-        immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
-        mode = "mode=ro&immutable=1" if immutable else "mode=ro"
         try:
             self._connection = sqlite3.connect(
-                f"file:{quote(bytes(path))}?{mode}",
+                address_of(path, idle=idle),
                 uri=True,
                 isolation_level=None,
                 timeout=_BUSY_SECONDS,

@@ -27,7 +27,7 @@ def other_stores(app: ConsoleApp) -> tuple[str, ...]:
 
 async def chosen_session(app: ConsoleApp) -> StoreSession | None:
     """Ask for a store; return its session, connected, or None if the user cancels."""
-    _refuse_while_writing(app)
+    refuse_while_writing(app)
 
     async def connect(typed: str) -> StoreSession:
         return await _connected(app, typed)
@@ -37,7 +37,7 @@ async def chosen_session(app: ConsoleApp) -> StoreSession | None:
 
 async def session_at(app: ConsoleApp, url: str) -> StoreSession:
     """Return the session of the store at a URL, connected. Raises VestigeError if it cannot be opened."""
-    _refuse_while_writing(app)
+    refuse_while_writing(app)
     if (place := app.place_in_front) is not None:
         place.say(f"Opening {location(url)}…", severity="quiet")
     return await _connected(app, url)
@@ -65,6 +65,6 @@ async def _connect(app: ConsoleApp, url: str) -> StoreSession:
     return session
 
 
-def _refuse_while_writing(app: ConsoleApp) -> None:
+def refuse_while_writing(app: ConsoleApp) -> None:
     if any(worker.group in WRITING_GROUPS and not worker.is_finished for worker in app.workers):
         raise Refused("A change is still being written; open another store when it is done.")

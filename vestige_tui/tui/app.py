@@ -71,6 +71,7 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vestige_tui.core.backups import RestorePlan
     from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.context import Clock
 
@@ -468,6 +469,35 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
             return
         if done := await ask_and_adopt(self, store):
             await self._go_over_to(await session_again(self), done)
+
+    @work(group="open", exclusive=True, exit_on_error=False)
+    async def action_restore(self, plan: RestorePlan) -> None:
+        """Restore a backup into the open store, as the user has agreed, and open it again."""
+        from vestige_tui.tui.another_store import refuse_while_writing, session_again
+        from vestige_tui.tui.backups import restored
+
+        place = self.place_in_front
+        refuse_while_writing(self)
+        if place is None:
+            return
+        if self.session.store is not None and self.session.store.file is not None:
+            # A file is replaced only while nothing has it open.
+            await self._close_session()
+        note, failure = "", None
+        try:
+            note = await restored(place, plan)
+        except VestigeError as error:
+            failure = error
+        await self._go_over_to(await session_again(self), note)
+        if failure is not None and (place := self.place_in_front) is not None:
+            place.say_error(failure)
+
+    async def _close_session(self) -> None:
+        """End the session of the open store, and wait until the store is closed."""
+        if (worker := self._session_worker) is not None:
+            worker.cancel()
+            with suppress(WorkerError):
+                await worker.wait()
 
     async def _go_over_to(self, session: StoreSession, note: str = "") -> None:
         """Make a connected session that of the console: new places, in the same place, and the old store closed.

@@ -11,6 +11,7 @@ from vestige_tui.tui.place import Place
 
 if TYPE_CHECKING:
     from vestige_tui.config.settings import Config
+    from vestige_tui.core.backups import RestorePlan
     from vestige_tui.tui.console_state import ConsoleState
     from vestige_tui.tui.store_session import StoreSession
 
@@ -44,4 +45,8 @@ class ConsoleApp(App[None], inherit_bindings=False):
 
     def action_adopt(self) -> object:
         """Adopt the open file of a Vestige server after a preview, and open it again for writing."""
+        raise NotImplementedError
+
+    def action_restore(self, plan: RestorePlan) -> object:
+        """Restore a backup into the open store, as the user has agreed, and open it again."""
         raise NotImplementedError

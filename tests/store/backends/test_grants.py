@@ -25,6 +25,7 @@ from vestige_tui.jobs.start import JobRequest
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema import migrations
 from vestige_tui.store.store import Store
+from vestige_tui.transfer.backups import back_up, restore
 
 pytestmark = pytest.mark.own_variant
 
@@ -227,3 +228,24 @@ async def test_the_right_to_temporary_tables_is_named(roles: Roles, tmp_path: Pa
         name = connection.info.dbname
     message = await job("copy", source, roles.url("writer"))
     assert f'run GRANT TEMPORARY ON DATABASE {name} TO "{roles.names["writer"]}".' in message
+
+
+@pytest.mark.slow
+async def test_a_reader_backs_up_and_a_writer_restores(roles: Roles, tmp_path: Path) -> None:
+    await fill(roles.url("owner"))
+    roles.grant("writer")
+    roles.grant("reader")
+    async with opened(roles.url("writer")) as store:
+        await write(store)
+    backup = await back_up(roles.url("reader"), tmp_path / "kept.db")
+    assert backup.rows["knowledge_nodes"] == len(TEXTS)
+    async with opened(roles.url("writer")) as store:
+        added = await store.insert(Draft("Added after the backup."))
+        await store.delete([added.changed[0]])
+        [memory, *_] = (await store.page(Filter())).items
+        await store.delete([memory.id])
+    restored = await restore(backup.path, roles.url("writer"))
+    assert restored.rows == {name: count for name, count in backup.rows.items() if name in restored.rows}
+    async with opened(roles.url("writer")) as store:
+        await read(store)
+        await write(store)

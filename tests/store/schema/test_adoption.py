@@ -188,7 +188,7 @@ def test_a_refused_adoption_adds_nothing(case: str, path: Path, monkeypatch: pyt
             connection.execute("ALTER TABLE knowledge_nodes RENAME TO other_nodes")
         elif case == "a backup is there":
             backup.write_text("precious")
-            expected = FileExistsError
+            expected = Refused
         else:
             connection.execute(f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0] + 2}")
             expected = sqlite3.OperationalError

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from vestige_tui.core.errors import Refused, StoreMissing, Unavailable
+from vestige_tui.core.errors import Refused, StoreMissing
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.sqlite_connection import BUSY_MS, open_for_look
 from vestige_tui.store.backends.sqlite_errors import translate
@@ -38,12 +38,7 @@ def adopt_file(path: Path, now: datetime) -> Adoption:
     """
     backup = backup_path(path, now)
     with _writing(path) as connection:
-        try:
-            return adoption.adopt(connection, backup, now.isoformat(timespec="microseconds"))
-        except FileExistsError as error:
-            raise Refused(f"{below_home(str(backup))} is there already; nothing was adopted.") from error
-        except OSError as error:
-            raise Unavailable(f"The backup {below_home(str(backup))} cannot be written: {error.strerror}.") from error
+        return adoption.adopt(connection, backup, now.isoformat(timespec="microseconds"))
 
 
 def withdrawal_plan(path: Path) -> WithdrawalPlan:

@@ -7,7 +7,6 @@ The SQL is in ``sql/sqlite/vestige/adoption.sql``. The server's own tables keep 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vestige_tui.core.errors import Refused
+from vestige_tui.store.backends.sqlite_backup import back_up_connection, examined
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import load
 from vestige_tui.store.schema.sqlite_scripts import statements
@@ -108,11 +108,11 @@ def plan_adoption(connection: sqlite3.Connection) -> AdoptionPlan:
 def adopt(connection: sqlite3.Connection, backup: Path, now: str) -> Adoption:
     """Write a backup, then add what is missing in one transaction.
 
-    Raises FileExistsError if the backup is there already, Refused as ``plan_adoption`` does, and the driver's errors;
+    Raises Refused if the backup is there already, and as ``plan_adoption`` does, Unavailable, and the driver's errors;
     nothing is added then.
     """
     plan_adoption(connection)
-    back_up(connection, backup)
+    back_up_connection(connection, examined(backup))
     with _transaction(connection):
         plan = plan_adoption(connection)
         before, indexes = _rows(connection), _indexes(connection)
@@ -174,17 +174,6 @@ def withdraw(connection: sqlite3.Connection) -> WithdrawalPlan:
         if plan.versions is not None:
             connection.execute("UPDATE main.schema_version SET version = ?", (plan.versions[0],))
     return plan
-
-
-def back_up(connection: sqlite3.Connection, path: Path) -> None:
-    """Copy the whole file with SQLite's backup API, readable by its owner alone. Raises FileExistsError."""
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    try:
-        with closing(sqlite3.connect(path)) as copy:
-            connection.backup(copy)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
 
 
 def has_new_winners(connection: sqlite3.Connection) -> bool:

@@ -63,7 +63,7 @@ from vestige_tui.tui.commands.search import (
     SearchWithout,
     ToggleSuperseded,
 )
-from vestige_tui.tui.commands.store import Vacuum
+from vestige_tui.tui.commands.store import BackUp, RestoreBackup, Vacuum
 
 _MODULES: tuple[ModuleType, ...] = (
     places,
@@ -165,7 +165,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         FillVectors,
         ConfigureModel,
     ),
-    "store": (StartCopy, Vacuum, ShowDomains),
+    "store": (StartCopy, BackUp, RestoreBackup, Vacuum, ShowDomains),
 }
 """Commands of each place, besides ``EVERYWHERE``."""
 

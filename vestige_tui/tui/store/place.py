@@ -21,12 +21,15 @@ from vestige_tui.core.jobs import StepProgress
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.text import ago, bytes_size, cells, cut, grouped, plain, short_id
 from vestige_tui.presenters import store_report
+from vestige_tui.presenters.backups import backup_sentences
 from vestige_tui.presenters.stores import read_only_sentence
+from vestige_tui.tui.backups import ask_and_back_up, ask_for_restore
 from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.everywhere import Leave
 from vestige_tui.tui.commands.places import GoToStore
+from vestige_tui.tui.console_app import ConsoleApp
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.jobs.place import show_job
 from vestige_tui.tui.place import Place
@@ -75,8 +78,9 @@ class StorePlace(Place):
 The health of the store, its contents, server or file, connections, table sizes, slowest queries, schema and latest
 changes.
 
-`c` copies this store into another one, as a job that keeps running when the console is closed. `v` frees unused space;
-it first shows what has to wait meanwhile, and `esc` stops it.
+`c` copies this store into another one, as a job that keeps running when the console is closed. `b` writes a backup into
+a file, and `B` makes the store equal to one, after a list of what it would lose. `v` frees unused space; it first shows
+what has to wait meanwhile. `esc` stops a backup or a vacuum.
 
 Query times are measured in this console since it opened the store. `ctrl+r` refreshes all figures.
 """
@@ -86,6 +90,7 @@ Query times are measured in this console since it opened the store. `ctrl+r` ref
         self._looked = False
         self._away = False
         self._vacuuming: Worker[None] | None = None
+        self._backing_up: Worker[None] | None = None
 
     def compose_body(self) -> ComposeResult:
         with Panels(id="panels"):
@@ -203,10 +208,37 @@ Query times are measured in this console since it opened the store. `ctrl+r` ref
         return self._vacuuming is not None and not self._vacuuming.is_finished
 
     def action_back(self) -> None:
-        if self._vacuuming is not None and self._is_vacuuming():
-            self._vacuuming.cancel()
+        stoppable = [each for each in (self._vacuuming, self._backing_up) if each is not None and not each.is_finished]
+        if stoppable:
+            stoppable[-1].cancel()
         else:
             super().action_back()
+
+    def action_back_up(self) -> None:
+        if self._backing_up is None or self._backing_up.is_finished:
+            self._backing_up = self._back_up()
+
+    @work(group="backup", exit_on_error=False)
+    async def _back_up(self) -> None:
+        try:
+            backup = await ask_and_back_up(self, f"; {self._key_of(Leave.id, 'esc')} stops it.")
+        except asyncio.CancelledError:
+            if self.is_mounted:
+                self.say("Backup stopped; no file was written.", severity="quiet")
+            raise
+        if backup is not None:
+            self.say(" ".join(backup_sentences(backup)))
+
+    @work(group="ask", exclusive=True, exit_on_error=False)
+    async def action_restore_backup(self) -> None:
+        store = self.store
+        if store is None:
+            raise Usage(NOT_OPEN)
+        if store.read_only:
+            raise ReadOnly(read_only_sentence(store.read_only_reason))
+        if (plan := await ask_for_restore(self)) is not None:
+            assert isinstance(self.app, ConsoleApp)
+            self.app.action_restore(plan)
 
     @work(group="copy", exclusive=True, exit_on_error=False)
     async def action_start_copy(self) -> None:

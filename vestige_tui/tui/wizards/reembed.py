@@ -27,7 +27,9 @@ from vestige_tui.presenters.reembedding import (
 from vestige_tui.presenters.stores import location
 from vestige_tui.presenters.style import Fact
 from vestige_tui.reembed.index_build import index_note
+from vestige_tui.tui.backups import confirmed_with_backup
 from vestige_tui.tui.commands.registry import DropOldVectors, FillVectors
+from vestige_tui.tui.dialogs.loss import ConfirmLoss
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.wizards.cost_step import CostStep
 from vestige_tui.tui.wizards.model_step import ModelStep
@@ -348,7 +350,8 @@ async def drop_old(place: Place, spare: SpareVectors) -> bool:
         note = "The vectors in use stay. To return to this model later, re-embed."
     else:
         note = "The vectors in use stay. The vectors computed so far are lost."
-    if not await place.app.push_screen_wait(Confirm("Delete these vectors?", rows, verb="delete them", notes=[note])):
+    question = ConfirmLoss("Delete these vectors?", rows, verb="delete them", notes=[note])
+    if not await confirmed_with_backup(place, question):
         return False
     dropped = await drop_spare(store)
     place.say("Deleted the vectors." if dropped is not None else "The vectors were already deleted.")
