@@ -12,6 +12,7 @@ from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Change, Draft, JournalEntry, Patch, UndoneChange
 from vestige_tui.core.reviews import Rating
+from vestige_tui.core.weights import Weights
 from vestige_tui.presenters.changes import (
     VERB_WORDS,
     change_sentence,
@@ -109,6 +110,10 @@ async def _clear_marks(store: Store, one: str, two: str) -> Change:
     return await store.reviews.clear_marks([one, two])
 
 
+async def _optimize(store: Store, one: str, two: str) -> Change:
+    return await store.weights.apply(Weights())
+
+
 CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
     "add": (_add, 'Undid: add on "A third one"'),
     "import": (_import, "Undid: import on 2 memories"),
@@ -126,6 +131,7 @@ CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
     "pin": (_pin, 'Undid: pin on "Secrets are in git"'),
     "unpin": (_unpin, 'Undid: unpin on "Secrets are in git"'),
     "clear_marks": (_clear_marks, 'Undid: clear suspended, pinned on "Secrets are in git"'),
+    "optimize": (_optimize, f"Undid: apply FSRS weights {Weights().hash[:8]} on new reviews"),
 }
 
 

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from vestige_tui.core.memories import Change, Memory, UndoneChange
 
 NOTHING_TO_REDO = "There is nothing to redo: the last change of this console is not an undo."
+NEW_REVIEWS = "new reviews"
+"""Subject of weights that were applied without rescheduling."""
 TITLE_CELLS = 40
 VALUE_CELLS = 60
+SHORT_HASH_CHARS = 8
+"""Characters of a hash of weights that a sentence gives."""
 _LONGEST_DAY = timedelta(hours=25)
 """Longest local day, that on which a clock is set back."""
 
@@ -70,6 +74,7 @@ VERB_WORDS: Mapping[str, VerbWords] = {
     "pin": VerbWords("Pinned {subject}", "pin"),
     "unpin": VerbWords("Unpinned {subject}", "unpin"),
     "clear_marks": VerbWords("Cleared the marks of {subject}: {value}", "clear"),
+    "optimize": VerbWords("Applied FSRS weights {value} to {subject}", "apply FSRS weights"),
 }
 """Words of each verb that undo accepts."""
 
@@ -172,6 +177,8 @@ def not_undoable(line: JournalLine) -> str:
 
 def _subject(entry: Journaled, content: str, *, with_id: bool, width: int = TITLE_CELLS) -> str:
     ids = list(dict.fromkeys(entry.ids))
+    if entry.verb == "optimize" and not ids:
+        return NEW_REVIEWS
     if len(ids) != 1:
         return _count(len(ids))
     parts = [title(content, width)] if content.strip() else []
@@ -200,6 +207,8 @@ def value_of(entry: Journaled) -> str:
             return cut(plain(str(state["edge"]["edge_type"])), VALUE_CELLS)
         case "bury":
             return _until(entry, state)
+        case "optimize":
+            return plain(str(state["weights"]["hash"]))[:SHORT_HASH_CHARS] if "weights" in state else ""
         case "clear_marks":
             return ", ".join(_cleared_marks(entry))
         case _:

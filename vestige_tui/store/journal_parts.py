@@ -42,7 +42,7 @@ class JournalParts:
             self._first = before[0], after[0] if after else None
         self._before += before
         self._after += after
-        self._ids += (str(snapshot["id"]) for snapshot in before)
+        self._ids += (str(snapshot["id"]) for snapshot in before if "id" in snapshot)
         if len(self._before) > PART_ROWS:
             await self._write_part()
 
@@ -58,7 +58,7 @@ class JournalParts:
             return await self._context.journal(self._transaction, self._verb, self._before, self._after)
         await self._write_part()
         old, new = self._first
-        rest = [{"id": memory_id} for memory_id in self._ids[1:]]
+        rest = [{"id": memory_id} for memory_id in self._ids if memory_id != old.get("id")]
         before = [{**old, "parts": self._parts}, *rest]
         return await self._context.journal(self._transaction, self._verb, before, [new, *rest] if new else [])
 

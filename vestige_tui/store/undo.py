@@ -42,6 +42,8 @@ Snapshot = Mapping[str, Any]
 Snapshots = Mapping[str, Snapshot]
 """Snapshots by the id of their memory."""
 
+OF_THE_STORE = ""
+"""Key of a snapshot without an id: of the store itself."""
 MAX_KEPT_MEMORIES = 1_000
 """Memories that the undo of an import keeps for a redo; more would make its entry too large."""
 
@@ -63,12 +65,12 @@ async def undo_entry(transaction: Transaction, entry: JournalEntry, now: datetim
     before, texts = await drop_outdated_vectors(transaction, by_id(entry.before), entry.at)
     after = by_id(entry.after)
     kept = await inverse(transaction, before, after, now)
-    return Reversal(list(after or before), texts, kept or {})
+    return Reversal([memory_id for memory_id in after or before if memory_id != OF_THE_STORE], texts, kept or {})
 
 
 def by_id(snapshots: Sequence[Snapshot] | None) -> dict[str, Snapshot]:
-    """Return the snapshots of one side of an entry by the id of their memory."""
-    return {str(snapshot["id"]): snapshot for snapshot in snapshots or []}
+    """Return the snapshots of one side of an entry by the id of their memory, or OF_THE_STORE."""
+    return {str(snapshot.get("id", OF_THE_STORE)): snapshot for snapshot in snapshots or []}
 
 
 async def drop_outdated_vectors(
@@ -197,6 +199,7 @@ async def _restore_logs(transaction: Transaction, memory_id: str, snapshot: Snap
             review["prior"],
             review["new"],
             new_ids.get(review["undoes"]),
+            review.get("weights_hash"),
         )
         if keeps_numbers:
             await transaction.execute("restore_review", {**params, "number": review["id"]})
@@ -310,6 +313,29 @@ async def restore_marks(transaction: Transaction, before: Snapshots, after: Snap
         await transaction.execute("put_marks", marks_params(memory_id, marks_value(snapshot["marks"])))
 
 
+async def restore_weights(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> None:
+    """Take weights out of force, or put them in force again, with the schedules that changed with them."""
+    await transaction.fetch("lock_weights")
+    in_force = await transaction.fetch("get_applied_weights")
+    old, new = before[OF_THE_STORE]["weights"], after[OF_THE_STORE]["weights"]
+    if (rows.weights(in_force[0]).hash if in_force else None) != new["in_force"]:
+        raise Conflict("Other weights were applied since; nothing was changed.")
+    params = {"hash": old["hash"], "applied_at": rows.as_time(old["applied_at"])}
+    await transaction.execute("set_weights_applied", params)
+    for memory_id in before:
+        if memory_id != OF_THE_STORE:
+            await _put_schedule(transaction, memory_id, before[memory_id], after[memory_id])
+
+
+async def _put_schedule(transaction: Transaction, memory_id: str, before: Snapshot, after: Snapshot) -> None:
+    memory = await lock_memory(transaction, memory_id)
+    if schedule_version(memory.scheduling) != schedule_version(after["scheduling"]):
+        raise Conflict(f"Memory {memory_id[:8]} has been graded since; nothing was changed.")
+    state = schedule_value(before["scheduling"])
+    assert state is not None, "only a memory with a schedule is rescheduled"
+    await transaction.execute("put_scheduling", schedule_params(memory_id, state))
+
+
 _Inverse = Callable[["Transaction", Snapshots, Snapshots, datetime], Awaitable[Snapshots | None]]
 """Restores the ``before`` of a change whose ``after`` still holds; returns what a redo needs besides, if anything."""
 _INVERSES: Mapping[str, _Inverse] = {
@@ -329,6 +355,7 @@ _INVERSES: Mapping[str, _Inverse] = {
     "pin": restore_marks,
     "unpin": restore_marks,
     "clear_marks": restore_marks,
+    "optimize": restore_weights,
 }
 UNDOABLE_VERBS = frozenset(_INVERSES)
 """Verbs of the journal entries that can be undone."""
