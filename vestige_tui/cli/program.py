@@ -33,6 +33,7 @@ from vestige_tui.cli import (
     migrate,
     portable,
     registry,
+    review_statistics,
     reviews,
     supersession,
 )
@@ -63,6 +64,7 @@ _FAMILIES = (
     changes,
     journal,
     reviews,
+    review_statistics,
     supersession,
     links,
     portable,

@@ -93,13 +93,13 @@ class _Groups:
 def review_statistics(
     grades: Iterable[Grade], now: datetime, day_count: int, days: LocalDays = CALENDAR_DAYS
 ) -> ReviewStatistics:
-    """Return the statistics of the last ``day_count`` local days, today included; earlier grades are left out."""
+    """Return the statistics of the last ``day_count`` local days, today included; other grades are left out."""
     starts = [days.bound(now, offset) for offset in range(1 - day_count, 1)]
-    counts = [0] * day_count
+    counts, end = [0] * day_count, days.bound(now, 1)
     total, types, tags, ages = _Groups(), _Groups(), _Groups(), _Groups()
     for grade in grades:
         index = bisect_right(starts, grade.at) - 1
-        if index < 0:
+        if index < 0 or grade.at >= end:
             continue
         counts[index] += 1
         if grade.first:
