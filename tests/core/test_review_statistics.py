@@ -81,4 +81,4 @@ def test_a_memory_without_a_creation_time_counts_as_old() -> None:
 def test_days_are_put_into_weeks_from_monday_on() -> None:
     friday = date(2026, 6, 12)
     days = [(friday + timedelta(days=offset), offset) for offset in range(5)]
-    assert weeks(days) == [{4: 0, 5: 1, 6: 2}, {0: 3, 1: 4}]
+    assert weeks(days) == [(date(2026, 6, 8), {4: 0, 5: 1, 6: 2}), (date(2026, 6, 15), {0: 3, 1: 4})]

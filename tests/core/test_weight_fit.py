@@ -9,10 +9,11 @@ from datetime import timedelta
 import pytest
 
 from tests.support.synthetic_reviews import QUICK_LEARNER, START, grades, review_log
+from vestige_tui.core.errors import FitUnavailable, TooFewReviews
 from vestige_tui.core.rescheduling import due_at, interval_days, rescheduled
 from vestige_tui.core.reviews import Rating, Review, Scheduling
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy, review
-from vestige_tui.core.weight_fit import MIN_FIT_REVIEWS, FitUnavailable, TooFewReviews, fit_weights
+from vestige_tui.core.weight_fit import MIN_FIT_REVIEWS, fit_weights
 from vestige_tui.core.weights import Weights, fitted
 
 DEFAULT = Policy()

@@ -10,11 +10,10 @@ import pytest
 from tests.support.clock import Clock
 from tests.support.store_digest import read
 from tests.support.synthetic_reviews import QUICK_LEARNER, fill
-from vestige_tui.core.errors import Conflict, ReadOnly
+from vestige_tui.core.errors import Conflict, ReadOnly, TooFewReviews
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy, review, same_schedule
-from vestige_tui.core.weight_fit import TooFewReviews
 from vestige_tui.core.weights import Weights
 from vestige_tui.store.journal_parts import PART_ROWS
 from vestige_tui.store.open import open_store

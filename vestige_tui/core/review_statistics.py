@@ -122,9 +122,9 @@ def age_of(grade: Grade) -> str:
     return next((name for name, end in AGES if age < end), OLDEST)
 
 
-def weeks(days: Sequence[tuple[date, int]]) -> list[Mapping[int, int]]:
-    """Return the reviews by weekday (Monday is 0) of each week that the days touch, oldest first."""
+def weeks(days: Sequence[tuple[date, int]]) -> list[tuple[date, Mapping[int, int]]]:
+    """Return the Monday of each week that the days touch, with the reviews by weekday (Monday is 0), oldest first."""
     by_week: dict[date, dict[int, int]] = {}
     for day, count in days:
         by_week.setdefault(day - timedelta(days=day.weekday()), {})[day.weekday()] = count
-    return [by_week[monday] for monday in sorted(by_week)]
+    return sorted(by_week.items())

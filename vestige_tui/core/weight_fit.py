@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from vestige_tui.core.errors import Refused
+from vestige_tui.core.errors import FitUnavailable, TooFewReviews
 from vestige_tui.core.review_statistics import Grade
 from vestige_tui.core.text import grouped
 from vestige_tui.core.weights import Weights, fitted
@@ -21,14 +21,6 @@ MIN_FIT_REVIEWS = 400
 HELD_OUT_SHARE = 0.2
 """Share of the predicted reviews, the latest ones, that the measured fit does not see."""
 INSTALL = 'pip install "vestige-tui[optimize]"'
-
-
-class FitUnavailable(Refused):
-    """The package that fits weights is not installed."""
-
-
-class TooFewReviews(Refused):
-    """The log has too few reviews to fit weights."""
 
 
 @dataclass(frozen=True, slots=True)

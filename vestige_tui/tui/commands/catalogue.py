@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import ModuleType
 
-from vestige_tui.tui.commands import everywhere, jobs, journal, lists, memories, places, registry, review, search, store
+from vestige_tui.tui.commands import (
+    everywhere,
+    jobs,
+    journal,
+    lists,
+    memories,
+    places,
+    registry,
+    review,
+    search,
+    statistics,
+    store,
+)
 from vestige_tui.tui.commands.command import Command
 from vestige_tui.tui.commands.jobs import (
     CancelJob,
@@ -50,9 +62,22 @@ from vestige_tui.tui.commands.search import (
     SearchWithout,
     ToggleSuperseded,
 )
+from vestige_tui.tui.commands.statistics import ShowStatistics
 from vestige_tui.tui.commands.store import Vacuum
 
-_MODULES: tuple[ModuleType, ...] = (places, everywhere, lists, memories, search, review, jobs, registry, store, journal)
+_MODULES: tuple[ModuleType, ...] = (
+    places,
+    everywhere,
+    lists,
+    memories,
+    search,
+    review,
+    statistics,
+    jobs,
+    registry,
+    store,
+    journal,
+)
 
 
 def catalogue() -> dict[str, type[Command]]:
@@ -118,6 +143,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         ClearMarks,
         UndoChange,
         RedoChange,
+        ShowStatistics,
     ),
     "jobs": (CancelJob, RetryJob, FailJob, OpenJobStore, StartCopy, VerifyCopy, Reembed, CopyJobId),
     "registry": (

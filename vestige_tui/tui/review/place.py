@@ -18,7 +18,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 
 from vestige_tui.core.errors import Conflict, NotFound, Unsure, VestigeError
-from vestige_tui.core.filter_syntax import BadChip
+from vestige_tui.core.filter_syntax import BadChip, write_chips
 from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.reviews import QueueCounts, Rating, Review
 from vestige_tui.core.scheduling import from_json, preview, same_schedule
@@ -521,7 +521,7 @@ redoes the change that this console undid last.
 
     async def _take_back(self, store: Store, change: Change, undone: UndoneChange) -> None:
         """Show an undo: the card of its change is asked again, if the session has it or the change was a grade."""
-        entry, [memory_id, *_] = undone.entry, change.changed
+        entry, memory_id = undone.entry, next(iter(change.changed), "")
         mine = next((each for each in self._entries if each.entry == entry.id), None)
         if mine is not None:
             self._entries.remove(mine)
@@ -558,7 +558,7 @@ redoes the change that this console undid last.
             self.say(NOTHING_TO_REDO, severity="quiet")
 
     async def _make_again(self, store: Store, change: Change, redone: UndoneChange) -> None:
-        entry, session, [memory_id, *_] = redone.entry, self._session, change.changed
+        entry, session, memory_id = redone.entry, self._session, next(iter(change.changed), "")
         self.store_session.note_change()
         self._just_changed.update(dict.fromkeys(change.changed, entry.id))
         self._entries.append(SessionEntry(entry.id, entry.verb == "review", self._revealed))
@@ -667,6 +667,12 @@ redoes the change that this console undid last.
             nothing.say("This store has no memories yet.", add)
         self._set_phase(Phase.EMPTY)
 
+    def action_show_statistics(self) -> None:
+        from vestige_tui.tui.review.statistics_page import StatisticsScreen
+
+        chips = self.query_one(FilterBar).chips
+        self.app.push_screen(StatisticsScreen(self._chosen, write_chips(chips)))
+
     # Subject of commands
 
     def chosen_subject(self) -> str:
@@ -680,7 +686,7 @@ redoes the change that this console undid last.
 
 async def _as_question(store: Store, memory_id: str, change: UndoneChange) -> UndoneChange:
     """Return a change whose sentence asks for the text of its memory instead of showing it."""
-    memories = await store.memories.get_many([memory_id]) if change.content else ()
+    memories = await store.memories.get_many([memory_id]) if change.content and memory_id else ()
     return replace(change, content=question_of(memories[0])) if memories else change
 
 
