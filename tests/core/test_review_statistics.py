@@ -57,16 +57,16 @@ def test_true_retention_is_grouped_by_type_tag_and_age() -> None:
     assert statistics.retention == Retention("", 3, 2)
     assert statistics.by_type == (Retention("fact", 2, 1), Retention("code", 1, 1))
     assert statistics.by_tag == (Retention("a", 2, 1), Retention(NO_TAGS, 1, 1), Retention("b", 1, 1))
-    assert statistics.by_age == (Retention("under 1 week", 1, 1), Retention(OLDEST, 2, 1))
+    assert statistics.by_age == (Retention("up to 1 week", 1, 1), Retention(OLDEST, 2, 1))
 
 
 @pytest.mark.parametrize(
     ("age", "name"),
     [
-        (timedelta(days=-1), "under 1 week"),
-        (timedelta(days=7), "1 week to 1 month"),
-        (timedelta(days=30), "1 to 3 months"),
-        (timedelta(days=91), "3 months to 1 year"),
+        (timedelta(days=-1), "up to 1 week"),
+        (timedelta(days=7), "up to 1 month"),
+        (timedelta(days=30), "up to 3 months"),
+        (timedelta(days=91), "up to 1 year"),
         (timedelta(days=365), OLDEST),
     ],
 )

@@ -14,10 +14,10 @@ from vestige_tui.core.reviews import Rating
 from vestige_tui.core.times import CALENDAR_DAYS, LocalDays
 
 AGES: tuple[tuple[str, timedelta], ...] = (
-    ("under 1 week", timedelta(weeks=1)),
-    ("1 week to 1 month", timedelta(days=30)),
-    ("1 to 3 months", timedelta(days=91)),
-    ("3 months to 1 year", timedelta(days=365)),
+    ("up to 1 week", timedelta(weeks=1)),
+    ("up to 1 month", timedelta(days=30)),
+    ("up to 3 months", timedelta(days=91)),
+    ("up to 1 year", timedelta(days=365)),
 )
 """Names of the ages of a memory at its review, each with the age at which it ends."""
 OLDEST = "over 1 year"

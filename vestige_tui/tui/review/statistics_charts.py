@@ -18,7 +18,7 @@ NO_REVIEW = "·"
 SHADES = "░▒▓█"
 """Shades of a day: up to a quarter of the busiest day, up to a half, up to three quarters, more."""
 LABEL_CELLS = 4
-BAR_CELLS = 8
+BAR_CELLS = 6
 LOAD_ROWS = 5
 MIN_TABLE_CELLS = 32
 _GAP = "   "

@@ -139,6 +139,7 @@ The bars compare the reviews of the coming days as they are due now with those u
         state, store = self._state, self.store
         if state is None or store is None:
             return
+        self.refresh_bindings()
         if reason := why_no_statistics(state.statistics):
             self._say_nothing(reason)
             return
