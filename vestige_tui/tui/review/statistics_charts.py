@@ -38,7 +38,7 @@ def heat_map(statistics: ReviewStatistics, width: int) -> Content:
     week_cells = 2 if len(calendar) * 2 <= room else 1
     calendar = calendar[-max(1, room // week_cells) :]
     most = max((count for _, week in calendar for count in week.values()), default=0)
-    lines = [Content.styled(_months([monday for monday, _ in calendar], week_cells), "$text-disabled")]
+    lines = [Content.styled(_months([monday for monday, _ in calendar], week_cells, width), "$text-disabled")]
     for weekday, name in enumerate(WEEKDAYS):
         pieces: list[tuple[str, str]] = [(f"{name:<{LABEL_CELLS}}", "$text-disabled")]
         for _, week in calendar:
@@ -50,13 +50,14 @@ def heat_map(statistics: ReviewStatistics, width: int) -> Content:
     return Content("\n").join(lines)
 
 
-def _months(mondays: Sequence[date], week_cells: int) -> str:
+def _months(mondays: Sequence[date], week_cells: int, width: int) -> str:
     """Return the line with the name of each month above the week in which it begins."""
     line = " " * LABEL_CELLS
     for index, monday in enumerate(mondays):
         last_day, at = monday + timedelta(days=6), LABEL_CELLS + index * week_cells
-        if last_day.day <= 7 and len(line.rstrip()) < at:
-            line = line.rstrip().ljust(at) + f"{last_day:%b}"
+        name = f"{last_day:%b}"
+        if last_day.day <= 7 and len(line.rstrip()) < at and at + len(name) <= width:
+            line = line.rstrip().ljust(at) + name
     return line
 
 

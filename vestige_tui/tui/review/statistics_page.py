@@ -85,6 +85,7 @@ The bars compare the reviews of the coming days as they are due now with those u
             yield Static(id="retention-title", markup=False)
             yield Static(id="retention", markup=False)
             yield Static(id="load-title", markup=False)
+            yield Static(id="load-sum", markup=False)
             yield Static(id="load", markup=False)
         yield Empty(id="nothing")
         yield self._status
@@ -156,8 +157,8 @@ The bars compare the reviews of the coming days as they are due now with those u
         present, planned = store.policy.desired_retention, state.load.retention
         bars = f"coming days: left bar as due now ({present:.2f}), right bar with {planned:.2f}"
         self._put("load-title", _title(bars))
-        sentence = Content.styled(load_sentence(state.load), "$text-muted")
-        self._put("load", Content("\n").join([sentence, load_chart(state.load, width)]))
+        self._put("load-sum", Content.styled(load_sentence(state.load), "$text-muted"))
+        self._put("load", load_chart(state.load, width))
 
     def _put(self, name: str, content: Content) -> None:
         self.query_one(f"#{name}", Static).update(content)
