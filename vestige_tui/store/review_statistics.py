@@ -37,7 +37,8 @@ class ReviewStatisticsService:
         now, days = self._context.now(), self._context.policy.days
         grades = await self.grades(days.bound(now, 1 - day_count), filter)
         statistics = await asyncio.to_thread(review_statistics, grades, now, day_count, days)
-        return replace(statistics, has_log=not (self._backend.foreign and self._backend.read_only and not grades))
+        # A phase 1 file has a log of its own, adopted or not.
+        return replace(statistics, has_log=self._backend.logs_reviews or bool(grades))
 
     async def due_times(self, retention: float, filter: Filter | None = None) -> tuple[datetime, ...]:
         """Return when each reviewed memory would be due under another desired retention."""
