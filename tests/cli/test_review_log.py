@@ -23,6 +23,7 @@ def filled(url: str, memories: int) -> str:
     return url
 
 
+@pytest.mark.slow
 def test_optimize_shows_applies_and_is_undone(run: Command, store_url: str) -> None:
     store = filled(store_url, 150)
     schedules = read(store, "scheduling", "memory_id")
@@ -49,6 +50,7 @@ def test_optimize_shows_applies_and_is_undone(run: Command, store_url: str) -> N
     assert not run("--store", store, "review", "optimize", "--json").json["in_force"]["applied"]
 
 
+@pytest.mark.slow
 def test_optimize_without_rescheduling_moves_no_date(run: Command, store_url: str) -> None:
     store = filled(store_url, 150)
     schedules = read(store, "scheduling", "memory_id")
@@ -90,12 +92,14 @@ def test_options_that_do_not_fit_are_refused(run: Command, sample: str, words: t
     assert run("--store", sample, "review", *words).status == 2
 
 
+@pytest.mark.slow
 def test_optimize_on_a_read_only_store_only_shows(run: Command, store_url: str) -> None:
     store = filled(store_url, 150)
     assert run("--store", store, "--read-only", "review", "optimize").status == 0
     assert run("--store", store, "--read-only", "review", "optimize", "--apply").status == 3
 
 
+@pytest.mark.slow
 def test_reviews_prints_statistics(run: Command, store_url: str) -> None:
     store = filled(store_url, 30)
     ran = run("--store", store, "reviews", "--days", "3000")
@@ -113,6 +117,7 @@ def test_reviews_prints_statistics(run: Command, store_url: str) -> None:
     assert run("--store", store, "reviews", "--days", "1").out == "There are no reviews in this time.\n"
 
 
+@pytest.mark.slow
 def test_forecast_compares_another_retention(run: Command, store_url: str) -> None:
     store = filled(store_url, 30)
     schedules = read(store, "scheduling", "memory_id")

@@ -68,6 +68,7 @@ async def test_applied_weights_replace_configured_ones_in_every_process(store_ur
         assert later.policy.weights == DEFAULT_WEIGHTS
 
 
+@pytest.mark.slow
 async def test_a_fit_reads_the_log_of_the_store(store: Store) -> None:
     await fill(store, 20)
     with pytest.raises(TooFewReviews, match=r"this store has \d\d"):
@@ -78,6 +79,7 @@ async def test_a_fit_reads_the_log_of_the_store(store: Store) -> None:
     assert not store.weights.applied
 
 
+@pytest.mark.slow
 async def test_an_undo_restores_schedules_and_weights_exactly(store: Store, store_url: str, clock: Clock) -> None:
     await fill(store, 60)
     clock.advance(minutes=1)
@@ -131,6 +133,7 @@ async def test_weights_without_rescheduling_move_nothing(store: Store, store_url
     assert store.policy.weights == QUICK_LEARNER
 
 
+@pytest.mark.slow
 async def test_an_undo_is_refused_once_other_weights_are_in_force_or_a_memory_was_graded(
     store: Store, clock: Clock
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -50,13 +51,19 @@ def grades(log: Sequence[Review]) -> list[Grade]:
 
 async def fill(store: Store, memories: int, seed: int = 1) -> list[str]:
     """Write memories with a synthetic log and the schedule of their last review; return their ids."""
-    drafts = [
-        Draft(f"Fact {number}", tags=(f"tag{number % 3}",), node_type="fact" if number % 2 else "decision")
-        for number in range(memories)
-    ]
-    ids, _, _ = await store.memories.insert_many(drafts, embed=False)
+    ids = [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{seed} {number}")) for number in range(memories)]
     log = review_log(ids, seed=seed)
+    last = {each.memory_id: each.new for each in log}
+    drafts = [
+        Draft(
+            f"Fact {number} of {seed}",
+            id=memory_id,
+            tags=(f"tag{number % 3}",),
+            node_type="fact" if number % 2 else "decision",
+            scheduling=last[memory_id],
+        )
+        for number, memory_id in enumerate(ids)
+    ]
+    await store.memories.insert_many(drafts, embed=False)
     await store.reviews.restore(log)
-    for memory_id, last in {each.memory_id: each.new for each in log}.items():
-        await store.reviews.put_scheduling(memory_id, last)
-    return list(ids)
+    return ids

@@ -44,6 +44,8 @@ Snapshots = Mapping[str, Snapshot]
 
 OF_THE_STORE = ""
 """Key of a snapshot without an id: of the store itself."""
+BATCH_ROWS = 500
+"""Schedules that are restored by one statement."""
 MAX_KEPT_MEMORIES = 1_000
 """Memories that the undo of an import keeps for a redo; more would make its entry too large."""
 
@@ -322,18 +324,25 @@ async def restore_weights(transaction: Transaction, before: Snapshots, after: Sn
         raise Conflict("Other weights were applied since; nothing was changed.")
     params = {"hash": old["hash"], "applied_at": rows.as_time(old["applied_at"])}
     await transaction.execute("set_weights_applied", params)
-    for memory_id in before:
-        if memory_id != OF_THE_STORE:
-            await _put_schedule(transaction, memory_id, before[memory_id], after[memory_id])
+    ids = sorted(memory_id for memory_id in before if memory_id != OF_THE_STORE)
+    for start in range(0, len(ids), BATCH_ROWS):
+        await _put_schedules(transaction, ids[start : start + BATCH_ROWS], before, after)
 
 
-async def _put_schedule(transaction: Transaction, memory_id: str, before: Snapshot, after: Snapshot) -> None:
-    memory = await lock_memory(transaction, memory_id)
-    if schedule_version(memory.scheduling) != schedule_version(after["scheduling"]):
-        raise Conflict(f"Memory {memory_id[:8]} has been graded since; nothing was changed.")
-    state = schedule_value(before["scheduling"])
-    assert state is not None, "only a memory with a schedule is rescheduled"
-    await transaction.execute("put_scheduling", schedule_params(memory_id, state))
+async def _put_schedules(transaction: Transaction, ids: Sequence[str], before: Snapshots, after: Snapshots) -> None:
+    params = {"ids": list(ids)}
+    await transaction.fetch("lock_memories", params)
+    states = {str(row["id"]): rows.scheduling(row) for row in await transaction.fetch("get_memories", params)}
+    writes = []
+    for memory_id in ids:
+        if memory_id not in states:
+            raise Conflict(f"Memory {memory_id[:8]} no longer exists; nothing was changed.")
+        if schedule_version(states[memory_id]) != schedule_version(after[memory_id]["scheduling"]):
+            raise Conflict(f"Memory {memory_id[:8]} has been graded since; nothing was changed.")
+        state = schedule_value(before[memory_id]["scheduling"])
+        assert state is not None, "only a memory with a schedule is rescheduled"
+        writes.append(schedule_params(memory_id, state))
+    await transaction.execute_many("put_scheduling", writes)
 
 
 _Inverse = Callable[["Transaction", Snapshots, Snapshots, datetime], Awaitable[Snapshots | None]]
