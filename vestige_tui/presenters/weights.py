@@ -20,11 +20,15 @@ def short_hash(weights: Weights) -> str:
     return weights.hash[:SHORT_HASH_CHARS]
 
 
+def in_force_sentence(current: Weights, *, applied: bool) -> str:
+    """Return the sentence that names the weights in force, and whether they were applied to the store."""
+    return f"In force: weights {short_hash(current)}, {'applied to this store' if applied else 'of the settings'}."
+
+
 def fit_lines(fit: WeightFit, current: Weights, *, applied: bool) -> Iterator[str]:
     """Yield sentences on a fit: its weights, those in force, and both log-losses."""
-    origin = "applied to this store" if applied else "of the settings"
     yield f"Fitted weights {short_hash(fit.weights)} to {grouped(fit.reviews)} reviews."
-    yield f"In force: weights {short_hash(current)}, {origin}."
+    yield in_force_sentence(current, applied=applied)
     yield (
         f"Log-loss on the latest {grouped(fit.held_out)} reviews (lower is better): {fit.loss_before:.4f} "
         f"by the weights in force, {fit.loss_after:.4f} by a fit to the earlier reviews."

@@ -22,6 +22,7 @@ from vestige_tui.presenters.review_statistics import (
     summary_sentence,
     why_no_statistics,
 )
+from vestige_tui.presenters.weights import in_force_sentence
 from vestige_tui.tui.command_screen import NOT_OPEN, CommandScreen
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.statistics import OF_STATISTICS
@@ -87,6 +88,7 @@ The bars compare the reviews of the coming days as they are due now with those u
             yield Static(id="load-title", markup=False)
             yield Static(id="load-sum", markup=False)
             yield Static(id="load", markup=False)
+            yield Static(id="weights", markup=False)
         yield Empty(id="nothing")
         yield self._status
         yield KeyLine()
@@ -159,6 +161,9 @@ The bars compare the reviews of the coming days as they are due now with those u
         self._put("load-title", _title(bars))
         self._put("load-sum", Content.styled(load_sentence(state.load), "$text-muted"))
         self._put("load", load_chart(state.load, width))
+        in_force = in_force_sentence(store.weights.current, applied=store.weights.applied)
+        hint = f"FSRS weights. {in_force} Fit them to this log with: vestige-tui review optimize"
+        self._put("weights", Content.styled(hint, "$text-disabled"))
 
     def _put(self, name: str, content: Content) -> None:
         self.query_one(f"#{name}", Static).update(content)
