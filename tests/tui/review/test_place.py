@@ -242,6 +242,17 @@ async def test_a_grade_that_was_undone_elsewhere_keeps_its_card(tmp_path: Path) 
 
 
 @pytest.mark.slow
+async def test_a_card_is_pinned_without_leaving_it(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        await at.press("p", sees="Pinned")
+        assert "1 of 3" in at.text
+        assert (await at.other.reviews.marks(THREE[0].id or "")).pinned
+        await at.press("u", sees="Undid: pin")
+        assert not (await at.other.reviews.marks(THREE[0].id or "")).pinned
+
+
+@pytest.mark.slow
 async def test_the_queue_is_not_shuffled_by_what_arrives(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
