@@ -63,7 +63,8 @@ Each square of the calendar is one day of the last year; a darker one has more r
 reviews that were not graded Again, without first reviews: by type, by tag and by the age of the memory at its review.
 
 The bars compare the reviews of the coming days as they are due now with those under another desired retention. Each
-memory counts once, on its next due date. `-` and `+` choose the retention; nothing is changed. To use another one, set `desired_retention` under `[review]` in vestige.toml.
+memory counts once, on its next due date. `-` and `+` choose the retention; nothing is changed. To use another one, set
+`desired_retention` under `[review]` in vestige.toml.
 """
 
     def __init__(self, chosen: Filter | None = None, chosen_text: str = "") -> None:
