@@ -81,6 +81,7 @@ STATES = (
     State("browse-filter-none", "browse", ("slash", "type tag:nosuchtag ")),
     State("browse-suspended", "browse", ("slash", "type is:suspended ", "down")),
     State("browse-journal", "browse", ("J",)),
+    State("review-statistics", "review", ("T",)),
     State("browse-legend", "browse", ("K",)),
     State("domains", "browse", ("D", "j")),
     State("domains-set", "browse", ("D", "s")),

@@ -113,7 +113,7 @@ async def test_lost_doubled_and_altered_rows_are_counted(tmp_path: Path) -> None
         connection.execute("DELETE FROM review_marks")
         connection.execute(
             "INSERT INTO review_events SELECT NULL, memory_id, timestamp, rating, prior_state, new_state,"
-            " undoes FROM review_events LIMIT 1"
+            " undoes, weights_hash FROM review_events LIMIT 1"
         )
         connection.execute("UPDATE node_embeddings SET embedding = zeroblob(32) WHERE seq = 1")
     # A review is compared by its time as well, and an altered vector is one row lost and another one there.

@@ -22,7 +22,7 @@ SELECT count(*) AS n FROM sqlite_master WHERE type = 'table' AND name = 'vestige
 -- another console may create the schema between two statements.
 SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name IN (
     'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
-    'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks',
+    'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks', 'review_weights',
     'spare_embeddings', 'spare_model', 'model_changes', 'sync_state')
     AND NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'vestige_migrations')
 ORDER BY name
@@ -73,6 +73,10 @@ SELECT (SELECT count(*) FROM delegations) AS jobs, (SELECT count(*) FROM job_fin
 -- Journal entries and marks that a rollback would delete; run only if their migration is applied.
 SELECT (SELECT count(*) FROM journal) AS journal_entries,
     (SELECT count(*) FROM review_marks WHERE suspended OR buried_until IS NOT NULL) AS marks
+
+-- count_precious_review_weights --
+-- Applied weights that a rollback would forget; run only if their migration is applied.
+SELECT count(*) AS applied_weights FROM review_weights WHERE applied_at IS NOT NULL
 
 -- count_precious_pinned --
 -- Pinned memories that a rollback would forget; run only if their migration is applied.
@@ -705,13 +709,13 @@ DELETE FROM scheduling WHERE memory_id = :id
 
 -- insert_review --
 -- Append to the review log; returns the id.
-INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
-VALUES (:id, :at, :rating, :prior, :new, :undoes) RETURNING id
+INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes, weights_hash)
+VALUES (:id, :at, :rating, :prior, :new, :undoes, :weights_hash) RETURNING id
 
 -- restore_review --
 -- Insert a review of a deleted memory again, under the number that its journal entries have.
-INSERT INTO review_events (id, memory_id, timestamp, rating, prior_state, new_state, undoes)
-VALUES (:number, :id, :at, :rating, :prior, :new, :undoes)
+INSERT INTO review_events (id, memory_id, timestamp, rating, prior_state, new_state, undoes, weights_hash)
+VALUES (:number, :id, :at, :rating, :prior, :new, :undoes, :weights_hash)
 
 -- list_taken_reviews --
 -- Those of the numbers that a review has.
@@ -719,8 +723,8 @@ SELECT v.id FROM review_events v WHERE v.id IN (SELECT value FROM json_each(:num
 
 -- append_review --
 -- Append to the review log without returning the id.
-INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
-VALUES (:id, :at, :rating, :prior, :new, :undoes)
+INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes, weights_hash)
+VALUES (:id, :at, :rating, :prior, :new, :undoes, :weights_hash)
 
 -- find_reviews --
 -- Those of the [id, time, rating] that are in the log: log ids differ between stores.
@@ -730,12 +734,12 @@ GROUP BY a.key
 
 -- list_reviews --
 -- Reviews of a memory, oldest first.
-SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
+SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes, v.weights_hash
 FROM review_events v WHERE v.memory_id = :id ORDER BY v.id
 
 -- list_reviews_of --
 -- Reviews of the memories, oldest first.
-SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
+SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes, v.weights_hash
 FROM review_events v WHERE v.memory_id IN (SELECT value FROM json_each(:ids)) ORDER BY v.id
 
 -- count_reviews_of --
@@ -744,15 +748,62 @@ SELECT count(*) AS n FROM review_events v WHERE v.memory_id IN (SELECT value FRO
 
 -- list_reviews_since --
 -- Reviews since a time (of a session), oldest first.
-SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
+SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes, v.weights_hash
 FROM review_events v WHERE v.timestamp >= :since ORDER BY v.id
 
 -- last_review --
 -- Last review of a memory that was not undone.
-SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes FROM review_events v
+SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes, v.weights_hash FROM review_events v
 WHERE v.memory_id = :id AND v.undoes IS NULL
 AND /*= not_undone */
 ORDER BY v.id DESC LIMIT 1
+
+-- list_grades --
+-- Grades in force since a time, with what statistics group them by, oldest first.
+SELECT v.memory_id, v.timestamp, v.rating, coalesce(json_extract(CASE WHEN json_valid(v.prior_state) THEN v.prior_state ELSE '{}' END, '$.reps'), 0) AS prior_reps, m.node_type, m.tags, m.created_at
+FROM review_events v JOIN knowledge_nodes m ON m.id = v.memory_id
+WHERE v.timestamp >= :since AND v.undoes IS NULL AND /*= not_undone */ /*filters*/ ORDER BY v.id
+
+-- list_schedules --
+-- Schedules of the memories that are reviewed and do not rest.
+SELECT s.memory_id AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses
+FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
+WHERE s.reps > 0 AND s.next_review IS NOT NULL /*= not_resting */ /*filters*/
+
+-- list_reviewed --
+-- The next memories that have both a schedule and reviews, by id.
+SELECT s.memory_id AS id FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
+WHERE s.reps > 0 AND EXISTS (SELECT 1 FROM review_events v WHERE v.memory_id = s.memory_id) /*after*/
+ORDER BY s.memory_id LIMIT :limit
+
+-- after_reviewed --
+-- Keyset pagination: memories after the cursor.
+AND s.memory_id > :after_id
+
+-- lock_weights --
+-- No-op: BEGIN IMMEDIATE already locks the file.
+SELECT 1 AS locked
+
+-- weights_columns --
+-- Columns of weights.
+w.hash, w.algorithm, w.weights, w.created_at, w.applied_at
+
+-- get_applied_weights --
+-- The weights in force: those that were applied last.
+SELECT /*= weights_columns */ FROM review_weights w WHERE w.applied_at IS NOT NULL ORDER BY w.applied_at DESC, w.hash LIMIT 1
+
+-- get_weights --
+-- Weights by their hash.
+SELECT /*= weights_columns */ FROM review_weights w WHERE w.hash = :hash
+
+-- insert_weights_if_absent --
+-- Keep weights that a review or a change names.
+INSERT INTO review_weights (hash, algorithm, weights, created_at)
+VALUES (:hash, :algorithm, :weights, :created_at) ON CONFLICT (hash) DO NOTHING
+
+-- set_weights_applied --
+-- Set the time at which weights were applied, NULL for never.
+UPDATE review_weights SET applied_at = :applied_at WHERE hash = :hash
 
 -- get_marks --
 -- Marks of a memory.

@@ -13,7 +13,7 @@ MEMORY = {
 }  # fmt: skip
 SCHEDULING = {"stability", "difficulty", "retrievability", "last_review", "next_review", "reps", "lapses"}
 EDGE = {"source_id", "target_id", "edge_type", "weight", "created_at"}
-REVIEW = {"id", "memory_id", "at", "rating", "prior", "new", "undoes"}
+REVIEW = {"id", "memory_id", "at", "rating", "prior", "new", "undoes", "weights"}
 EVENT = {"id", "loser_id", "winner_id", "kind", "decided_at"}
 
 

@@ -14,7 +14,7 @@ from tests.support.vestige_files import make_line, memory_id
 LINES = (14, 18, 40)
 QUESTIONS = (
     ["list"], ["list", "--sort", "due"], ["search", "backup", "--mode", "text", "--superseded"], ["due"],
-    ["due", "--count"], ["forecast"], ["stats"], ["registry", "show"], ["schema", "info"],
+    ["due", "--count"], ["forecast"], ["reviews"], ["stats"], ["registry", "show"], ["schema", "info"],
 )  # fmt: skip
 
 

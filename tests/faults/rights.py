@@ -21,6 +21,7 @@ DELETED_TABLES = {
     "kept_vectors": "spare_embeddings",
     "changes_of_model": "model_changes",
     "marks": "review_marks",
+    "applied_weights": "review_weights",
 }
 """Table of each kind of row whose count is told before the schema is taken down."""
 COMMANDS_AT_ONCE = 4

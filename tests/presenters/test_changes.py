@@ -12,6 +12,7 @@ from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Change, Draft, JournalEntry, Patch, UndoneChange
 from vestige_tui.core.reviews import Rating
+from vestige_tui.core.weights import Weights
 from vestige_tui.presenters.changes import (
     VERB_WORDS,
     change_sentence,
@@ -131,6 +132,10 @@ async def _move(store: Store, move: DomainMove, one: str) -> Change:
     return await store.domains.apply(await store.domains.preview(move))
 
 
+async def _optimize(store: Store, one: str, two: str) -> Change:
+    return await store.weights.apply(Weights())
+
+
 CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
     "add": (_add, 'Undid: add on "A third one"'),
     "import": (_import, "Undid: import on 2 memories"),
@@ -152,6 +157,7 @@ CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
     "rename_domain": (_rename_domain, 'Undid: rename domain infra → servers on "Secrets are in git"'),
     "merge_domains": (_merge_domains, "Undid: merge domains infra, auth → servers on 2 memories"),
     "delete_domain": (_delete_domain, 'Undid: delete domain infra on "Secrets are in git"'),
+    "optimize": (_optimize, f"Undid: apply FSRS weights {Weights().hash[:8]} on new reviews"),
 }
 
 

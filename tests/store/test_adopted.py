@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.synthetic_reviews import QUICK_LEARNER
 from tests.support.vestige_files import make_line, make_v14, memory_id
 from vestige_tui.core.bulk import DomainMove
 from vestige_tui.core.errors import Conflict, Refused
@@ -21,6 +22,7 @@ from vestige_tui.core.memories import Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.scheduling import same_schedule
 from vestige_tui.core.times import parse_stored
+from vestige_tui.core.weights import Weights
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.open import open_store
@@ -392,3 +394,35 @@ async def test_the_row_of_a_domain_is_written_where_the_server_has_one(path: Pat
 def has_table(path: Path, table: str) -> bool:
     with closing(sqlite3.connect(path)) as connection:
         return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchall())
+
+
+async def test_fitted_weights_are_applied_and_undone(path: Path) -> None:
+    async with opened(path) as store:
+        one, two, *_ = (memory.id for memory in (await store.page(Filter(), limit=12)).items)
+        for memory in (one, two):
+            await store.reviews.record(memory, Rating.GOOD)
+        [review, *_] = reversed(await store.reviews.log(one))
+        assert review.weights_hash == Weights().hash
+        before = comparable(row(path, one))
+        change = await store.weights.apply(Weights(QUICK_LEARNER), reschedule=True)
+        assert {one, two} <= set(change.changed)
+        after = comparable(row(path, one))
+        assert after["next_review"] != before["next_review"]
+        assert (after["reps"], after["learning_state"]) == (before["reps"], before["learning_state"])
+        state = await store.reviews.scheduling(one)
+        assert state is not None
+        assert state.last_review == review.at
+    async with opened(path) as store:
+        assert store.policy.weights == QUICK_LEARNER
+        statistics = await store.review_statistics.of_days(2)
+        assert (statistics.total, statistics.has_log) == (2, True)
+        await store.journal.undo(change.undo)
+        assert comparable(row(path, one)) == before
+        assert not store.weights.applied
+
+
+async def test_a_file_that_is_not_adopted_has_no_log(tmp_path: Path) -> None:
+    make_line(tmp_path / "vestige.db", 18, 3)
+    async with opened(tmp_path / "vestige.db") as store:
+        assert not (await store.review_statistics.of_days(30)).has_log
+        assert (await store.weights.preview(Weights(QUICK_LEARNER))).reviewed == 0

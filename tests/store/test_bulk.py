@@ -57,7 +57,7 @@ async def test_a_write_for_many_is_whole_or_nothing(store: Store, clock: Clock) 
 async def test_several_writes_in_one_trip_are_whole_or_nothing(store: Store, clock: Clock) -> None:
     [one, two] = await some(store, 2)
     edge = {"source_id": one, "target_id": two, "edge_type": "related", "weight": 1.0, "created_at": clock()}
-    line = {"id": one, "at": clock(), "rating": 3, "prior": None, "new": None, "undoes": None}
+    line = {"id": one, "at": clock(), "rating": 3, "prior": None, "new": None, "undoes": None, "weights_hash": None}
     with pytest.raises(Conflict):
         await store.backend.write_all([Write("put_edge", edge), Write("insert_review", line)])
     assert await store.links.edges(one) == ()

@@ -16,6 +16,8 @@ from vestige_tui.core.errors import Conflict, NotFound, ReadOnly
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Change, Draft, Memory, Patch
 from vestige_tui.core.reviews import Rating, undone_reviews
+from vestige_tui.core.scheduling import DEFAULT_WEIGHTS
+from vestige_tui.core.weights import Weights
 from vestige_tui.presenters.changes import redo_sentence, undo_sentence
 from vestige_tui.store import undo
 from vestige_tui.store.open import open_store
@@ -120,6 +122,11 @@ async def _domain(store: Store, one: Memory) -> str:
     return domains[0].name
 
 
+async def _optimize(store: Store, one: Memory, two: Memory, chance: random.Random) -> Change:
+    weights = Weights((*DEFAULT_WEIGHTS[:2], round(chance.uniform(10, 90), 4), *DEFAULT_WEIGHTS[3:]))
+    return await store.weights.apply(weights, reschedule=True)
+
+
 ACTS: dict[str, Act] = {
     "add": _add,
     "import": _import,
@@ -141,6 +148,7 @@ ACTS: dict[str, Act] = {
     "rename_domain": _rename_domain,
     "merge_domains": _merge_domains,
     "delete_domain": _delete_domain,
+    "optimize": _optimize,
 }
 FIRST: dict[str, str] = {
     "unsupersede": "supersede",

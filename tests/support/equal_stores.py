@@ -26,9 +26,10 @@ TABLES = {
     "scheduling": "SELECT memory_id, stability, difficulty, retrievability, reps, lapses"
     " FROM scheduling ORDER BY memory_id",
     "edges": "SELECT source_id, target_id, edge_type, weight FROM edges ORDER BY source_id, target_id, edge_type",
-    "reviews": "SELECT memory_id, rating FROM review_events ORDER BY id",
+    "reviews": "SELECT memory_id, rating, weights_hash FROM review_events ORDER BY id",
     "supersession": "SELECT loser_id, winner_id, kind FROM supersession_events ORDER BY id",
     "marks": "SELECT memory_id, suspended FROM review_marks",
+    "weights": "SELECT hash, algorithm FROM review_weights",
 }
 
 

@@ -63,8 +63,8 @@ async def fill(path: Path, count: int, *, dimension: int = 64, words: int = 40) 
             [(ids[i], ids[i + 1], times[i]) for i in range(count - 1)],
         )
         connection.executemany(
-            "INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state)"
-            " VALUES (?, ?, 3, '{}', ?)",
+            "INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, weights_hash)"
+            " VALUES (?, ?, 3, '{}', ?, 'a1b2')",
             [(ids[i], times[i], state) for i in range(0, count, 2)],
         )
         # Two alike, and one that takes the second back.
@@ -80,6 +80,11 @@ async def fill(path: Path, count: int, *, dimension: int = 64, words: int = 40) 
             + [(ids[0], None, "unsupersede", times[3])],
         )
         connection.execute("INSERT INTO review_marks (memory_id, suspended) VALUES (?, 1)", (ids[2],))
+        connection.execute(
+            "INSERT INTO review_weights (hash, algorithm, weights, created_at, applied_at)"
+            " VALUES ('a1b2', 'fsrs-6', '[0.25, 1.5]', ?, ?)",
+            (times[0], times[1]),
+        )
         connection.execute(
             "INSERT INTO domains (id, label, centroid, top_terms, memory_count, created_at)"
             """ VALUES ('auth', 'Auth', ?, '["key"]', ?, ?)""",

@@ -30,6 +30,8 @@ READING = (
     ("show", "{first}"),
     ("due",),
     ("forecast",),
+    ("forecast", "--retention", "0.8"),
+    ("reviews",),
     ("history", "{first}"),
     ("edges", "{first}"),
     ("neighbors", "{first}"),

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "resume": ((sample_id(0),), REFUSED),
     "pin": ((sample_id(0),), REFUSED),
     "unpin": ((sample_id(0),), REFUSED),
+    "reviews": ((), READ),
     "forecast": ((), READ),
     "supersede": ((sample_id(2), "--by", sample_id(3)), REFUSED),
     "unsupersede": ((sample_id(5),), REFUSED),

@@ -15,6 +15,7 @@ STATE: dict[str, str] = {
     "embedding_model": "name",
     "scheduling": "memory_id",
     "review_marks": "memory_id",
+    "review_weights": "hash",
     "edges": "source_id, target_id, edge_type",
     "domains": "id",
     "users": "id",

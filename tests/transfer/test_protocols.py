@@ -53,11 +53,13 @@ ROWS = {
     "vectors": "SELECT node_id, embedding FROM node_embeddings ORDER BY node_id",
     "scheduling": "SELECT * FROM scheduling ORDER BY memory_id",
     "edges": "SELECT source_id, target_id, edge_type, weight, created_at FROM edges ORDER BY 1, 2, 3",
-    "reviews": "SELECT v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, u.memory_id, u.timestamp,"
+    "reviews": "SELECT v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.weights_hash,"
+    " u.memory_id, u.timestamp,"
     " (SELECT count(*) FROM review_events b WHERE b.memory_id = u.memory_id AND b.id < u.id)"
     " FROM review_events v LEFT JOIN review_events u ON u.id = v.undoes ORDER BY v.id",
     "supersession": "SELECT loser_id, winner_id, kind, decided_at FROM supersession_events ORDER BY id",
     "marks": "SELECT * FROM review_marks ORDER BY memory_id",
+    "weights": "SELECT * FROM review_weights ORDER BY hash",
 }
 
 
@@ -487,6 +489,7 @@ async def test_orphans_are_named_as_on_a_server(empty_store: Store, postgres_dat
                 at(),
                 pgbinary_encode.smallint(3),
                 *(pgbinary_encode.jsonb(b"{}"),) * 2,
+                None,
                 pgbinary_encode.integer(0),
                 None,
                 None,
@@ -562,7 +565,7 @@ async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path
     def review(state: bytes) -> TransferRow:
         states = pgbinary_encode.jsonb(b"{}"), pgbinary_encode.jsonb(state)
         return TransferRow(
-            "?", (key, at(), pgbinary_encode.smallint(3), *states, pgbinary_encode.integer(0), *(None,) * 4)
+            "?", (key, at(), pgbinary_encode.smallint(3), *states, None, pgbinary_encode.integer(0), *(None,) * 4)
         )
 
     # A line of a log that is not there is not made by an update; one that is there is made like the source's.

@@ -74,6 +74,7 @@ def spoilt(ids: Sequence[str]) -> list[str]:
         f"DELETE FROM review_events WHERE memory_id = '{ids[14]}'",
         f"DELETE FROM supersession_events WHERE loser_id = '{ids[10]}'",
         "DELETE FROM review_marks",
+        "UPDATE review_weights SET applied_at = NULL",
         f"INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES ('{OWN}', 'own', '{AT}', '{AT}')",
         f"INSERT INTO scheduling (memory_id, stability, difficulty, reps, lapses) VALUES ('{OWN}', 1, 5, 1, 0)",
         "INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)"
@@ -102,6 +103,7 @@ async def test_what_differs_is_brought_and_what_the_target_alone_has_stays(sourc
         "edges",
         "reviews",
         "marks",
+        "weights",
     }
     job, told = await repaired(source, target)
     assert differences(job) == {

@@ -226,6 +226,7 @@ VALUES: Mapping[str, Mapping[str, str]] = {
     "reviews": {
         "prior_state": """'{"s": 9}'""",
         "new_state": """'{"s": 9}'""",
+        "weights_hash": "'c3d4'",
         "undoes": "(SELECT min(id) FROM {table})",
     },
     "marks": {
@@ -234,6 +235,7 @@ VALUES: Mapping[str, Mapping[str, str]] = {
         "pinned": "TRUE",
         "cleared_lapses": "cleared_lapses + 1",
     },
+    "weights": {"algorithm": "'fsrs-7'", "weights": "'[1]'", "created_at": "TIME", "applied_at": "NULL"},
 }
 """For every column that is no part of a key, another value."""
 STORED = {
@@ -244,6 +246,7 @@ STORED = {
     "edges": ("edges", "source_id"),
     "reviews": ("review_events", "id"),
     "marks": ("review_marks", "memory_id"),
+    "weights": ("review_weights", "hash"),
 }
 """Where the rows of a table are, and a column that tells them apart."""
 SPELT = {
@@ -275,6 +278,7 @@ KEYS = {
     "reviews": {"memory_id", "timestamp", "rating", "alike"},
     "supersession": {"loser_id", "winner_id", "kind", "decided_at", "alike"},
     "marks": {"memory_id"},
+    "weights": {"hash"},
 }
 
 

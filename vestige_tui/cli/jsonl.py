@@ -276,8 +276,11 @@ def _review(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> Pa
         prior=_past_state(sanitizer, data, "prior"),
         new=_past_state(sanitizer, data, "new"),
         undoes=_integer(data, "undoes"),
+        weights_hash=None
+        if data.get("weights") is None
+        else _stored(sanitizer, "weights", _text(data, "weights"), MAX_LABEL_CHARS),
     )
-    return _parsed(review, data, sanitizer, "id", "memory_id", "at", "rating", "prior", "new", "undoes")
+    return _parsed(review, data, sanitizer, "id", "memory_id", "at", "rating", "prior", "new", "undoes", "weights")
 
 
 def _past_state(sanitizer: RowSanitizer, data: Mapping[str, Any], name: str) -> Scheduling:

@@ -12,6 +12,7 @@ from vestige_tui.cli.examples import EXAMPLES_HEADING, aligned, examples_text
 from vestige_tui.cli.output import terminal_size, writing
 from vestige_tui.core.encodings import encodable, encoding_of
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.scheduling import MAX_RETENTION, MIN_RETENTION
 from vestige_tui.core.text import quoted
 
 if TYPE_CHECKING:
@@ -137,6 +138,17 @@ def _integer(text: str, low: int, high: int) -> int:
         raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number of at least {low}")
     if value > high:
         raise argparse.ArgumentTypeError(f"{quoted(text)} is more than the maximum {high:,}")
+    return value
+
+
+def desired_retention(text: str) -> float:
+    """Parse a desired retention: a number from MIN_RETENTION to MAX_RETENTION."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not MIN_RETENTION <= value <= MAX_RETENTION:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number from {MIN_RETENTION} to {MAX_RETENTION}")
     return value
 
 

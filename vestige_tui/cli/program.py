@@ -35,6 +35,7 @@ from vestige_tui.cli import (
     migrate,
     portable,
     registry,
+    review_statistics,
     reviews,
     supersession,
 )
@@ -67,6 +68,7 @@ _FAMILIES = (
     changes,
     journal,
     reviews,
+    review_statistics,
     supersession,
     links,
     domains,

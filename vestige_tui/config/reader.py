@@ -18,7 +18,7 @@ from vestige_tui.config.settings_file import SettingsFile, did_you_mean, is_numb
 from vestige_tui.core.errors import HomeUnknown, Usage
 from vestige_tui.core.filter_syntax import read_chips, upgraded_text
 from vestige_tui.core.paths import user_path
-from vestige_tui.core.scheduling import DEFAULT_WEIGHTS
+from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, MAX_RETENTION, MIN_RETENTION
 from vestige_tui.core.text import REPLACEMENT, file_name, plain, redact, redact_url, safe
 
 _BACKENDS = ("sqlite", "postgres")
@@ -67,7 +67,7 @@ def read_config(source: str, file: Path, env: Mapping[str, str]) -> Config:
         acquire_timeout_secs=settings.number("storage.postgres.acquire_timeout_secs", 30, 0.001, 86_400),
         provider=_provider(settings),
         model=settings.text("embeddings.model"),
-        desired_retention=settings.number("review.desired_retention", 0.9, 0.5, 0.99),
+        desired_retention=settings.number("review.desired_retention", 0.9, MIN_RETENTION, MAX_RETENTION),
         weights=_weights(settings),
         new_per_day=int(settings.number("review.new_per_day", 10, 0, 1_000_000, whole=True)),
         day_starts_at=settings.clock_time("review.day_starts_at", time.min),

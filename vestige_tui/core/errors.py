@@ -84,6 +84,14 @@ class EmbedderUnavailable(Refused):
     code = "mismatch"
 
 
+class FitUnavailable(Refused):
+    """The package that fits weights is not installed."""
+
+
+class TooFewReviews(Refused):
+    """The log has too few reviews to fit weights."""
+
+
 class CheckpointUnreadable(Refused):
     """The checkpoint of this job cannot be read; nothing was changed."""
 

@@ -131,7 +131,7 @@ class JournalEntry:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Ids of the memories that this entry changed."""
+        """Ids of the memories that this entry changed. A snapshot without an id is of the store itself."""
         rows: list[Mapping[str, Any]] = list(self.after or []) or list(self.before or [])
         return tuple(str(row["id"]) for row in rows if "id" in row)
 

@@ -76,6 +76,8 @@ class Review:
     prior: Scheduling
     new: Scheduling
     undoes: int | None = None
+    weights_hash: str | None = None
+    """Hash of the weights that computed the new schedule; None where it is not known."""
 
 
 def undone_reviews(log: Iterable[Review]) -> frozenset[int]:

@@ -35,6 +35,8 @@ MIN_DIFFICULTY = 1.0
 MAX_DIFFICULTY = 10.0
 """Upper bound of FSRS difficulty."""
 LEECH_LAPSES = 8
+MIN_RETENTION, MAX_RETENTION = 0.5, 0.99
+"""Bounds of the desired retention."""
 MAX_HORIZON_FACTOR = 1e300
 """Bound of ``horizon``: finite, so that SQL can compare with it."""
 _DAY = timedelta(days=1)

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from vestige_tui.core.memories import Change, Memory, UndoneChange
 
 NOTHING_TO_REDO = "There is nothing to redo: the last change of this console is not an undo."
+NEW_REVIEWS = "new reviews"
+"""Subject of weights that were applied without rescheduling."""
 TITLE_CELLS = 40
 VALUE_CELLS = 60
+SHORT_HASH_CHARS = 8
+"""Characters of a hash of weights that a sentence gives."""
 _LONGEST_DAY = timedelta(hours=25)
 """Longest local day, that on which a clock is set back."""
 
@@ -74,6 +78,7 @@ VERB_WORDS: Mapping[str, VerbWords] = {
     "rename_domain": VerbWords("Renamed domain {value} in {subject}", "rename domain"),
     "merge_domains": VerbWords("Merged domains {value} in {subject}", "merge domains"),
     "delete_domain": VerbWords("Deleted domain {value} from {subject}", "delete domain"),
+    "optimize": VerbWords("Applied FSRS weights {value} to {subject}", "apply FSRS weights"),
 }
 """Words of each verb that undo accepts."""
 
@@ -184,6 +189,8 @@ def not_undoable(line: JournalLine) -> str:
 
 def _subject(entry: Journaled, content: str, *, with_id: bool, width: int = TITLE_CELLS) -> str:
     ids = list(dict.fromkeys(entry.ids))
+    if entry.verb == "optimize" and not ids:
+        return NEW_REVIEWS
     if len(ids) != 1:
         return _count(len(ids))
     parts = [title(content, width)] if content.strip() else []
@@ -212,6 +219,8 @@ def value_of(entry: Journaled) -> str:
             return cut(plain(str(state["edge"]["edge_type"])), VALUE_CELLS)
         case "bury":
             return _until(entry, state)
+        case "optimize":
+            return plain(str(state["weights"]["hash"]))[:SHORT_HASH_CHARS] if "weights" in state else ""
         case "clear_marks":
             return ", ".join(_cleared_marks(entry))
         case "set_domain" | "rename_domain" | "merge_domains" | "delete_domain":

@@ -210,6 +210,7 @@ def review(review: Review) -> Document:
         "prior": to_json(review.prior),
         "new": to_json(review.new),
         "undoes": review.undoes,
+        "weights": review.weights_hash,
     }
 
 

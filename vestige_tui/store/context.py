@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +17,7 @@ from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
     from vestige_tui.core.memories import Filter, Memory, MemoryState
+    from vestige_tui.core.weights import Weights
     from vestige_tui.store.backends.protocol import Backend, Transaction
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -71,16 +72,45 @@ _COUNTING = frozenset({"filter_leech", "filter_not_leech"})
 """SQL fragments that depend on the lapses of a leech."""
 
 
+@dataclass(slots=True)
+class PolicyInForce:
+    """Settings of scheduling of one store: the configured ones, with the weights that were applied to the store."""
+
+    configured: Policy
+    applied: Weights | None = None
+    """Weights that the store had when they were last read; None where none were applied."""
+    _current: Policy | None = None
+
+    @property
+    def current(self) -> Policy:
+        """The settings in force. Applied weights replace configured ones: they were fitted to this store."""
+        if self._current is None:
+            applied = self.applied
+            self._current = self.configured if applied is None else replace(self.configured, weights=applied.values)
+        return self._current
+
+    def apply(self, weights: Weights | None) -> None:
+        """Note the weights that the store has now; others than those of this program's algorithm are left out."""
+        usable = weights if weights is not None and weights.usable else None
+        if usable != self.applied:
+            self.applied, self._current = usable, None
+
+
 @dataclass(frozen=True, slots=True)
 class StoreContext:
     """Shared parts of the services of one store."""
 
     backend: Backend
-    policy: Policy
+    policies: PolicyInForce
     clock: Clock
     actor: str
     origin: str | None = None
     """Console or command that writes, for the journal."""
+
+    @property
+    def policy(self) -> Policy:
+        """The settings of scheduling in force."""
+        return self.policies.current
 
     def now(self) -> datetime:
         """Return the current time of the store's clock, in UTC."""

@@ -15,6 +15,7 @@ from vestige_tui.store.journal_snapshots import stamp
 from vestige_tui.store.redo import redo_entry
 from vestige_tui.store.schema import rows
 from vestige_tui.store.undo import undo_entry
+from vestige_tui.store.weights import OPTIMIZE, refresh_weights
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Backend, Transaction
@@ -156,6 +157,7 @@ class JournalService:
             before = before or [{"entry": target.id}]
             number = await self._context.journal(transaction, UNDO, before, _stamps(reversal))
             await transaction.execute("mark_undone", {"id": target.id, "undone_by": number})
+        await self._follow_weights(target)
         return Change(tuple(reversal.changed), warnings=await self._encode(reversal), undone=undone)
 
     async def redo(self, entry: int | None = None) -> Change:
@@ -183,7 +185,13 @@ class JournalService:
             await transaction.execute("mark_undone", {"id": undo.id, "undone_by": number})
             await transaction.execute("mark_redone", {"id": target.id, "undo": undo.id})
             redone = await _described(transaction, target, undone=False)
+        await self._follow_weights(target)
         return Change(tuple(reversal.changed), warnings=await self._encode(reversal), redone=redone)
+
+    async def _follow_weights(self, reversed_change: JournalEntry) -> None:
+        """Read the weights in force, if a change of them was undone or redone."""
+        if reversed_change.verb == OPTIMIZE:
+            await refresh_weights(self._context, self._backend)
 
     async def _encode(self, reversal: Reversal) -> tuple[str, ...]:
         """Encode the texts whose vectors belong to a model that is no longer used; return warnings."""

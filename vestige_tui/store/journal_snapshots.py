@@ -129,6 +129,7 @@ def review_fields(review: Review) -> dict[str, Any]:
         "prior": to_json(review.prior),
         "new": to_json(review.new),
         "undoes": review.undoes,
+        "weights_hash": review.weights_hash,
     }
 
 
@@ -200,6 +201,7 @@ def review_params(
     prior: Mapping[str, Any] | None,
     new: Mapping[str, Any] | None,
     undoes: int | None = None,
+    weights_hash: str | None = None,
 ) -> dict[str, Any]:
     """Return the parameters of ``insert_review`` from schedules in JSON; None is one that does not exist."""
     return {
@@ -209,6 +211,7 @@ def review_params(
         "prior": Json(dict(prior or {})),
         "new": Json(dict(new or {})),
         "undoes": undoes,
+        "weights_hash": weights_hash,
     }
 
 

@@ -14,6 +14,7 @@ from vestige_tui.store.journal_snapshots import review_params, schedule_params, 
 from vestige_tui.store.locked_memories import changed_since
 from vestige_tui.store.undo import (
     MAX_KEPT_MEMORIES,
+    OF_THE_STORE,
     Reversal,
     Snapshot,
     Snapshots,
@@ -25,6 +26,7 @@ from vestige_tui.store.undo import (
     restore_fields,
     restore_marks,
     restore_memories,
+    restore_weights,
     restore_winner,
 )
 
@@ -49,7 +51,7 @@ async def redo_entry(transaction: Transaction, change: JournalEntry, undo: Journ
     }
     goal, texts = await drop_outdated_vectors(transaction, goal or kept, undo.at)
     await repeat(transaction, goal, by_id(change.before), now)
-    return Reversal(list(goal), texts)
+    return Reversal([memory_id for memory_id in goal if memory_id != OF_THE_STORE], texts)
 
 
 async def _insert_again(transaction: Transaction, goal: Snapshots, start: Snapshots, now: datetime) -> None:
@@ -122,6 +124,7 @@ _REPEATS: Mapping[str, _Repeat] = {
     "pin": restore_marks,
     "unpin": restore_marks,
     "clear_marks": restore_marks,
+    "optimize": restore_weights,
 }
 REDOABLE_VERBS = frozenset(_REPEATS) | DOMAIN_VERBS
 """Verbs of the undone changes that can be redone."""

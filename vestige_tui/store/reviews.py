@@ -24,6 +24,7 @@ from vestige_tui.store.journal_snapshots import (
     schedule_params,
 )
 from vestige_tui.store.schema import rows
+from vestige_tui.store.weights import use_weights
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Row
@@ -132,9 +133,11 @@ class ReviewService:
             prior = memory.scheduling
             if expected != "any" and not same_schedule(prior, expected):
                 raise Conflict(f"Memory {memory_id[:8]} was graded elsewhere meanwhile; nothing was saved.")
+            weights_hash = await use_weights(self._context, transaction)
             new = fsrs_review(prior, rating, now, self._context.policy)
             await transaction.execute("put_scheduling", schedule_params(memory_id, new))
-            params = review_params(memory_id, now, int(rating), schedule_fields(prior), schedule_fields(new))
+            schedules = schedule_fields(prior), schedule_fields(new)
+            params = review_params(memory_id, now, int(rating), *schedules, weights_hash=weights_hash)
             [row] = await transaction.fetch("insert_review", params)
             entry = await self._context.journal(
                 transaction,
@@ -277,6 +280,7 @@ class ReviewService:
                         schedule_fields(review.prior),
                         schedule_fields(review.new),
                         new_ids.get(review.undoes) if review.undoes else None,
+                        review.weights_hash,
                     )
                     inserted_count += 1
                     ids_by_key[key] = None

@@ -12,15 +12,17 @@ from vestige_tui.core.scheduling import Policy
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.store.accounts import AccountService
 from vestige_tui.store.bulk import BulkService
-from vestige_tui.store.context import StoreContext, actor_name, utc_now
+from vestige_tui.store.context import PolicyInForce, StoreContext, actor_name, utc_now
 from vestige_tui.store.domains import DomainService
 from vestige_tui.store.journal import JournalService
 from vestige_tui.store.links import LinkService
 from vestige_tui.store.maintenance import MaintenanceService
 from vestige_tui.store.memories import MemoryService
 from vestige_tui.store.models import ModelService
+from vestige_tui.store.review_statistics import ReviewStatisticsService
 from vestige_tui.store.reviews import ReviewService
 from vestige_tui.store.search.search import Searcher
+from vestige_tui.store.weights import WeightService
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,11 +53,13 @@ class Store:
         self._backend = backend
         self._create = create
         self.embedders = embedders or EmbedderSource()
-        self._context = StoreContext(backend, policy or Policy(), clock or utc_now, actor_name(), origin)
+        self._context = StoreContext(backend, PolicyInForce(policy or Policy()), clock or utc_now, actor_name(), origin)
         self.models = ModelService(self._context, self.embedders)
         self.memories = MemoryService(self._context, self.models)
         self.journal = JournalService(self._context, self.models)
+        self.weights = WeightService(self._context)
         self.reviews = ReviewService(self._context, self.memories, self.journal)
+        self.review_statistics = ReviewStatisticsService(self._context)
         self.links = LinkService(self._context, self.memories)
         self.accounts = AccountService(self._context)
         self.bulk = BulkService(self._context, self.memories)
@@ -114,6 +118,7 @@ class Store:
 
     @property
     def policy(self) -> Policy:
+        """The settings of scheduling in force, with the weights that were applied to this store."""
         return self._context.policy
 
     def now(self) -> datetime:
@@ -134,6 +139,7 @@ class Store:
             if not self._backend.foreign:
                 await self.maintenance.ensure_schema(create=self._create)
             await self.models.refresh()
+            await self.weights.refresh()
         except BaseException:
             await self._backend.close()
             raise

@@ -45,6 +45,10 @@ Snapshot = Mapping[str, Any]
 Snapshots = Mapping[str, Snapshot]
 """Snapshots by the id of their memory."""
 
+OF_THE_STORE = ""
+"""Key of a snapshot without an id: of the store itself."""
+BATCH_ROWS = 500
+"""Schedules that are restored by one statement."""
 MAX_KEPT_MEMORIES = 1_000
 """Memories that the undo of an import keeps for a redo; more would make its entry too large."""
 
@@ -68,13 +72,12 @@ async def undo_entry(transaction: Transaction, entry: JournalEntry, now: datetim
     before, texts = await drop_outdated_vectors(transaction, by_id(entry.before), entry.at)
     after = by_id(entry.after)
     kept = await inverse(transaction, before, after, now)
-    return Reversal(list(after or before), texts, kept or {})
+    return Reversal([memory_id for memory_id in after or before if memory_id != OF_THE_STORE], texts, kept or {})
 
 
 def by_id(snapshots: Sequence[Snapshot] | None) -> dict[str, Snapshot]:
-    """Return the snapshots of one side of an entry by the id of their memory."""
-    # The snapshot of the rows of domains has no id.
-    return {str(snapshot["id"]): snapshot for snapshot in snapshots or [] if "id" in snapshot}
+    """Return the snapshots of one side of an entry by the id of their memory, or OF_THE_STORE."""
+    return {str(snapshot.get("id", OF_THE_STORE)): snapshot for snapshot in snapshots or []}
 
 
 async def drop_outdated_vectors(
@@ -199,6 +202,7 @@ async def _restore_logs(transaction: Transaction, memory_id: str, snapshot: Snap
             review["prior"],
             review["new"],
             new_ids.get(review["undoes"]),
+            review.get("weights_hash"),
         )
         if keeps_numbers:
             await transaction.execute("restore_review", {**params, "number": review["id"]})
@@ -312,6 +316,36 @@ async def restore_marks(transaction: Transaction, before: Snapshots, after: Snap
         await transaction.execute("put_marks", marks_params(memory_id, marks_value(snapshot["marks"])))
 
 
+async def restore_weights(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> None:
+    """Take weights out of force, or put them in force again, with the schedules that changed with them."""
+    await transaction.fetch("lock_weights")
+    in_force = await transaction.fetch("get_applied_weights")
+    old, new = before[OF_THE_STORE]["weights"], after[OF_THE_STORE]["weights"]
+    if (rows.weights(in_force[0]).hash if in_force else None) != new["in_force"]:
+        raise Conflict("Other weights were applied since; nothing was changed.")
+    params = {"hash": old["hash"], "applied_at": rows.as_time(old["applied_at"])}
+    await transaction.execute("set_weights_applied", params)
+    ids = sorted(memory_id for memory_id in before if memory_id != OF_THE_STORE)
+    for start in range(0, len(ids), BATCH_ROWS):
+        await _put_schedules(transaction, ids[start : start + BATCH_ROWS], before, after)
+
+
+async def _put_schedules(transaction: Transaction, ids: Sequence[str], before: Snapshots, after: Snapshots) -> None:
+    params = {"ids": list(ids)}
+    await transaction.fetch("lock_memories", params)
+    states = {str(row["id"]): rows.scheduling(row) for row in await transaction.fetch("get_memories", params)}
+    writes = []
+    for memory_id in ids:
+        if memory_id not in states:
+            raise Conflict(f"Memory {memory_id[:8]} no longer exists; nothing was changed.")
+        if schedule_version(states[memory_id]) != schedule_version(after[memory_id]["scheduling"]):
+            raise Conflict(f"Memory {memory_id[:8]} has been graded since; nothing was changed.")
+        state = schedule_value(before[memory_id]["scheduling"])
+        assert state is not None, "only a memory with a schedule is rescheduled"
+        writes.append(schedule_params(memory_id, state))
+    await transaction.execute_many("put_scheduling", writes)
+
+
 _Inverse = Callable[["Transaction", Snapshots, Snapshots, datetime], Awaitable[Snapshots | None]]
 """Restores the ``before`` of a change whose ``after`` still holds; returns what a redo needs besides, if anything."""
 _INVERSES: Mapping[str, _Inverse] = {
@@ -331,6 +365,7 @@ _INVERSES: Mapping[str, _Inverse] = {
     "pin": restore_marks,
     "unpin": restore_marks,
     "clear_marks": restore_marks,
+    "optimize": restore_weights,
 }
 UNDOABLE_VERBS = frozenset(_INVERSES) | DOMAIN_VERBS
 """Verbs of the journal entries that can be undone."""

@@ -368,7 +368,21 @@ def edge(raw: Raw, transfer_context: TransferContext) -> TransferRow:
 
 
 def review(raw: Raw, transfer_context: TransferContext) -> TransferRow:
-    ident, at, rating, prior, new, alike, undone, undone_at, undone_rating, undone_alike, undoes, number = raw
+    (
+        ident,
+        at,
+        rating,
+        prior,
+        new,
+        weights_hash,
+        alike,
+        undone,
+        undone_at,
+        undone_rating,
+        undone_alike,
+        undoes,
+        number,
+    ) = raw
     sanitizer = RowSanitizer()
     key = _memory_id(ident, transfer_context)
     moment = sanitizer.moment("timestamp", at, default=transfer_context.moment)
@@ -385,6 +399,7 @@ def review(raw: Raw, transfer_context: TransferContext) -> TransferRow:
         pgbinary_encode.smallint(_grade(sanitizer, rating)),
         pgbinary_encode.jsonb(dump(before) if before_text is None else before_text),
         pgbinary_encode.jsonb(dump(after) if after_text is None else after_text),
+        sanitizer.optional("weights_hash", weights_hash, MAX_LABEL_CHARS),
         pgbinary_encode.integer(int(alike)),
         _memory_id(undone, transfer_context) if undone is not None else None,
         pgbinary_encode.moment(undone_moment) if undone_moment else None,
@@ -433,6 +448,24 @@ def mark(raw: Raw, transfer_context: TransferContext) -> TransferRow:
         pgbinary_encode.integer(sanitizer.count("cleared_lapses", cleared_lapses)),
     )
     return TransferRow(shown(ident), values, tuple(sanitizer.notes))
+
+
+def weights(raw: Raw, transfer_context: TransferContext) -> TransferRow:
+    key, algorithm, numbers, created, applied, *_ = raw
+    if key is None:
+        raise RowRejected("it has no hash")
+    sanitizer = RowSanitizer()
+    data, text = sanitizer.json("weights", numbers, list)
+    created_at = sanitizer.moment("created_at", created, default=transfer_context.moment)
+    applied_at = sanitizer.moment("applied_at", applied)
+    values = (
+        sanitizer.text("hash", key, limit=MAX_LABEL_CHARS),
+        sanitizer.text("algorithm", algorithm, limit=MAX_LABEL_CHARS),
+        pgbinary_encode.jsonb(dump(data) if text is None else text),
+        pgbinary_encode.moment(created_at),
+        pgbinary_encode.moment(applied_at) if applied_at else None,
+    )
+    return TransferRow(f"weights {shown(key)}", values, tuple(sanitizer.notes))
 
 
 def model_of(model: ModelSignature | None) -> ModelSignature | None:

@@ -341,6 +341,7 @@ REVIEWS = Table(
         Column("rating", SMALLINT),
         Column("prior_state", JSON),
         Column("new_state", JSON),
+        Column("weights_hash", TEXT),
         Column("alike", INTEGER, derived=True),
         Column("undone_memory_id", UUID, derived=True, shown=False),
         Column("undone_timestamp", MOMENT, derived=True),
@@ -396,6 +397,20 @@ MARKS = Table(
     convert.mark,
     parents=(Parent("memory_id", "memories"),),
 )
+WEIGHTS = Table(
+    "weights",
+    "review_weights",
+    (
+        Column("hash", TEXT),
+        Column("algorithm", TEXT),
+        Column("weights", JSON),
+        Column("created_at", MOMENT),
+        Column("applied_at", MOMENT),
+    ),
+    ("hash",),
+    convert.weights,
+    row_name="weights {0}",
+)
 
 TABLES = (
     USERS,
@@ -409,6 +424,7 @@ TABLES = (
     REVIEWS,
     SUPERSESSION,
     MARKS,
+    WEIGHTS,
 )
 """All copied tables; a parent comes before the tables that it owns."""
 BY_NAME = {table.name: table for table in TABLES}

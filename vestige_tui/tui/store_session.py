@@ -431,6 +431,7 @@ class StoreSession:
 
     async def _refresh_frame(self, store: Store) -> None:
         self._day = store.policy.days.of(store.now())
+        await store.weights.refresh()
         stats = await store.maintenance.stats()
         counts = await store.reviews.queue_counts()
         model = None

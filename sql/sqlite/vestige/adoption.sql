@@ -19,6 +19,9 @@ ALTER TABLE main.knowledge_nodes ADD COLUMN codebase TEXT
 -- A phase 1 file has a review log of its own, which knows no undo.
 ALTER TABLE main.review_events ADD COLUMN undoes INTEGER
 
+-- add_weights_hash --
+ALTER TABLE main.review_events ADD COLUMN weights_hash TEXT
+
 -- create_users --
 CREATE TABLE users (
     id           TEXT PRIMARY KEY,
@@ -50,13 +53,14 @@ CREATE TABLE group_memberships (
 
 -- create_review_events --
 CREATE TABLE review_events (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    memory_id   TEXT NOT NULL,
-    timestamp   TEXT NOT NULL,
-    rating      INTEGER NOT NULL,
-    prior_state TEXT NOT NULL,
-    new_state   TEXT NOT NULL,
-    undoes      INTEGER REFERENCES review_events (id) ON DELETE CASCADE
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    memory_id    TEXT NOT NULL,
+    timestamp    TEXT NOT NULL,
+    rating       INTEGER NOT NULL,
+    prior_state  TEXT NOT NULL,
+    new_state    TEXT NOT NULL,
+    undoes       INTEGER REFERENCES review_events (id) ON DELETE CASCADE,
+    weights_hash TEXT
 );
 
 -- create_review_marks --
@@ -66,6 +70,15 @@ CREATE TABLE review_marks (
     buried_until   TEXT,
     pinned         INTEGER NOT NULL DEFAULT 0,
     cleared_lapses INTEGER NOT NULL DEFAULT 0
+);
+
+-- create_review_weights --
+CREATE TABLE review_weights (
+    hash       TEXT PRIMARY KEY,
+    algorithm  TEXT NOT NULL,
+    weights    TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    applied_at TEXT
 );
 
 -- create_supersession_events --

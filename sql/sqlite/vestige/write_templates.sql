@@ -131,10 +131,10 @@ WHERE id = :id;
 
 -- write insert_review --
 -- The strengths before it are kept in the log, so that an undo and a redo find them again.
-INSERT INTO main.review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
+INSERT INTO main.review_events (memory_id, timestamp, rating, prior_state, new_state, undoes, weights_hash)
 SELECT n.id, :at, :rating, json_set(:prior, '$.vestige', json_object(
     'storage_strength', n.storage_strength, 'retrieval_strength', n.retrieval_strength,
-    'retention_strength', n.retention_strength, 'learning_state', n.learning_state)), :new, :undoes
+    'retention_strength', n.retention_strength, 'learning_state', n.learning_state)), :new, :undoes, :weights_hash
 FROM main.knowledge_nodes n WHERE n.id = :id RETURNING id;
 UPDATE main.knowledge_nodes SET
     storage_strength = coalesce(storage_strength, 1.0) + CASE :rating WHEN 1 THEN 0.3 ELSE 0.1 END,

@@ -33,6 +33,7 @@ STEPS = {
         "journal_origin",
         "pinned",
         "encoding_templates",
+        "review_weights",
     ],
     "postgres": [
         "init",
@@ -48,6 +49,7 @@ STEPS = {
         "journal_origin",
         "pinned",
         "encoding_templates",
+        "review_weights",
     ],
 }
 
@@ -189,6 +191,11 @@ PRECIOUS = {
         "INSERT INTO review_marks (memory_id, pinned) SELECT id, true FROM knowledge_nodes",
         "pinned",
     ),
+    "set of applied weights": (
+        "INSERT INTO review_weights (hash, algorithm, weights, created_at, applied_at) "
+        "VALUES ('h', 'fsrs-6', '[]', '2026-05-01', '2026-05-01')",
+        "review_weights",
+    ),
     "journal entry": (
         "INSERT INTO journal (at, actor, verb, before, after) VALUES ('2026-05-01', 'mira', 'tag', '[]', '[]')",
         "journal",
@@ -207,6 +214,8 @@ async def test_down_counts_what_cannot_be_made_again(store: Store, store_url: st
         await migrations.down(store.backend, to=names.index(step))
     if kind == "pinned mark":
         execute(store_url, "UPDATE review_marks SET pinned = false")
+    if kind == "set of applied weights":
+        execute(store_url, "UPDATE review_weights SET applied_at = NULL")
     later = names[names.index("folding") :]
     assert len(await migrations.down(store.backend, to=names.index("folding"))) == len(later)
     assert len(await migrations.down(store.backend, yes=True)) >= 3

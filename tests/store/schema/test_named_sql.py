@@ -119,6 +119,7 @@ FRAGMENTS = (
     "store_tables",
     "path_schemas",
     "journal_columns",
+    "weights_columns",
     "journal_line",
     "not_undone",
     "entries_",

@@ -219,6 +219,40 @@ async def test_a_second_console_graded_the_card(tmp_path: Path, patient: bool) -
 
 
 @pytest.mark.slow
+async def test_a_queued_card_that_was_graded_elsewhere_leaves_with_a_quiet_note(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, *THREE) as at:
+        await at.press("space", sees="JWKS")
+        await at.other.reviews.record(THREE[1].id or "", Rating.EASY)
+        shown = await at.sees("1 queued card was graded elsewhere; skipped.", "2 of 3")
+        assert "JWKS" in shown
+        await at.press("3", sees="3 of 3")
+        assert "Backups" not in at.text
+        assert await at.ratings(2) == [int(Rating.EASY)]
+
+
+@pytest.mark.slow
+async def test_a_grade_that_was_undone_elsewhere_keeps_its_card(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        change = await at.other.reviews.record(THREE[1].id or "", Rating.EASY)
+        await at.sees("2 of 3")
+        await at.other.journal.undo(change.undo)
+        await at.sees("overdue 2")
+        await at.press("space", "3", sees="3 of 3")
+
+
+@pytest.mark.slow
+async def test_a_card_is_pinned_without_leaving_it(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        await at.press("p", sees="Pinned")
+        assert "1 of 3" in at.text
+        assert (await at.other.reviews.marks(THREE[0].id or "")).pinned
+        await at.press("u", sees="Undid: pin")
+        assert not (await at.other.reviews.marks(THREE[0].id or "")).pinned
+
+
+@pytest.mark.slow
 async def test_the_queue_is_not_shuffled_by_what_arrives(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
@@ -551,6 +585,18 @@ async def test_a_new_day_begins_a_session_where_nothing_was_due(
         await at.sees("Nothing is due")
         at.clock.moment = LocalDays().bound(NOW, 1)
         await at.sees("1 of 1")
+
+
+def test_a_card_that_leaves_the_queue_does_not_change_the_card_shown() -> None:
+    session = ReviewSession(["a", "b", "c", "d"], NOW)
+    session.grade("a", Rating.AGAIN, None, Scheduling(), 1.0)
+    before = session.card
+    for memory_id in ("c", "d"):
+        session.set_aside(memory_id, elsewhere=True)
+        assert session.card == before == SessionCard("b")
+    assert session.queued == ()
+    assert (session.handled, session.total, session.elsewhere, session.practice_left) == (3, 4, 2, 1)
+    assert session.acted
 
 
 def test_a_cloze_hides_what_is_told() -> None:

@@ -39,6 +39,7 @@ TABLES = {
     "reviews": "review_events",
     "supersession": "supersession_events",
     "marks": "review_marks",
+    "weights": "review_weights",
 }
 """Tables of a SQLite file, by the names of the rows that a copy counts."""
 NOTHING_IS_THERE = "127.0.0.1:1/x"

@@ -129,6 +129,7 @@ class PostgresBackend:
     lowest_id = "00000000-0000-0000-0000-000000000000"
     foreign = False
     adoptable = False
+    logs_reviews = True
 
     def __init__(
         self,

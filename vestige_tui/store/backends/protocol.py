@@ -211,6 +211,8 @@ class Backend(Protocol):
     """Sort key before the id of every memory."""
     foreign: bool
     """Whether it is a Vestige file, in which times are text of several spellings."""
+    logs_reviews: bool
+    """False for a Vestige file that is not adopted: its server keeps no log of reviews for the console."""
     adoptable: bool
     """Whether it is a Vestige file that is read-only only because nobody has adopted it."""
 

@@ -105,6 +105,7 @@ class SqliteBackend:
         """The file behind every connection."""
         self._read_only_reason = "opened with --read-only" if read_only else ""
         self.foreign = self.adoptable = False
+        self.logs_reviews = True
         self.line = ""
         self.notes: tuple[str, ...] = ()
         self._successor = ""
@@ -209,6 +210,7 @@ class SqliteBackend:
             self.foreign = True
             self._search.folds = False
             self.adoptable = not file.adopted and not self._read_only_reason
+            self.logs_reviews = file.adopted
             if not file.adopted:
                 self._read_only_reason = f"a {file.line} file"
             self._scripts = file.writes

@@ -27,6 +27,7 @@ COLUMNS: Mapping[str, str] = {
     "shared_with_groups": "knowledge_nodes",
     "codebase": "knowledge_nodes",
     "undoes": "review_events",
+    "weights_hash": "review_events",
 }
 """Table of the server by the name of a column that is added to it."""
 TABLES = (
@@ -35,6 +36,7 @@ TABLES = (
     "group_memberships",
     "review_events",
     "review_marks",
+    "review_weights",
     "supersession_events",
     "journal",
     "console_extra",

@@ -40,6 +40,7 @@ _COUNT_QUERIES = {
         "count_precious_ledger",
         "count_precious_journal",
         "count_precious_pinned",
+        "count_precious_review_weights",
         "count_precious_jobs",
         "count_precious_sync_state",
     )
@@ -54,6 +55,7 @@ _KIND_NAMES = {
     "supersessions": ("supersession event", "supersession events"),
     "marks": ("suspended or buried mark", "suspended or buried marks"),
     "pins": ("pinned mark", "pinned marks"),
+    "applied_weights": ("set of applied weights", "sets of applied weights"),
     "journal_entries": ("journal entry", "journal entries"),
     "kept_vectors": ("vector of another model", "vectors of another model"),
     "changes_of_model": ("model change", "model changes"),

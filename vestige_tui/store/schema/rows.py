@@ -16,9 +16,11 @@ from vestige_tui.core.health import ContentFault, PostgresServer, Session, Sqlit
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, JournalEntry, Memory
-from vestige_tui.core.reviews import NO_MARKS, Marks, Review, Scheduling
+from vestige_tui.core.review_statistics import Grade
+from vestige_tui.core.reviews import NO_MARKS, Marks, Rating, Review, Scheduling
 from vestige_tui.core.scheduling import MAX_STABILITY_DAYS, from_json
 from vestige_tui.core.times import parse_stored
+from vestige_tui.core.weights import StoredWeights, Weights
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
@@ -169,6 +171,34 @@ def review(row: Row) -> Review:
         prior=from_json(as_map(row["prior_state"])),
         new=from_json(as_map(row["new_state"])),
         undoes=row["undoes"],
+        weights_hash=None if row["weights_hash"] is None else _text(row["weights_hash"]),
+    )
+
+
+def grade(row: Row) -> Grade:
+    return Grade(
+        memory_id=str(row["memory_id"]),
+        at=as_time(row["timestamp"]) or datetime.fromtimestamp(0, UTC),
+        rating=Rating(min(max(int(row["rating"]), 1), 4)),
+        first=_count(row["prior_reps"]) == 0,
+        node_type=_text(row["node_type"]) or "fact",
+        tags=as_list(row["tags"]),
+        created_at=as_time(row["created_at"]),
+    )
+
+
+def weights(row: Row) -> StoredWeights:
+    """Return stored weights; a value that is not a number, which only another program writes, is NaN: not usable."""
+    values = as_json(row["weights"])
+    numbers = values if isinstance(values, list) else []
+    return StoredWeights(
+        Weights(
+            tuple(float(value) if isinstance(value, int | float) else math.nan for value in numbers),
+            _text(row["algorithm"]),
+        ),
+        _text(row["hash"]),
+        as_time(row["created_at"]),
+        as_time(row["applied_at"]),
     )
 
 
@@ -212,7 +242,7 @@ def journal_line(row: Row) -> JournalLine:
         actor=str(row["actor"]),
         origin=row["origin"],
         verb=str(row["verb"]),
-        ids=tuple(map(str, as_json(row["ids"]))),
+        ids=tuple(str(each) for each in as_json(row["ids"]) if each is not None),
         undone_by=row["undone_by"],
         before=_light_snapshots(row["before_first"], row["before_tags"]),
         after=_light_snapshots(row["after_first"], row["after_tags"]),

@@ -16,6 +16,7 @@ from vestige_tui.tui.commands import (
     registry,
     review,
     search,
+    statistics,
     store,
 )
 from vestige_tui.tui.commands.command import Command
@@ -63,6 +64,7 @@ from vestige_tui.tui.commands.search import (
     SearchWithout,
     ToggleSuperseded,
 )
+from vestige_tui.tui.commands.statistics import ShowStatistics
 from vestige_tui.tui.commands.store import BackUp, RestoreBackup, Vacuum
 
 _MODULES: tuple[ModuleType, ...] = (
@@ -72,6 +74,7 @@ _MODULES: tuple[ModuleType, ...] = (
     memories,
     search,
     review,
+    statistics,
     jobs,
     registry,
     store,
@@ -153,6 +156,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         ClearMarks,
         UndoChange,
         RedoChange,
+        ShowStatistics,
     ),
     "jobs": (CancelJob, RetryJob, FailJob, OpenJobStore, StartCopy, VerifyCopy, Reembed, CopyJobId),
     "registry": (

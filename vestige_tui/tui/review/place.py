@@ -18,9 +18,9 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 
 from vestige_tui.core.errors import Conflict, NotFound, Unsure, VestigeError
-from vestige_tui.core.filter_syntax import BadChip
+from vestige_tui.core.filter_syntax import BadChip, write_chips
 from vestige_tui.core.memories import Filter, Memory
-from vestige_tui.core.reviews import QueueCounts, Rating, Review
+from vestige_tui.core.reviews import QueueCounts, Rating, Review, Scheduling
 from vestige_tui.core.scheduling import from_json, preview, same_schedule
 from vestige_tui.core.text import ago, grouped
 from vestige_tui.presenters.changes import NOTHING_TO_REDO, change_sentence, redo_sentence, title, undo_sentence
@@ -229,9 +229,7 @@ redoes the change that this console undid last.
         resting = marks.suspended or (marks.buried_until is not None and marks.buried_until > now)
         if resting or (memory.superseded_by is not None and not self._chosen.superseded):
             return None
-        state = memory.scheduling
-        due = state.next_review if state is not None and state.reps > 0 else None
-        return None if due is not None and due >= store.policy.days.bound(now, 1) else memory
+        return memory if _is_due(memory.scheduling, store.policy.days.bound(now, 1)) else None
 
     async def _ask(self, memory: Memory, next_card: SessionCard, *, revealed: bool = False) -> None:
         prompt = prompt_of(memory)
@@ -320,6 +318,7 @@ redoes the change that this console undid last.
             if store is None or session is None:
                 return
             self._counts = await store.reviews.queue_counts(self._chosen)
+            await self._drop_graded(store, session)
             card = self._card
             if card is not None and _is_current(session, card):
                 self._show_progress()
@@ -329,6 +328,21 @@ redoes the change that this console undid last.
             else:
                 # The read of the next card has failed before.
                 await self._advance(store, session)
+
+    async def _drop_graded(self, store: Store, session: ReviewSession) -> None:
+        """Take the cards out of the queue that were graded elsewhere since the session began."""
+        queued = set(session.queued)
+        suspects = {each.memory_id for each in await store.reviews.since(session.started)} & queued
+        if not suspects:
+            return
+        bound = store.policy.days.bound(store.now(), 1)
+        states = {memory.id: memory.scheduling for memory in await store.memories.get_many(sorted(suspects))}
+        graded = [memory_id for memory_id, state in states.items() if not _is_due(state, bound)]
+        for memory_id in graded:
+            session.set_aside(memory_id, elsewhere=True)
+        if graded:
+            cards = "1 queued card was" if len(graded) == 1 else f"{grouped(len(graded))} queued cards were"
+            self.say(f"{cards} graded elsewhere; skipped.", severity="quiet")
 
     async def _check_card(self, store: Store, session: ReviewSession, card: CardFace) -> None:
         before = card.memory
@@ -673,6 +687,12 @@ redoes the change that this console undid last.
             nothing.say("This store has no memories yet.", add)
         self._set_phase(Phase.EMPTY)
 
+    def action_show_statistics(self) -> None:
+        from vestige_tui.tui.review.statistics_page import StatisticsScreen
+
+        chips = self.query_one(FilterBar).chips
+        self.app.push_screen(StatisticsScreen(self._chosen, write_chips(chips)))
+
     # Subject of commands
 
     def chosen_subject(self) -> str:
@@ -686,8 +706,13 @@ redoes the change that this console undid last.
 
 async def _as_question(store: Store, memory_id: str, change: UndoneChange) -> UndoneChange:
     """Return a change whose sentence asks for the text of its memory instead of showing it."""
-    memories = await store.memories.get_many([memory_id]) if change.content else ()
+    memories = await store.memories.get_many([memory_id]) if change.content and memory_id else ()
     return replace(change, content=question_of(memories[0])) if memories else change
+
+
+def _is_due(state: Scheduling | None, bound: datetime) -> bool:
+    """Check whether a memory is to be reviewed before a time; a new one is."""
+    return state is None or state.reps == 0 or state.next_review is None or state.next_review < bound
 
 
 def _is_current(session: ReviewSession, card: CardFace) -> bool:

@@ -101,6 +101,12 @@ class ReviewSession:
         return bool(self.graded) or self.repeated > 0 or self.handled > self.elsewhere
 
     @property
+    def queued(self) -> tuple[str, ...]:
+        """Memories of the cards after the one shown, without practice cards."""
+        shown = self._card.memory_id if self._card is not None else None
+        return tuple(each for each in self._ahead if each != shown)
+
+    @property
     def practice_left(self) -> int:
         return len(self._practice)
 
@@ -186,6 +192,12 @@ class ReviewSession:
             self._handled.discard(act.memory_id)
             self._ahead = [act.memory_id, *(each for each in self._ahead if each != act.memory_id)]
             self._card = SessionCard(act.memory_id, requeued=True)
+            return
+        if act.elsewhere and self._card is not None and self._card.memory_id != act.memory_id:
+            # Another card leaves the queue: the one shown stays, and practice cards wait as long as before.
+            self.elsewhere += 1
+            self._ahead = [each for each in self._ahead if each != act.memory_id]
+            self._handled.add(act.memory_id)
             return
         if act.review is not None:
             self.graded.append(act.review)

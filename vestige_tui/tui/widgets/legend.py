@@ -67,5 +67,6 @@ def legend() -> Mapping[str, Sequence[Sign]]:
         "Charts": [
             Sign(glyphs.EIGHTHS[1:], "amounts over time, scaled to the largest"),
             Sign("█ ▓ ▒ ░ ▚", "parts of a whole, named beside the bar"),
+            Sign("· ░ ▒ ▓ █", "reviews of a day: none, few, some, many, most"),
         ],
     }
