@@ -138,7 +138,8 @@ def named_change(
     verb = VERB_WORDS[entry.verb].verb if entry.verb in VERB_WORDS else plain(entry.verb)
     value = _value_with_other(entry, other, width)
     # A change of a domain's row alone names no memory.
-    subject = f"on {_subject(entry, content, with_id=with_id, width=width)}" if entry.ids else ""
+    has_subject = entry.ids or entry.verb == "optimize"
+    subject = f"on {_subject(entry, content, with_id=with_id, width=width)}" if has_subject else ""
     return " ".join(filter(None, (verb, value, subject)))
 
 
