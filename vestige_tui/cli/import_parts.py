@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vestige_tui.cli.jsonl import MAX_LINE_BYTES, BadLine, read_line
+from vestige_tui.cli.jsonl import MAX_LINE_BYTES, read_line
+from vestige_tui.cli.line_values import BadLine
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.json_text import dumps
 from vestige_tui.core.memories import Draft
@@ -96,7 +97,7 @@ def preview(parts: Iterable[Part]) -> ImportPreview:
             continue
         entry = parsed.entry
         if not isinstance(entry, Draft):
-            found.kinds[type(entry).__name__.lower()] += 1
+            found.kinds[parsed.kind] += 1
             continue
         found.kinds["memory"] += 1
         found.types[entry.node_type or ""] += 1

@@ -15,8 +15,9 @@ from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.import_parts import FORMAT_NAMES, MARKDOWN, ImportPreview, Part, folder_parts, parts_of, preview
+from vestige_tui.cli.import_tally import ImportTally
 from vestige_tui.cli.interrupts import interruptible
-from vestige_tui.cli.line_import import ImportTally, LineImport, numbered_lines
+from vestige_tui.cli.line_import import LineImport, numbered_lines
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.core import file_targets, files
@@ -53,7 +54,7 @@ def add_commands(commands: Commands) -> None:
     exporting = commands.add(
         "export",
         _export,
-        "write memories, links, reviews, replacements and review marks (suspended, buried, pinned) as JSON Lines",
+        "write memories, links, reviews, replacements, review marks, users, groups and domains as JSON Lines",
     )
     exporting.add_argument("file", metavar="FILE", help="file to write; - writes to stdout")
     exporting.add_argument(
@@ -64,7 +65,7 @@ def add_commands(commands: Commands) -> None:
     )
     exporting.add_argument("--yes", action="store_true", help="replace an existing file; a database is never replaced")
     exporting.add_argument(
-        "--memories-only", action="store_true", help="leave out links, reviews, replacements and review marks"
+        "--memories-only", action="store_true", help="leave out links, reviews, users and all else that is no memory"
     )
     exporting.add_argument(
         "--memory", metavar="ID", action="append", default=[], help="only this memory; repeat for several"

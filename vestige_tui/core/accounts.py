@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +16,19 @@ class Account:
     """A UUID."""
     handle: str
     """Short name, unique among the users or the groups of a store."""
-    display_name: str
+    display_name: str | None
     created_at: datetime
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class User(Account):
+    """User, who owns memories."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Account):
+    """Group of users, with which memories are shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +51,4 @@ class Domain:
     top_terms: tuple[str, ...]
     memory_count: int
     created_at: datetime
+    metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import NotFound, Usage
@@ -148,6 +148,20 @@ class LinkService:
         records = await self._backend.fetch("list_events", {"id": memory_id}) if self._backend.is_id(memory_id) else []
         return tuple(rows.event(row) for row in records)
 
+    async def decisions(self, memory_ids: Sequence[str]) -> tuple[SupersessionEvent, ...]:
+        """Return all supersession events in which these memories lost, oldest first."""
+        ids = [each for each in memory_ids if self._backend.is_id(each)]
+        return tuple(rows.event(row) for row in await self._backend.fetch("list_lost_events", {"ids": ids}))
+
+    async def edges_from(self, memory_ids: Sequence[str]) -> tuple[Edge, ...]:
+        """Return the links that lead from these memories."""
+        ids = [each for each in memory_ids if self._backend.is_id(each)]
+        edges = [rows.edge(row) for row in await self._backend.fetch("list_edges", {"ids": ids})]
+        sources = set(ids)
+        leading = [edge for edge in edges if edge.source_id in sources]
+        # Types are sorted otherwise in the collation of a server.
+        return tuple(sorted(leading, key=lambda edge: (edge.source_id, edge.target_id, edge.edge_type)))
+
     async def lineage(self, memory_id: str) -> Lineage:
         """Return the supersession tree of a memory: the active memory at the root, the replaced ones below."""
         head, visited = await self._memories.get(memory_id), {memory_id}
@@ -183,22 +197,31 @@ class LinkService:
     async def restore_events(self, events: Sequence[SupersessionEvent]) -> tuple[int, int]:
         """Append missing supersession events with their own dates; return (inserted, present).
 
-        Raises Conflict if one would close a cycle.
+        Raises Conflict if they leave a cycle. In between there may be one: dates need not follow the order in which
+        the decisions were recorded. A winner may have been deleted since.
         """
         self._context.refuse_read_only()
         inserted_count = 0
         async with self._backend.write() as transaction:
             await transaction.fetch("lock_supersession")
-            keys = [(event.loser_id, format_time(event.decided_at)) for event in events]
+            keys = [(each.loser_id, format_time(each.decided_at), each.winner_id, each.kind) for each in events]
             existing = {keys[int(row["n"])] for row in await transaction.fetch("find_events", {"asked": Json(keys)})}
+            losers: dict[str, None] = {}
             for key, event in zip(keys, events, strict=True):
                 if key not in existing:
                     existing.add(key)
-                    if event.winner_id:
-                        await refuse_cycle(transaction, event.loser_id, event.winner_id)
                     await transaction.fetch("insert_event", {**event_fields(event), "decided_at": event.decided_at})
+                    losers[event.loser_id] = None
                     inserted_count += 1
+            await _refuse_cycles(transaction, losers)
         return inserted_count, len(events) - inserted_count
+
+
+async def _refuse_cycles(transaction: Transaction, losers: Iterable[str]) -> None:
+    for loser in losers:
+        records = await transaction.fetch("get_winner", {"id": loser})
+        if records and (winner := records[0]["superseded_by"]):
+            await refuse_cycle(transaction, loser, winner)
 
 
 def _edge_key(edge: Edge) -> dict[str, str]:

@@ -180,6 +180,10 @@ VALUES (:id, :suspended, :buried_until, :pinned, :cleared_lapses) ON CONFLICT (m
 -- write insert_marks_if_absent when knowledge_nodes.protected --
 UPDATE main.knowledge_nodes SET protected = 1 WHERE id = :id AND :pinned;
 
+-- write insert_domain_if_absent when domains.top_terms --
+INSERT INTO main.domains (id, label, top_terms, memory_count, created_at)
+VALUES (:id, :label, :top_terms, :memory_count, :created_at) ON CONFLICT (id) DO NOTHING;
+
 -- write put_edge --
 -- The server keeps one link between two memories, whatever its type.
 INSERT INTO main.memory_connections (source_id, target_id, strength, link_type, created_at, last_activated, activation_count)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from vestige_tui.core.accounts import Domain, Membership
 from vestige_tui.core.embeddings import INPUT, EncodingTemplates, ModelSignature
 from vestige_tui.core.health import ContentFault, PostgresServer, Session, SqliteFile, TableSize
 from vestige_tui.core.journal import JournalLine
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import BackendStatus, Row
 
 _MAX_COUNT = 2**31
+_FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_CACHED_LIST_CHARS = 200
 
 
@@ -187,6 +189,34 @@ def event(row: Row) -> SupersessionEvent:
         winner_id=None if row["winner_id"] is None else str(row["winner_id"]),
         kind=str(row["kind"]),
         decided_at=as_time(row["decided_at"]) or datetime.fromtimestamp(0, UTC),
+    )
+
+
+def account(row: Row) -> dict[str, Any]:
+    """Return the fields of a user or a group."""
+    display_name = row["display_name"]
+    return {
+        "id": _text(row["id"]),
+        "handle": _text(row["handle"]),
+        "display_name": None if display_name is None else _text(display_name),
+        "created_at": as_time(row["created_at"]) or _FIRST_DAY,
+        "metadata": as_map(row["metadata"]),
+    }
+
+
+def membership(row: Row) -> Membership:
+    joined_at = as_time(row["joined_at"]) or _FIRST_DAY
+    return Membership(_text(row["user_id"]), _text(row["group_id"]), joined_at, _text(row["role"]))
+
+
+def domain(row: Row) -> Domain:
+    return Domain(
+        id=_text(row["id"]),
+        label=_text(row["label"]),
+        top_terms=as_list(row["top_terms"]),
+        memory_count=_count(row["memory_count"]),
+        created_at=as_time(row["created_at"]) or _FIRST_DAY,
+        metadata=as_map(row["metadata"]),
     )
 
 
