@@ -223,15 +223,6 @@ async def test_a_batch_that_is_being_written_is_counted(store: Store, monkeypatc
     assert await store.memories.count() == 0
 
 
-def test_a_portable_archive_is_refused(run: Command, tmp_path: Path) -> None:
-    path, store = tmp_path / "in.json", tmp_path / "new.db"
-    path.write_text('{"archiveFormat":"vestige.portable.v1","tables":[]}', encoding="utf-8")
-    ran = run("--store", str(store), "--json", "import", str(path))
-    assert (ran.status, ran.json["error"]["code"]) == (3, "refused")
-    assert "migrate copy --source sqlite:PATH" in ran.err
-    assert not store.exists()
-
-
 def test_a_format_that_is_given_is_believed(run: Command, tmp_path: Path) -> None:
     path, store = tmp_path / "in.jsonl", str(tmp_path / "new.db")
     path.write_text('{"id":"1","content":"x","nodeType":"fact","createdAt":"2026-01-01T00:00:00Z"}\n')

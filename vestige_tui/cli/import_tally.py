@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,8 @@ class ImportTally:
     repairs: list[tuple[int, str]] = field(default_factory=list)
     unknown_keys: dict[str, int] = field(default_factory=dict)
     warnings: dict[str, None] = field(default_factory=dict)
+    left_behind: Mapping[str, int] = field(default_factory=dict)
+    """Rows by tables of an archive that have no place here."""
     undo: int | None = None
 
     def fail(self, line: int, message: str) -> None:
@@ -60,5 +63,6 @@ class ImportTally:
             "errors": [{"line": line, "message": message} for line, message in sorted(self.errors)],
             "repairs": [{"line": line, "message": message} for line, message in sorted(self.repairs)],
             "unknown_keys": dict(self.unknown_keys),
+            "left_behind": dict(self.left_behind),
             "undo": self.undo,
         }
