@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -351,3 +352,21 @@ async def test_forty_changes_and_undos_beside_a_server_that_writes_all_the_while
         ended.set()
         server.join()
     assert faults == []
+
+
+async def test_a_second_link_between_two_memories_is_refused(path: Path) -> None:
+    source, target = memory_id(0), memory_id(1)
+    async with opened(path) as store:
+        [link] = [edge for edge in await store.links.edges(source) if edge.target_id == target]
+        sentence = f"these have one of type {link.edge_type!r}. Remove that link first."
+        with pytest.raises(Conflict, match=re.escape(sentence)):
+            await store.links.add(Edge(source, target, "another"))
+        with pytest.raises(Conflict, match=re.escape(sentence)):
+            await store.links.restore([Edge(source, target, "another"), Edge(source, memory_id(5), "another")])
+        assert not any(edge.edge_type == "another" for edge in await store.links.edges(source))
+        assert await store.links.restore([Edge(source, target, link.edge_type)]) == (0, 1)
+        removal = await store.links.remove(source, target, link.edge_type)
+        await store.links.add(Edge(source, target, "another"))
+        # The undo of the removal has no room any more.
+        with pytest.raises(Conflict):
+            await store.journal.undo(removal.undo)

@@ -9,7 +9,8 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from io import BufferedReader
+from typing import IO, TYPE_CHECKING, cast
 
 from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
@@ -202,10 +203,11 @@ def _report_import(tally: ImportTally, output: Output) -> None:
 def _pieces(head: Sequence[tuple[int, bytes]], source: IO[bytes], name: str) -> Iterator[bytes]:
     """Yield a file piece by piece: it may be one line of gigabytes."""
     yield from (raw for _, raw in head)
+    buffered = cast(BufferedReader, source)
     while True:
         try:
             with interruptible():
-                piece = source.read(PIECE_BYTES)
+                piece = buffered.read1(PIECE_BYTES)  # what is there: a pipe may pause
         except OSError as error:
             raise Unavailable(f"{file_name(name)} cannot be read: {error.strerror}.") from None
         if not piece:

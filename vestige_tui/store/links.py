@@ -13,6 +13,7 @@ from vestige_tui.core.storable import check_labels, clean
 from vestige_tui.core.text import quoted
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json, Transaction
+from vestige_tui.store.edge_writes import edge_key, insert_missing_edges, put_edge
 from vestige_tui.store.journal_snapshots import edge_fields, event_fields
 from vestige_tui.store.schema import rows
 from vestige_tui.store.undo import append_event, refuse_cycle
@@ -34,7 +35,10 @@ class LinkService:
         self._memories = memories
 
     async def add(self, edge: Edge) -> Change:
-        """Link two memories, or change the weight of their link."""
+        """Link two memories, or change the weight of their link.
+
+        Raises Conflict if the store keeps one link between two memories, and these have another one.
+        """
         self._context.refuse_read_only()
         if edge.source_id == edge.target_id:
             raise Usage("A memory cannot be linked to itself.")
@@ -47,8 +51,8 @@ class LinkService:
         async with self._backend.write() as transaction:
             for end in (edge.source_id, edge.target_id):
                 await self._context.lock_memory(transaction, end)
-            old = await transaction.fetch("get_edge", _edge_key(link))
-            await transaction.execute("put_edge", {**edge_fields(link), "created_at": link.created_at})
+            old = await transaction.fetch("get_edge", edge_key(link))
+            await put_edge(transaction, edge_fields(link), link.created_at)
             entry = await self._context.journal(
                 transaction,
                 "link",
@@ -60,7 +64,7 @@ class LinkService:
     async def remove(self, source_id: str, target_id: str, edge_type: str = "related") -> Change:
         """Remove a link. Raises NotFound if the memories have none of that type."""
         self._context.refuse_read_only()
-        key = _edge_key(Edge(source_id, target_id, clean(edge_type)))
+        key = edge_key(Edge(source_id, target_id, clean(edge_type)))
         if not (self._backend.is_id(source_id) and self._backend.is_id(target_id)):
             raise NotFound("These memories are not linked.")
         async with self._backend.write() as transaction:
@@ -186,12 +190,14 @@ class LinkService:
         return tree(head)
 
     async def restore(self, edges: Sequence[Edge]) -> tuple[int, int]:
-        """Insert missing links; return (inserted, present). Raises NotFound if a memory of a link is missing."""
+        """Insert missing links; return (inserted, present).
+
+        Raises NotFound if a memory of a link is missing, Conflict if the store has no room beside another link.
+        """
         self._context.refuse_read_only()
         now = self._context.now()
-        params = [{**edge_fields(edge), "created_at": edge.created_at or now} for edge in edges]
         async with self._backend.write() as transaction:
-            inserted_count = await transaction.execute_many("insert_edge_if_absent", params)
+            inserted_count = await insert_missing_edges(transaction, edges, now)
         return inserted_count, len(edges) - inserted_count
 
     async def restore_events(self, events: Sequence[SupersessionEvent]) -> tuple[int, int]:
@@ -222,7 +228,3 @@ async def _refuse_cycles(transaction: Transaction, losers: Iterable[str]) -> Non
         records = await transaction.fetch("get_winner", {"id": loser})
         if records and (winner := records[0]["superseded_by"]):
             await refuse_cycle(transaction, loser, winner)
-
-
-def _edge_key(edge: Edge) -> dict[str, str]:
-    return {"source_id": edge.source_id, "target_id": edge.target_id, "edge_type": edge.edge_type}

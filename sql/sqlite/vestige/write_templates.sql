@@ -94,7 +94,7 @@ DELETE FROM main.review_marks WHERE memory_id IN (SELECT value FROM json_each(:i
 DELETE FROM main.supersession_events WHERE loser_id IN (SELECT value FROM json_each(:ids));
 DELETE FROM main.console_extra WHERE node_id IN (SELECT value FROM json_each(:ids));
 
--- write delete_memories when embedding_profile_manifests.vector_count --
+-- write delete_memories when embedding_profile_manifests.vector_count, embedding_profile_manifests.profile_id --
 UPDATE main.embedding_profile_manifests SET vector_count = (
     SELECT count(*) FROM main.embedding_profile_vectors v WHERE v.profile_id = embedding_profile_manifests.profile_id);
 
@@ -219,7 +219,7 @@ DELETE FROM main.embedding_profile_vectors WHERE node_id = :id
     AND profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1);
 UPDATE main.knowledge_nodes SET has_embedding = 0, embedding_model = NULL WHERE id = :id;
 
--- write delete_embedding when ?active_profile, embedding_profile_manifests.vector_count --
+-- write delete_embedding when ?active_profile, embedding_profile_manifests.vector_count, embedding_profile_manifests.profile_id --
 UPDATE main.embedding_profile_manifests SET vector_count = (
     SELECT count(*) FROM main.embedding_profile_vectors v WHERE v.profile_id = embedding_profile_manifests.profile_id)
 WHERE profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1);
@@ -238,7 +238,7 @@ FROM main.embedding_profile_state s WHERE s.singleton = 1 AND {still_registered}
 UPDATE main.knowledge_nodes SET has_embedding = 1, embedding_model = :model WHERE id = :id AND EXISTS (
     SELECT 1 FROM main.embedding_profile_vectors v WHERE v.node_id = :id);
 
--- write insert_embedding when ?active_profile, embedding_profile_manifests.vector_count --
+-- write insert_embedding when ?active_profile, embedding_profile_manifests.vector_count, embedding_profile_manifests.profile_id --
 UPDATE main.embedding_profile_manifests SET vector_count = (
     SELECT count(*) FROM main.embedding_profile_vectors v WHERE v.profile_id = embedding_profile_manifests.profile_id)
 WHERE profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1);
@@ -260,7 +260,7 @@ ON CONFLICT (profile_id, node_id) DO NOTHING;
 UPDATE main.knowledge_nodes SET has_embedding = 1, embedding_model = :model WHERE id = :id AND EXISTS (
     SELECT 1 FROM main.embedding_profile_vectors v WHERE v.node_id = :id);
 
--- write insert_embedding_if_current when ?active_profile, embedding_profile_manifests.vector_count --
+-- write insert_embedding_if_current when ?active_profile, embedding_profile_manifests.vector_count, embedding_profile_manifests.profile_id --
 UPDATE main.embedding_profile_manifests SET vector_count = (
     SELECT count(*) FROM main.embedding_profile_vectors v WHERE v.profile_id = embedding_profile_manifests.profile_id)
 WHERE profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1);
