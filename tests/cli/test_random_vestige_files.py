@@ -32,7 +32,7 @@ def test_reading_changes_no_byte(run: Command, tmp_path: Path, line: str, number
     ids = make_random(path, line, seed)
     before = digest(path)
     for command in [*READING, ["show", ids[0]], ["history", ids[0]], ["edges", ids[0]], ["neighbors", ids[0]]]:
-        filled = [word.format(out=tmp_path / "out.jsonl") for word in command]
+        filled = [word.replace("{out}", str(tmp_path / "out.jsonl")) for word in command]
         ran = run("--store", f"sqlite:{path}", *filled)
         assert ran.status == 0, (seed, command, ran)
         assert digest(path) == before, (seed, command)
