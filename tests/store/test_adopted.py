@@ -370,3 +370,43 @@ async def test_a_second_link_between_two_memories_is_refused(path: Path) -> None
         # The undo of the removal has no room any more.
         with pytest.raises(Conflict):
             await store.journal.undo(removal.undo)
+
+
+async def test_a_server_that_rebuilds_its_table_meanwhile_is_no_hindrance(path: Path) -> None:
+    memory = memory_id(2)
+    async with opened(path) as store:
+        before = await store.get(memory)
+        rebuild(path)
+        assert await store.get(memory) == before
+        await store.update(memory, Patch(tags=("rebuilt",)))
+        await store.reviews.record(memory, Rating.GOOD)
+        await store.links.supersede(memory, memory_id(3))
+        assert len((await store.page(Filter(superseded=True), limit=50)).items) == 12
+        rebuild(path)
+        for _ in range(3):
+            await store.journal.undo()
+        after = await store.get(memory)
+        assert (after.tags, after.superseded_by) == (before.tags, None)
+        assert same_schedule(after.scheduling, before.scheduling)
+    assert json.loads(row(path, memory)["tags"]) == list(before.tags)
+
+
+def rebuild(path: Path) -> None:
+    """Make knowledge_nodes anew under its name, in one transaction, as a migration of the server does."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as server:
+        schema = server.execute(
+            "SELECT sql FROM sqlite_master WHERE tbl_name = 'knowledge_nodes' AND sql IS NOT NULL"
+            " ORDER BY type = 'table' DESC"
+        ).fetchall()
+        [table, *others] = [sql for (sql,) in schema]
+        server.execute("PRAGMA legacy_alter_table = ON")
+        server.execute("BEGIN IMMEDIATE")
+        name = re.compile(r"CREATE TABLE \"?knowledge_nodes\"?")
+        server.execute(name.sub("CREATE TABLE rebuilt", table, count=1))
+        server.execute("INSERT INTO rebuilt SELECT * FROM knowledge_nodes")
+        server.execute("DROP TABLE knowledge_nodes")
+        server.execute("ALTER TABLE rebuilt RENAME TO knowledge_nodes")
+        for sql in others:
+            server.execute(sql)
+        server.execute("INSERT INTO knowledge_fts (knowledge_fts) VALUES ('rebuild')")
+        server.execute("COMMIT")
