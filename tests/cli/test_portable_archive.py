@@ -150,3 +150,4 @@ def test_another_version_of_the_format_is_refused(run: Command, tmp_path: Path) 
     ran = run("--store", str(store), "--json", "import", str(path))
     assert (ran.status, ran.json["error"]["code"]) == (3, "refused")
     assert "import reads vestige.portable.v1" in ran.err
+    assert not store.exists()

@@ -417,3 +417,33 @@ def rebuild(path: Path) -> None:
             server.execute(sql)
         server.execute("INSERT INTO knowledge_fts (knowledge_fts) VALUES ('rebuild')")
         server.execute("COMMIT")
+
+
+@pytest.mark.parametrize("path", ["28", "35"], indirect=True)
+@pytest.mark.parametrize("key", ["profile_id TEXT PRIMARY KEY, ", ""])
+async def test_the_manifest_and_the_journal_of_vectors_follow_a_new_vector(path: Path, key: str) -> None:
+    embedder = TestEmbedder(256)
+    with closing(sqlite3.connect(path)) as server:
+        server.execute(f"CREATE TABLE embedding_profile_manifests ({key}vector_count INTEGER NOT NULL)")
+        values = "SELECT profile_id, 0 FROM embedding_profiles" if key else "VALUES (0)"
+        server.execute(f"INSERT INTO embedding_profile_manifests {values}")
+        server.execute("CREATE TABLE IF NOT EXISTS vector_journal (seq INTEGER PRIMARY KEY, node_id TEXT, op TEXT)")
+        columns = {name for (_, name, *_) in server.execute("PRAGMA table_info(vector_journal)")}
+        extra = ", profile_id, at" if "profile_id" in columns else ""
+        for event, op, source in (("INSERT", "upsert", "NEW"), ("DELETE", "delete", "OLD")):
+            more = f", {source}.profile_id, 'now'" if extra else ""
+            server.execute(
+                f"CREATE TRIGGER journal_{op} AFTER {event} ON embedding_profile_vectors BEGIN"
+                f" INSERT INTO vector_journal (node_id, op{extra}) VALUES ({source}.node_id, '{op}'{more}); END"
+            )
+        server.execute("UPDATE embedding_profiles SET model_id = ?", (embedder.name,))
+        server.commit()
+    async with opened(path, embedder) as store:
+        [new] = (await store.insert(Draft("An owl at dusk."))).changed
+        await store.delete([memory_id(1)])
+    with closing(sqlite3.connect(path)) as server:
+        counted = server.execute("SELECT vector_count FROM embedding_profile_manifests").fetchone()[0]
+        assert counted == (12 if key else 0)
+        journal = server.execute("SELECT node_id, op FROM vector_journal ORDER BY seq").fetchall()
+    assert (new, "upsert") in journal
+    assert (memory_id(1), "delete") in journal

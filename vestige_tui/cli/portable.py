@@ -100,7 +100,10 @@ async def _import(args: Namespace, output: Output) -> int:
         name, title = _chosen_format(args, head)
         if name == PORTABLE:
             archive = PortableArchive(_pieces(head, source, args.file))
-            return await _import_parts(args, output, archive_parts(archive), title, archive.left_behind)
+            parts = archive_parts(archive)
+            # A damaged archive, or one of another version, is refused before a store is created.
+            first = list(itertools.islice(parts, 1))
+            return await _import_parts(args, output, itertools.chain(first, parts), title, archive.left_behind)
         return await _import_parts(args, output, parts_of(itertools.chain(head, lines), name), title)
 
 
