@@ -127,7 +127,7 @@ def test_a_process_that_ends_in_the_middle(tmp_path: Path, end: signal.Signals, 
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(end)
-        told = process.stdout.read().decode()
+        told = process.stdout.read().decode() + (process.stderr.read().decode() if process.stderr else "")
         assert process.wait(PATIENCE_SECONDS) == (-end if end == signal.SIGKILL else 130)
     stored = count_in(tmp_path / "new.db")
     if end != signal.SIGKILL:

@@ -85,13 +85,17 @@ class LineImport:
         if not self._inserted:
             return
         try:
-            self._tally.undo = await self._store.journal.record_import(list(self._inserted))
+            # A signal between two reads has cancelled this task, and the first await here would raise that.
+            await to_the_end(self._store.journal.record_import(list(self._inserted)), self._note_undo)
         except VestigeError as error:
             log_suppressed(log, "journal an import", error)
             self._tally.warnings[
                 "The journal entry of this import could not be written, so undo cannot remove the inserted memories; "
                 "`vestige-tui delete` deletes memories by id or filter."
             ] = None
+
+    def _note_undo(self, entry: int) -> None:
+        self._tally.undo = entry
 
     async def _insert_memories(self, lines: Iterable[tuple[int, bytes | BadLine]], spool: IO[bytes]) -> None:
         accounts = AccountImport(self._store, self._tally)
