@@ -22,6 +22,7 @@ from benchmarks import (
     pooling,
     quality,
     reembedding,
+    screen,
     searches,
     servers,
     startup,
@@ -44,7 +45,7 @@ ON_A_STORE: dict[str, Callable[[Bench], Awaitable[list[Figure]]]] = {
 }
 """Parts measured on a store of each size; the last ones write to it."""
 
-PARTS = (*ON_A_STORE, "console", "copy", "reembed", "quality", "encoder", "start")
+PARTS = (*ON_A_STORE, "console", "screen", "copy", "reembed", "quality", "encoder", "start")
 STORE_ROWS = (1_000, 10_000, 100_000)
 QUICK_STORE_ROWS = STORE_ROWS[:2]
 COPY_ROWS = 5_000
@@ -78,7 +79,7 @@ async def _parts(
 ) -> None:
     parts: Sequence[str] = arguments.only or PARTS
     sizes: Sequence[int] = arguments.size or (QUICK_STORE_ROWS if arguments.quick else STORE_ROWS)
-    if {*ON_A_STORE, "console"} & set(parts):
+    if {*ON_A_STORE, "console", "screen"} & set(parts):
         for size in sizes:
             await _stores(size, parts, folder, server, figures, last=size == sizes[-1])
     if "copy" in parts and server is not None:
@@ -126,6 +127,10 @@ async def _stores(
         urls = {f"{kind} {size:,}": url for kind, url in stores.items()}
         target = server.database() if server is not None else None
         figures += await asyncio.to_thread(console.measure, folder, urls, size, target)
+    if "screen" in parts and last:
+        _say("its screen beside a second writer", began)
+        urls = {f"screen, {kind} {size:,}": url for kind, url in stores.items()}
+        figures += await asyncio.to_thread(screen.measure, folder, urls)
     for kind, url in stores.items():
         raw = RawSqlite(path) if kind == "sqlite" else RawPostgres(url)
         async with open_store(url) as store:

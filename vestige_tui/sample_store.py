@@ -121,7 +121,9 @@ async def _restore_accounts(store: Store, note_list: Sequence[Mapping[str, Any]]
         for group, (_, members) in GROUPS.items()
         for number, member in enumerate(members)
     ]
-    await store.accounts.restore(users, groups, memberships)
+    await store.accounts.restore_users(users)
+    await store.accounts.restore_groups(groups)
+    await store.accounts.restore_memberships(memberships)
     domains = []
     for domain, label in DOMAIN_LABELS.items():
         inside = [note for note in note_list if domain in note["domains"]]

@@ -923,6 +923,31 @@ INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)
 VALUES (%(source_id)s::uuid, %(target_id)s::uuid, %(edge_type)s, %(weight)s, %(created_at)s)
 ON CONFLICT (source_id, target_id, edge_type) DO UPDATE SET weight = excluded.weight
 
+-- export_users --
+-- All users but the local one, which every store has.
+SELECT u.id::text AS id, u.handle, u.display_name, u.created_at, u.metadata FROM users u
+WHERE u.id <> '00000000-0000-0000-0000-000000000001'
+
+-- export_groups --
+-- All groups.
+SELECT g.id::text AS id, g.handle, g.display_name, g.created_at, g.metadata FROM groups g
+
+-- export_memberships --
+-- All users in groups.
+SELECT p.user_id::text AS user_id, p.group_id::text AS group_id, p.role, p.joined_at FROM group_memberships p
+
+-- export_domains --
+-- All domains, without their centroids.
+SELECT d.id, d.label, d.top_terms, d.memory_count, d.created_at, d.metadata FROM domains d
+
+-- find_users --
+-- Those of the ids that are users.
+SELECT u.id::text AS id FROM users u WHERE u.id = ANY(%(ids)s::uuid[])
+
+-- find_groups --
+-- Those of the ids that are groups.
+SELECT g.id::text AS id FROM groups g WHERE g.id = ANY(%(ids)s::uuid[])
+
 -- insert_user_if_absent --
 -- Insert an imported user unless the id or the handle is taken.
 INSERT INTO users (id, handle, display_name, created_at, metadata)
@@ -940,8 +965,8 @@ VALUES (%(user_id)s::uuid, %(group_id)s::uuid, %(role)s, %(joined_at)s) ON CONFL
 
 -- insert_domain_if_absent --
 -- Insert an imported domain unless it is there.
-INSERT INTO domains (id, label, top_terms, memory_count, created_at)
-VALUES (%(id)s, %(label)s, %(top_terms)s, %(memory_count)s, %(created_at)s) ON CONFLICT (id) DO NOTHING
+INSERT INTO domains (id, label, top_terms, memory_count, created_at, metadata)
+VALUES (%(id)s, %(label)s, %(top_terms)s, %(memory_count)s, %(created_at)s, %(metadata)s) ON CONFLICT (id) DO NOTHING
 
 -- insert_edge_if_absent --
 -- Insert an imported link unless there is one of that type.
@@ -979,9 +1004,10 @@ INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
 VALUES (%(loser_id)s::uuid, %(winner_id)s::uuid, %(kind)s, %(decided_at)s)
 
 -- find_events --
--- Those of the [loser, time] that are in the log.
+-- Those of the [loser, time, winner, kind] that are in the log.
 SELECT a.n - 1 AS n FROM jsonb_array_elements(%(asked)s::jsonb) WITH ORDINALITY AS a (key, n) WHERE EXISTS (
-    SELECT 1 FROM supersession_events v WHERE v.loser_id = (a.key ->> 0)::uuid AND v.decided_at = (a.key ->> 1)::timestamptz)
+    SELECT 1 FROM supersession_events v WHERE v.loser_id = (a.key ->> 0)::uuid AND v.decided_at = (a.key ->> 1)::timestamptz
+        AND v.winner_id IS NOT DISTINCT FROM (a.key ->> 2)::uuid AND v.kind = a.key ->> 3)
 
 -- list_events --
 -- Supersession events of a memory as loser or winner, in order.

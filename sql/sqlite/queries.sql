@@ -883,6 +883,31 @@ WHERE m.id = :id AND m.content = :content AND /*= still_registered */ ON CONFLIC
 INSERT INTO edges (source_id, target_id, edge_type, weight, created_at) VALUES (:source_id, :target_id, :edge_type, :weight, :created_at)
 ON CONFLICT (source_id, target_id, edge_type) DO UPDATE SET weight = excluded.weight
 
+-- export_users --
+-- All users but the local one, which every store has.
+SELECT u.id, u.handle, u.display_name, u.created_at, u.metadata FROM users u
+WHERE u.id <> '00000000-0000-0000-0000-000000000001'
+
+-- export_groups --
+-- All groups.
+SELECT g.id, g.handle, g.display_name, g.created_at, g.metadata FROM groups g
+
+-- export_memberships --
+-- All users in groups.
+SELECT p.user_id, p.group_id, p.role, p.joined_at FROM group_memberships p
+
+-- export_domains --
+-- All domains, without their centroids.
+SELECT d.id, d.label, d.top_terms, d.memory_count, d.created_at, d.metadata FROM domains d
+
+-- find_users --
+-- Those of the ids that are users.
+SELECT u.id FROM users u WHERE u.id IN (SELECT value FROM json_each(:ids))
+
+-- find_groups --
+-- Those of the ids that are groups.
+SELECT g.id FROM groups g WHERE g.id IN (SELECT value FROM json_each(:ids))
+
 -- insert_user_if_absent --
 -- Insert an imported user unless the id or the handle is taken.
 INSERT INTO users (id, handle, display_name, created_at, metadata)
@@ -900,8 +925,8 @@ VALUES (:user_id, :group_id, :role, :joined_at) ON CONFLICT (user_id, group_id) 
 
 -- insert_domain_if_absent --
 -- Insert an imported domain unless it is there.
-INSERT INTO domains (id, label, top_terms, memory_count, created_at)
-VALUES (:id, :label, :top_terms, :memory_count, :created_at) ON CONFLICT (id) DO NOTHING
+INSERT INTO domains (id, label, top_terms, memory_count, created_at, metadata)
+VALUES (:id, :label, :top_terms, :memory_count, :created_at, :metadata) ON CONFLICT (id) DO NOTHING
 
 -- insert_edge_if_absent --
 -- Insert an imported link unless there is one of that type.
@@ -940,9 +965,10 @@ INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
 VALUES (:loser_id, :winner_id, :kind, :decided_at)
 
 -- find_events --
--- Those of the [loser, time] that are in the log.
+-- Those of the [loser, time, winner, kind] that are in the log.
 SELECT a.key AS n FROM json_each(:asked) a WHERE EXISTS (SELECT 1 FROM supersession_events v
-    WHERE v.loser_id = json_extract(a.value, '$[0]') AND v.decided_at = json_extract(a.value, '$[1]'))
+    WHERE v.loser_id = json_extract(a.value, '$[0]') AND v.decided_at = json_extract(a.value, '$[1]')
+    AND v.winner_id IS json_extract(a.value, '$[2]') AND v.kind = json_extract(a.value, '$[3]'))
 
 -- list_events --
 -- Supersession events of a memory as loser or winner, in order.

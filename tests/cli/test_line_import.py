@@ -25,7 +25,8 @@ from tests.support.portable_lines import (
     nested,
     with_content,
 )
-from vestige_tui.cli.line_import import ImportTally, LineImport
+from vestige_tui.cli.import_tally import ImportTally
+from vestige_tui.cli.line_import import LineImport
 from vestige_tui.core.errors import DiskFull
 from vestige_tui.core.memories import Draft, Memory
 from vestige_tui.core.storable import MAX_LABEL_CHARS, MAX_METADATA_DEPTH, MAX_TAG_COUNT, new_id, stored_id
@@ -222,15 +223,6 @@ async def test_a_batch_that_is_being_written_is_counted(store: Store, monkeypatc
     assert await store.memories.count() == 0
 
 
-def test_a_portable_archive_is_refused(run: Command, tmp_path: Path) -> None:
-    path, store = tmp_path / "in.json", tmp_path / "new.db"
-    path.write_text('{"archiveFormat":"vestige.portable.v1","tables":[]}', encoding="utf-8")
-    ran = run("--store", str(store), "--json", "import", str(path))
-    assert (ran.status, ran.json["error"]["code"]) == (3, "refused")
-    assert "migrate copy --source sqlite:PATH" in ran.err
-    assert not store.exists()
-
-
 def test_a_format_that_is_given_is_believed(run: Command, tmp_path: Path) -> None:
     path, store = tmp_path / "in.jsonl", str(tmp_path / "new.db")
     path.write_text('{"id":"1","content":"x","nodeType":"fact","createdAt":"2026-01-01T00:00:00Z"}\n')
@@ -252,7 +244,7 @@ class Interrupted(io.BytesIO):
 @pytest.mark.slow
 def test_ctrl_c_tells_what_was_imported(run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = str(tmp_path / "new.db")
-    pipe = io.TextIOWrapper(Interrupted(b'{"content": "x"}\n' * 70))
+    pipe = io.TextIOWrapper(Interrupted(b"".join(b'{"content": "text %d"}\n' % number for number in range(70))))
     monkeypatch.setattr(sys, "stdin", pipe)
     ran = run("--store", store, "import", "-")
     assert ran.status == 130
@@ -260,9 +252,9 @@ def test_ctrl_c_tells_what_was_imported(run: Command, tmp_path: Path, monkeypatc
     assert ran.err.rstrip().endswith("Interrupted.")
     pipe.buffer.seek(0)
     again = run("--store", store, "--json", "import", "-")
-    assert (again.status, again.json["inserted"], again.json["undo"]) == (130, 64, 2)
-    assert run("--store", store, "undo", "2").status == 0
-    assert len(run("--store", store, "list", "--limit", "200", "--json").json["items"]) == 64
+    assert (again.status, again.json["present"], again.json["undo"]) == (130, 64, None)
+    assert run("--store", store, "undo", "1").status == 0
+    assert run("--store", store, "list", "--limit", "200", "--json").json["items"] == []
 
 
 @pytest.mark.slow

@@ -22,13 +22,11 @@ from tests.support.portable_lines import (
     import_lines,
     nested,
 )
-from tests.support.postgres import new_database
+from tests.support.second_store import second_store
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.storable import new_id
-from vestige_tui.embedding.embedder_source import EmbedderSource
-from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
@@ -36,16 +34,8 @@ from vestige_tui.store.store import Store
 @pytest.fixture(params=["sqlite", "postgres"])
 async def other(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
     """A second empty store, on either database."""
-    embedders = EmbedderSource(embedder=TestEmbedder(64))
-    if request.param == "sqlite":
-        async with open_store(f"sqlite:{tmp_path / 'other.db'}", create=True, embedders=embedders, clock=clock) as it:
-            yield it
-    else:
-        server, template = (request.getfixturevalue(name) for name in ("postgres_server", "postgres_template"))
-        with new_database(server, template=template) as url:
-            async with open_store(url, embedders=embedders, clock=clock) as it:
-                yield it
-    embedders.close()
+    async with second_store(request, tmp_path, clock) as store:
+        yield store
 
 
 async def assert_same_lines(store: Store, other: Store) -> list[dict[str, Any]]:

@@ -16,17 +16,12 @@ from tests.support.file_limits import limit_file_bytes
 from tests.support.portable_lines import FAILED_LINES, PLAIN_LINES, REPAIRED_LINES, as_bytes
 
 FOREIGN = {
-    "lines of Vestige": '{"id":"1","content":"x","nodeType":"fact","createdAt":"2026-01-01T00:00:00Z"}\n',
-    "JSON of Vestige": '[\n  {\n    "id": "1",\n    "content": "x",\n    "nodeType": "fact"\n  }\n]\n',
-    "portable archive": '{"archiveFormat":"vestige.portable.v1","tables":[]}',
-    "portable archive over lines": '{\n "archiveFormat": "vestige.portable.v1",\n "tables": [\n',
-    "mem0": '{"count":1,"results":[{"id":"1","memory":"x"}]}',
-    "lines of mem0": '{"id":"1","memory":"x","created_at":"2026-01-01"}\n',
-    "MCP memory": '{"type":"entity","name":"n","entityType":"t","observations":["x"]}\n',
-    "MCP memory, its links": '{"type":"relation","from":"a","to":"b","relationType":"r"}\n',
+    "archive of a later version": '{"archiveFormat":"vestige.portable.v2","tables":[]}',
+    "archive of a later version, over lines": '{\n "archiveFormat": "vestige.portable.v2",\n "tables": [\n',
 }
-NAMES = ("Vestige", "portable archive", "mem0", "MCP memory server")
-"""Names of the formats in a refusal."""
+"""Files of a format that import knows and cannot read."""
+NAMES = ("vestige.portable.v1",)
+"""Names of formats in a refusal."""
 
 
 def _hostile_lines() -> tuple[list[bytes], list[str], range, range]:
@@ -69,7 +64,7 @@ def failing_lines(lab: Lab) -> FaultResult:
     return summarize(attempts)
 
 
-@fault(32, "import of a file of another program")
+@fault(32, "import of a file in a later format")
 def foreign_file(lab: Lab) -> FaultResult:
     attempts: list[Attempt] = []
     with lab.database() as server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -32,6 +33,7 @@ from vestige_tui.store.store import Store
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 WITHOUT_WINNERS = ("4", "14 (phase 1)")
 """Lines without a column for what replaced a memory."""
+TIMES = ("created_at", "updated_at", "last_accessed", "next_review")
 LINES = ("4", "14 (phase 1)", "18", "28", "35")
 
 
@@ -170,8 +172,11 @@ async def test_a_new_memory_is_one_of_the_server(path: Path) -> None:
     assert is_indexed(path, "heron", memory)
 
 
-async def test_a_delete_leaves_the_tombstones_of_the_server_and_an_undo_restores_every_column(path: Path) -> None:
-    memory = memory_id(3)
+@pytest.mark.parametrize("position", [3, 4, 7, 8])
+async def test_a_delete_leaves_the_tombstones_of_the_server_and_an_undo_restores_every_column(
+    path: Path, position: int
+) -> None:
+    memory = memory_id(position)
     before = row(path, memory)
     async with opened(path) as store:
         await store.delete([memory])
@@ -183,7 +188,10 @@ async def test_a_delete_leaves_the_tombstones_of_the_server_and_an_undo_restores
         assert all(row(path, memory, table, key) for table, key in present)
         await store.journal.undo()
         assert not any(row(path, memory, table, key) for table, key in present)
-    assert comparable(row(path, memory)) == comparable(before)
+    restored = row(path, memory)
+    assert comparable(restored) == comparable(before)
+    # Also the nanoseconds, which the console does not know.
+    assert [restored[name] for name in TIMES] == [before[name] for name in TIMES]
 
 
 async def test_a_supersession_is_a_pointer_of_the_server(path: Path) -> None:
@@ -426,3 +434,21 @@ async def test_a_file_that_is_not_adopted_has_no_log(tmp_path: Path) -> None:
     async with opened(tmp_path / "vestige.db") as store:
         assert not (await store.review_statistics.of_days(30)).has_log
         assert (await store.weights.preview(Weights(QUICK_LEARNER))).reviewed == 0
+
+
+async def test_a_second_link_between_two_memories_is_refused(path: Path) -> None:
+    source, target = memory_id(0), memory_id(1)
+    async with opened(path) as store:
+        [link] = [edge for edge in await store.links.edges(source) if edge.target_id == target]
+        sentence = f"these have one of type {link.edge_type!r}. Remove that link first."
+        with pytest.raises(Conflict, match=re.escape(sentence)):
+            await store.links.add(Edge(source, target, "another"))
+        with pytest.raises(Conflict, match=re.escape(sentence)):
+            await store.links.restore([Edge(source, target, "another"), Edge(source, memory_id(5), "another")])
+        assert not any(edge.edge_type == "another" for edge in await store.links.edges(source))
+        assert await store.links.restore([Edge(source, target, link.edge_type)]) == (0, 1)
+        removal = await store.links.remove(source, target, link.edge_type)
+        await store.links.add(Edge(source, target, "another"))
+        # The undo of the removal has no room any more.
+        with pytest.raises(Conflict):
+            await store.journal.undo(removal.undo)

@@ -50,7 +50,7 @@ async def state(store: Store) -> dict[str, Any]:
     """Return the memories and the rows of domains, as exactly as the store returns them."""
     page = await store.page(Filter(superseded=True), limit=1_000)
     names = [summary.name for summary in await store.domains.list_all()]
-    domains = [rows.domain(row) for row in await store.backend.fetch("get_domains", {"names": names})]
+    domains = [rows.domain_with_centroid(row) for row in await store.backend.fetch("get_domains", {"names": names})]
     centroids = [None if each.centroid is None else each.centroid.tobytes() for each in domains]
     return {"memories": {each.id: each for each in page.items}, "domains": domains, "centroids": centroids}
 

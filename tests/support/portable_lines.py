@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tests.support.command_line import sample_id
-from vestige_tui.cli.line_import import ImportTally, LineImport
+from vestige_tui.cli.import_tally import ImportTally
+from vestige_tui.cli.line_import import LineImport
 from vestige_tui.core.bulk import Target
 from vestige_tui.core.json_text import dumps
 from vestige_tui.core.memories import Filter
@@ -103,7 +104,7 @@ PLAIN_LINES = {
 def chance_lines(seed: int, count: int) -> list[str]:
     """Return memories with hostile values in every field, chosen by ``seed``."""
     chance = random.Random(seed)
-    return [json.dumps({"content": _text(chance) + "x", "id": sample_id(seed * 1_000 + n), **_fields(chance)})
+    return [json.dumps({"content": hostile_text(chance) + "x", "id": sample_id(seed * 1_000 + n), **_fields(chance)})
             for n in range(count)]  # fmt: skip
 
 
@@ -113,32 +114,44 @@ _PIECES: Sequence[str] = (
 )
 
 
-def _text(chance: random.Random) -> str:
+def hostile_text(chance: random.Random) -> str:
+    """Return up to five pieces that are hard to store or to show."""
     return "".join(chance.choices(_PIECES, k=chance.randrange(6)))
 
 
 def _fields(chance: random.Random) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "node_type": _text(chance),
-        "tags": [_text(chance) for _ in range(chance.randrange(5))],
-        "domains": [_text(chance) for _ in range(chance.randrange(3))],
-        "domain_scores": {_text(chance): chance.random() for _ in range(chance.randrange(3))},
-        "codebase": chance.choice([None, _text(chance)]),
-        "metadata": {_text(chance): _value(chance, 4) for _ in range(chance.randrange(4))},
+        "node_type": hostile_text(chance),
+        "tags": [hostile_text(chance) for _ in range(chance.randrange(5))],
+        "domains": [hostile_text(chance) for _ in range(chance.randrange(3))],
+        "domain_scores": {hostile_text(chance): chance.random() for _ in range(chance.randrange(3))},
+        "codebase": chance.choice([None, hostile_text(chance)]),
+        "metadata": {hostile_text(chance): hostile_value(chance, 4) for _ in range(chance.randrange(4))},
         "visibility": chance.choice(["private", "group", "public"]),
         "owner_user_id": chance.choice([None, "stranger", sample_id(1)]),
         "shared_with_groups": [sample_id(chance.randrange(9)).upper()],
-        "scheduling": {"reps": _value(chance, 0), "stability": _value(chance, 0), "last_review": AT, "seen": 1},
-        _text(chance) + "-unknown": _value(chance, 3),
+        "scheduling": {
+            "reps": hostile_value(chance, 0),
+            "stability": hostile_value(chance, 0),
+            "last_review": AT,
+            "seen": 1,
+        },
+        hostile_text(chance) + "-unknown": hostile_value(chance, 3),
     }
     return {name: value for name, value in fields.items() if chance.random() < 0.7}
 
 
-def _value(chance: random.Random, depth: int) -> Any:
+def hostile_value(chance: random.Random, depth: int) -> Any:
+    """Return a JSON value of at most so many containers within each other."""
     if depth and chance.random() < 0.4:
         if chance.random() < 0.5:
-            return {_text(chance): _value(chance, depth - 1) for _ in range(chance.randrange(3))}
-        return [_value(chance, depth - 1) for _ in range(chance.randrange(3))]
+            return {hostile_text(chance): hostile_value(chance, depth - 1) for _ in range(chance.randrange(3))}
+        return [hostile_value(chance, depth - 1) for _ in range(chance.randrange(3))]
     return chance.choice(
-        [None, True, 0, -1, 2**31, 10**25, -(10**300), 0.1, 1e16, 1e23, -1e300, -0.0, 5e-324, _text(chance)]
+        [None, True, 0, -1, 2**31, 10**25, -(10**300), 0.1, 1e16, 1e23, -1e300, -0.0, 5e-324, hostile_text(chance)]
     )
+
+
+async def named_lines(store: Store, ids: Sequence[str]) -> list[str]:
+    """Return the lines of an export of these memories."""
+    return [dumps(line) async for line in exported_lines(store, Target(tuple(ids)))]

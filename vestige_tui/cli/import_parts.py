@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vestige_tui.cli.jsonl import MAX_LINE_BYTES, BadLine, read_line
+from vestige_tui.cli.jsonl import MAX_LINE_BYTES, read_line
+from vestige_tui.cli.line_values import BadLine
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.json_text import dumps
 from vestige_tui.core.memories import Draft
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vestige_tui.import_formats.items import Read
+    from vestige_tui.import_formats.portable_archive import PortableArchive
 
 MARKDOWN = "markdown"
-FORMAT_NAMES = ("vestige", "mem0", "mcp", MARKDOWN, "texts")
+FORMAT_NAMES = ("vestige", "portable", "mem0", "mcp", MARKDOWN, "texts")
 """Formats of other programs, as ``--format`` names them."""
 MAX_LISTED = 100
 Part: TypeAlias = tuple[int, bytes | BadLine]
@@ -36,6 +38,7 @@ class ImportPreview:
     without_place: Counter[str] = field(default_factory=Counter)
     failed: int = 0
     errors: list[tuple[int, str]] = field(default_factory=list)
+    left_behind: Mapping[str, int] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -45,6 +48,7 @@ class ImportPreview:
             "without_place": dict(self.without_place.most_common(MAX_LISTED)),
             "failed": self.failed,
             "errors": [{"line": line, "message": message} for line, message in self.errors],
+            "left_behind": dict(self.left_behind),
         }
 
 
@@ -70,6 +74,11 @@ def folder_parts(folder: Path) -> Iterator[Part]:
         raise Unavailable(f"{file_name(str(folder))} cannot be read: {error.strerror}.") from None
 
 
+def archive_parts(archive: PortableArchive) -> Iterator[Part]:
+    """Yield the parts of a portable archive."""
+    yield from _encoded(archive.read())
+
+
 def _encoded(read: Read) -> Iterator[Part]:
     from vestige_tui.import_formats.items import Item
 
@@ -77,9 +86,9 @@ def _encoded(read: Read) -> Iterator[Part]:
         yield each.number, dumps(each.line).encode() if isinstance(each, Item) else BadLine(each.reason)
 
 
-def preview(parts: Iterable[Part]) -> ImportPreview:
-    """Count what an import would read, without a store."""
-    found = ImportPreview()
+def preview(parts: Iterable[Part], left_behind: Mapping[str, int]) -> ImportPreview:
+    """Count what an import would read, without a store. ``left_behind`` grows while the parts are read."""
+    found = ImportPreview(left_behind=left_behind)
     for number, raw in parts:
         if isinstance(raw, bytes) and not raw.strip():
             continue
@@ -96,7 +105,7 @@ def preview(parts: Iterable[Part]) -> ImportPreview:
             continue
         entry = parsed.entry
         if not isinstance(entry, Draft):
-            found.kinds[type(entry).__name__.lower()] += 1
+            found.kinds[parsed.kind] += 1
             continue
         found.kinds["memory"] += 1
         found.types[entry.node_type or ""] += 1

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, TypeAlias
+from dataclasses import replace
+from typing import Any
 
-from vestige_tui.core.errors import VestigeError
+from vestige_tui.cli.account_lines import domain_line, group_line, membership_line, user_line
+from vestige_tui.cli.line_values import (
+    BadLine,
+    IsId,
+    ParsedLine,
+    id_note,
+    integer_of,
+    is_number,
+    list_of,
+    object_of,
+    reference_id,
+    reference_line,
+    required_id,
+    stored_text,
+    text_of,
+    time_of,
+    with_imported,
+)
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, Draft
 from vestige_tui.core.reviews import MarkedMemory, Marks, Review, Scheduling
 from vestige_tui.core.scheduling import MAX_DIFFICULTY, MAX_STABILITY_DAYS, MIN_DIFFICULTY, MIN_STABILITY, from_json
-from vestige_tui.core.storable import MAX_LABEL_CHARS, MAX_METADATA_DEPTH, as_uuid, clean, is_canonical, stored_id
+from vestige_tui.core.storable import MAX_LABEL_CHARS, MAX_METADATA_DEPTH, clean, stored_id
 from vestige_tui.core.text import quoted
-from vestige_tui.core.times import parse_stored
 from vestige_tui.import_formats.items import derived_id
 from vestige_tui.transfer.sanitize import RowSanitizer, json_value
-
-Line: TypeAlias = Draft | Edge | Review | SupersessionEvent | MarkedMemory
-IsId: TypeAlias = Callable[[str], bool]
 
 EVENTS = ("supersede", "unsupersede", "winner_deleted", "imported")
 _VISIBILITIES = ("private", "group", "public")
@@ -33,21 +44,6 @@ MAX_LAPSES = 2**31 - 1
 """Largest number of lapses that a column of PostgreSQL holds."""
 _WRAPPING_DEPTH = 2
 """Containers around unknown keys: the metadata, and one for those of an earlier import."""
-
-
-class BadLine(VestigeError):
-    """The line could not be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedLine:
-    """Value of a line, with notes on what was repaired in it and the keys that are none of ours."""
-
-    entry: Line
-    notes: tuple[str, ...] = ()
-    unknown_keys: tuple[str, ...] = ()
-    spelling: str | None = None
-    """The id as the line spells it, where the store holds another one."""
 
 
 def read_line(raw: bytes, is_id: IsId) -> ParsedLine:
@@ -107,41 +103,41 @@ _SCHEDULING_KEYS = frozenset(
 
 
 def _memory(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
-    content = _text(data, "content")
+    content = text_of(data, "content")
     if not content.strip():
         raise BadLine("has empty content")
-    visibility = _text(data, "visibility", "private")
+    visibility = text_of(data, "visibility", "private")
     if visibility not in _VISIBILITIES:
         raise BadLine(f"has a visibility other than {', '.join(_VISIBILITIES)}")
-    node_type = _stored(sanitizer, "node_type", _text(data, "node_type", "fact") or "fact", MAX_LABEL_CHARS)
+    node_type = stored_text(sanitizer, "node_type", text_of(data, "node_type", "fact") or "fact", MAX_LABEL_CHARS)
     memory_id, imported = _own_id(data, sanitizer, is_id)
     if memory_id is None:
         # So that a second run of the same file finds it.
         memory_id = derived_id(f"memory {node_type}", content)
     draft = Draft(
-        content=_stored(sanitizer, "content", content),
+        content=stored_text(sanitizer, "content", content),
         id=memory_id,
         node_type=node_type,
-        tags=tuple(sanitizer.parsed_labels("tags", _list(data, "tags"))),
-        domains=tuple(sanitizer.parsed_labels("domains", _list(data, "domains"))),
-        domain_scores=_scores(sanitizer, _object(data, "domain_scores")),
+        tags=tuple(sanitizer.parsed_labels("tags", list_of(data, "tags"))),
+        domains=tuple(sanitizer.parsed_labels("domains", list_of(data, "domains"))),
+        domain_scores=_scores(sanitizer, object_of(data, "domain_scores")),
         codebase=None
         if data.get("codebase") is None
-        else _stored(sanitizer, "codebase", _text(data, "codebase"), MAX_LABEL_CHARS),
-        created_at=_time(data, "created_at"),
-        updated_at=_time(data, "updated_at"),
-        owner_user_id=_reference(sanitizer, "owner_user_id", _text(data, "owner_user_id", LOCAL_USER), is_id),
+        else stored_text(sanitizer, "codebase", text_of(data, "codebase"), MAX_LABEL_CHARS),
+        created_at=time_of(data, "created_at"),
+        updated_at=time_of(data, "updated_at"),
+        owner_user_id=reference_id(sanitizer, "owner_user_id", text_of(data, "owner_user_id", LOCAL_USER), is_id),
         visibility=visibility,
         shared_with_groups=tuple(
-            _reference(sanitizer, "shared_with_groups", each, is_id)
-            for each in sanitizer.parsed_labels("shared_with_groups", _list(data, "shared_with_groups"))
+            reference_id(sanitizer, "shared_with_groups", each, is_id)
+            for each in sanitizer.parsed_labels("shared_with_groups", list_of(data, "shared_with_groups"))
         ),
         scheduling=_scheduling(sanitizer, data.get("scheduling")),
-        metadata=sanitizer.parsed("metadata", _object(data, "metadata")),
+        metadata=sanitizer.parsed("metadata", object_of(data, "metadata")),
     )
     unknown = _unknown_values(data)
     imported |= sanitizer.parsed("unknown_keys", unknown, MAX_METADATA_DEPTH - _WRAPPING_DEPTH)
-    draft = replace(draft, metadata=_with_imported(draft.metadata, imported, sanitizer))
+    draft = replace(draft, metadata=with_imported(draft.metadata, imported, sanitizer))
     spelling = None if data.get("id") is None or memory_id == data["id"] else str(data["id"])
     return ParsedLine(draft, tuple(sanitizer.notes), _flat_names(unknown), spelling)
 
@@ -161,18 +157,8 @@ def _own_id(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> tu
     memory_id = stored_id(raw, is_id)
     if memory_id == value:
         return memory_id, {}
-    sanitizer.notes.append(f"id {_id_note(value, raw, memory_id)} (original in the metadata)")
+    sanitizer.notes.append(f"id {id_note(value, raw, memory_id)} (original in the metadata)")
     return memory_id, {"id": json_value(value)}
-
-
-def _id_note(value: object, raw: str, memory_id: str) -> str:
-    """Return what was done to an id of a line, the rest of a sentence that begins with its name."""
-    if isinstance(value, str) and as_uuid(raw) is not None:
-        return "was a UUID in another spelling; stored in the usual one"
-    problem = "was not a UUID" if isinstance(value, str) else "was a number"
-    if is_canonical(memory_id):
-        return f"{problem}; a UUID was made from it"
-    return f"{problem}; stored as the text {quoted(memory_id)}"
 
 
 def _unknown_values(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,20 +178,6 @@ def _flat_names(unknown: Mapping[str, Any]) -> tuple[str, ...]:
         for name, value in unknown.items()
         for full_name in ([f"scheduling.{each}" for each in value] if name == "scheduling" else [name])
     )
-
-
-def _with_imported(metadata: Mapping[str, Any], imported: dict[str, Any], sanitizer: RowSanitizer) -> Mapping[str, Any]:
-    """Return metadata with the unknown keys and the originals of repaired values under "imported"."""
-    if sanitizer.originals:
-        if "original" in imported:
-            sanitizer.originals["original"] = imported["original"]
-        imported["original"] = dict(sanitizer.originals)
-    if not imported:
-        return metadata
-    earlier = metadata.get("imported", {})
-    if isinstance(earlier, dict) and all(earlier.get(name, value) == value for name, value in imported.items()):
-        return {**metadata, "imported": {**earlier, **imported}}
-    return {**metadata, "imported": {**imported, "imported": earlier}}
 
 
 def _scheduling(sanitizer: RowSanitizer, state: Any) -> Scheduling | None:
@@ -239,7 +211,7 @@ def _scheduling(sanitizer: RowSanitizer, state: Any) -> Scheduling | None:
 
 
 def _scores(sanitizer: RowSanitizer, scores: dict[str, Any]) -> dict[str, float]:
-    numbers = {clean(name): float(score) for name, score in scores.items() if _is_number(score)}
+    numbers = {clean(name): float(score) for name, score in scores.items() if is_number(score)}
     if numbers != scores:
         sanitizer.changed("domain_scores", json.dumps(scores), "had values that cannot be stored")
     return numbers
@@ -247,40 +219,41 @@ def _scores(sanitizer: RowSanitizer, scores: dict[str, Any]) -> dict[str, float]
 
 def _edge(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     weight = data.get("weight", 1.0)
-    if not _is_number(weight) or not 0 <= weight <= 1:
+    if not is_number(weight) or not 0 <= weight <= 1:
         raise BadLine("has a weight that is not between 0 and 1")
     edge = Edge(
-        _required_id(data, "source_id", is_id),
-        _required_id(data, "target_id", is_id),
-        _stored(sanitizer, "edge_type", _text(data, "edge_type", "related"), MAX_LABEL_CHARS),
+        required_id(data, "source_id", is_id),
+        required_id(data, "target_id", is_id),
+        stored_text(sanitizer, "edge_type", text_of(data, "edge_type", "related"), MAX_LABEL_CHARS),
         float(weight) + 0.0,
-        _time(data, "created_at"),
+        time_of(data, "created_at"),
     )
     if edge.source_id == edge.target_id:
         raise BadLine("links a memory to itself")
-    return _parsed(edge, data, sanitizer, "source_id", "target_id", "edge_type", "weight", "created_at")
+    return reference_line(edge, data, sanitizer, "source_id", "target_id", "edge_type", "weight", "created_at")
 
 
 def _review(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     rating = data.get("rating")
     if rating not in (1, 2, 3, 4) or isinstance(rating, bool | float):
         raise BadLine("has a rating other than 1, 2, 3 or 4")
-    at = _time(data, "at")
+    at = time_of(data, "at")
     if at is None:
         raise BadLine("has no review time (at)")
     review = Review(
-        id=_integer(data, "id") or 0,
-        memory_id=_required_id(data, "memory_id", is_id),
+        id=integer_of(data, "id") or 0,
+        memory_id=required_id(data, "memory_id", is_id),
         at=at,
         rating=int(rating),
         prior=_past_state(sanitizer, data, "prior"),
         new=_past_state(sanitizer, data, "new"),
-        undoes=_integer(data, "undoes"),
+        undoes=integer_of(data, "undoes"),
         weights_hash=None
         if data.get("weights") is None
-        else _stored(sanitizer, "weights", _text(data, "weights"), MAX_LABEL_CHARS),
+        else stored_text(sanitizer, "weights", text_of(data, "weights"), MAX_LABEL_CHARS),
     )
-    return _parsed(review, data, sanitizer, "id", "memory_id", "at", "rating", "prior", "new", "undoes", "weights")
+    known_keys = ("id", "memory_id", "at", "rating", "prior", "new", "undoes", "weights")
+    return reference_line(review, data, sanitizer, *known_keys)
 
 
 def _past_state(sanitizer: RowSanitizer, data: Mapping[str, Any], name: str) -> Scheduling:
@@ -291,37 +264,30 @@ def _past_state(sanitizer: RowSanitizer, data: Mapping[str, Any], name: str) -> 
 
 
 def _supersession(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
-    winner = None if data.get("winner_id") is None else _required_id(data, "winner_id", is_id)
+    winner = None if data.get("winner_id") is None else required_id(data, "winner_id", is_id)
     event = data.get("event", "supersede" if winner else "unsupersede")
     if event not in EVENTS:
         raise BadLine(f"has an event other than {', '.join(EVENTS)}")
-    decided_at = _time(data, "decided_at")
+    decided_at = time_of(data, "decided_at")
     if decided_at is None:
         raise BadLine("has no decision time (decided_at)")
-    loser = _required_id(data, "loser_id", is_id)
+    loser = required_id(data, "loser_id", is_id)
     if loser == winner:
         raise BadLine("makes a memory replace itself")
-    decision = SupersessionEvent(_integer(data, "id") or 0, loser, winner, event, decided_at)
-    return _parsed(decision, data, sanitizer, "id", "loser_id", "winner_id", "event", "decided_at")
+    decision = SupersessionEvent(integer_of(data, "id") or 0, loser, winner, event, decided_at)
+    return reference_line(decision, data, sanitizer, "id", "loser_id", "winner_id", "event", "decided_at")
 
 
 def _mark(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     for name in ("suspended", "pinned"):
         if not isinstance(data.get(name, False), bool):
             raise BadLine(f"has a {name} that is not true or false")
-    lapses = _integer(data, "cleared_lapses") or 0
+    lapses = integer_of(data, "cleared_lapses") or 0
     if not 0 <= lapses <= MAX_LAPSES:
         raise BadLine(f"has a cleared_lapses that is not a whole number from 0 to {MAX_LAPSES:,}")
-    marks = Marks(data.get("suspended", False), _time(data, "buried_until"), data.get("pinned", False), lapses)
-    marked = MarkedMemory(_required_id(data, "memory_id", is_id), marks)
-    return _parsed(marked, data, sanitizer, "memory_id", "suspended", "buried_until", "pinned", "cleared_lapses")
-
-
-def _parsed(entry: Line, data: Mapping[str, Any], sanitizer: RowSanitizer, *known_keys: str) -> ParsedLine:
-    """Return the value of a line that refers to memories; it has no metadata that could keep unknown keys."""
-    unknown = [name for name in data if name != "kind" and name not in known_keys]
-    notes = [*sanitizer.notes, *(f"{shown_name(name)} is not known here and was left out" for name in unknown)]
-    return ParsedLine(entry, tuple(notes), tuple(unknown))
+    marks = Marks(data.get("suspended", False), time_of(data, "buried_until"), data.get("pinned", False), lapses)
+    marked = MarkedMemory(required_id(data, "memory_id", is_id), marks)
+    return reference_line(marked, data, sanitizer, "memory_id", "suspended", "buried_until", "pinned", "cleared_lapses")
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any], RowSanitizer, IsId], ParsedLine]] = {
@@ -330,80 +296,8 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], RowSanitizer, IsId], ParsedL
     "review": _review,
     "supersession": _supersession,
     "mark": _mark,
+    "domain": domain_line,
+    "user": user_line,
+    "group": group_line,
+    "membership": membership_line,
 }
-
-
-def shown_name(name: str) -> str:
-    """Return the name of a key for a report, at most 60 characters."""
-    return name if len(name) <= 60 else f"{name[:59]}…"
-
-
-def _stored(sanitizer: RowSanitizer, name: str, text: str, limit: int = 0) -> str:
-    return sanitizer.text(name, text, limit=limit).decode()
-
-
-def _reference(sanitizer: RowSanitizer, name: str, raw: str, is_id: IsId) -> str:
-    """Return the id of a user or a group as the store holds it."""
-    value = stored_id(raw, is_id)
-    if value != raw and name not in sanitizer.originals:
-        sanitizer.changed(name, raw, _id_note(raw, raw, value))
-    return value
-
-
-def _text(data: Mapping[str, Any], name: str, default: str | None = None) -> str:
-    value = data.get(name)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, str):
-        raise BadLine(f"has no {name}" if value is None else f"has a {name} that is not text")
-    return value
-
-
-def _list(data: Mapping[str, Any], name: str) -> list[Any]:
-    value = data.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise BadLine(f"has {name} that are not a list of texts")
-    return value
-
-
-def _object(data: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = data.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise BadLine(f"has {name} that is not an object")
-    return value
-
-
-def _required_id(data: Mapping[str, Any], name: str, is_id: IsId) -> str:
-    value = data.get(name)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str) or not value.strip():
-        raise BadLine(f"has no {name}" if value is None else f"has a {name} that is not an id")
-    return stored_id(value, is_id)
-
-
-def _time(data: Mapping[str, Any], name: str) -> datetime | None:
-    value = data.get(name)
-    if value is None:
-        return None
-    time = parse_stored(value) if isinstance(value, str) else None
-    if time is None:
-        raise BadLine(f"has a {name} that is not a time")
-    return time
-
-
-def _integer(data: Mapping[str, Any], name: str) -> int | None:
-    value = data.get(name)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-        raise BadLine(f"has a {name} that is not a whole number")
-    return value
-
-
-def _is_number(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return -sys.float_info.max <= value <= sys.float_info.max

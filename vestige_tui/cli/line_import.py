@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import errno
 import logging
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING
 
+from vestige_tui.cli.import_tally import ImportTally
 from vestige_tui.cli.interrupts import interruptible
-from vestige_tui.cli.jsonl import MAX_LINE_BYTES, BadLine, ParsedLine, read_line, shown_name
-from vestige_tui.core.errors import Conflict, DiskFull, NotFound, Refused, Unavailable, Usage, VestigeError
-from vestige_tui.core.links import Edge, SupersessionEvent
+from vestige_tui.cli.jsonl import MAX_LINE_BYTES, read_line
+from vestige_tui.cli.line_values import BadLine, ParsedLine
+from vestige_tui.cli.reference_import import REFUSALS, AccountImport, ReferenceImport, refusal_reason, to_the_end
+from vestige_tui.core.errors import DiskFull, NotFound, Refused, Unavailable, VestigeError
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.memories import LOCAL_USER, Draft
-from vestige_tui.core.reviews import MarkedMemory, Review
+from vestige_tui.core.reviews import Review
 from vestige_tui.core.text import file_name, quoted
 
 if TYPE_CHECKING:
@@ -29,71 +29,7 @@ log = logging.getLogger(__name__)
 
 BATCH_MEMORIES = 64
 BATCH_CHARACTERS = 4_000_000
-BATCH_REFERENCES = 200
-"""Links, reviews, decisions and marks that are restored together."""
-MAX_ERRORS_COUNT = 1_000
-"""Most failed and most repaired lines that are listed; all are counted."""
-MAX_KEY_NAMES_COUNT = 100
-"""Most names of unknown keys that are counted each on its own."""
-OTHER_KEYS = "other keys"
-
-# Refusals of one row. The last three are values that a driver cannot hand over.
-_REFUSALS = (NotFound, Conflict, Usage, OverflowError, ValueError, RecursionError)
-
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-T = TypeVar("T")
-Entry = TypeVar("Entry", Edge, Review, SupersessionEvent, MarkedMemory)
-
-
-@dataclass(slots=True)
-class ImportTally:
-    """Counts of an import, its failed and repaired lines, and the journal entry that undoes it."""
-
-    read: int = 0
-    inserted: int = 0
-    present: int = 0
-    failed: int = 0
-    repaired: int = 0
-    errors: list[tuple[int, str]] = field(default_factory=list)
-    repairs: list[tuple[int, str]] = field(default_factory=list)
-    unknown_keys: dict[str, int] = field(default_factory=dict)
-    warnings: dict[str, None] = field(default_factory=dict)
-    undo: int | None = None
-
-    def fail(self, line: int, message: str) -> None:
-        self.failed += 1
-        if len(self.errors) < MAX_ERRORS_COUNT:
-            self.errors.append((line, message))
-
-    def note(self, line: int, parsed: ParsedLine) -> None:
-        """Count the repairs and unknown keys of a line that was inserted."""
-        for name in parsed.unknown_keys:
-            name = shown_name(name)
-            if name not in self.unknown_keys and len(self.unknown_keys) >= MAX_KEY_NAMES_COUNT:
-                name = OTHER_KEYS
-            self.unknown_keys[name] = self.unknown_keys.get(name, 0) + 1
-        if parsed.notes:
-            self.repaired += 1
-            if len(self.repairs) < MAX_ERRORS_COUNT:
-                self.repairs.append((line, "; ".join(parsed.notes)))
-
-    @property
-    def done(self) -> int:
-        return self.inserted + self.present + self.failed
-
-    def document(self) -> dict[str, Any]:
-        return {
-            "read": self.read,
-            "inserted": self.inserted,
-            "present": self.present,
-            "failed": self.failed,
-            "repaired": self.repaired,
-            "errors": [{"line": line, "message": message} for line, message in sorted(self.errors)],
-            "repairs": [{"line": line, "message": message} for line, message in sorted(self.repairs)],
-            "unknown_keys": dict(self.unknown_keys),
-            "undo": self.undo,
-        }
 
 
 def numbered_lines(source: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
@@ -149,7 +85,8 @@ class LineImport:
         if not self._inserted:
             return
         try:
-            self._tally.undo = await self._store.journal.record_import(list(self._inserted))
+            # A signal between two reads has cancelled this task, and the first await here would raise that.
+            await to_the_end(self._store.journal.record_import(list(self._inserted)), self._note_undo)
         except VestigeError as error:
             log_suppressed(log, "journal an import", error)
             self._tally.warnings[
@@ -157,7 +94,11 @@ class LineImport:
                 "`vestige-tui delete` deletes memories by id or filter."
             ] = None
 
+    def _note_undo(self, entry: int) -> None:
+        self._tally.undo = entry
+
     async def _insert_memories(self, lines: Iterable[tuple[int, bytes | BadLine]], spool: IO[bytes]) -> None:
+        accounts = AccountImport(self._store, self._tally)
         batch: list[tuple[int, ParsedLine, Draft]] = []
         size = 0
         for number, raw in lines:
@@ -171,16 +112,20 @@ class LineImport:
             parsed = self._parse(number, raw)
             if parsed is None:
                 continue
+            if await accounts.add(number, parsed):
+                continue
             if not isinstance(parsed.entry, Draft):
                 spool.write(b"%d %s\n" % (number, raw.strip().replace(b"\n", b" ")))
                 continue
             batch.append((number, parsed, parsed.entry))
             size += len(parsed.entry.content)
             if len(batch) >= BATCH_MEMORIES or size >= BATCH_CHARACTERS:
+                await accounts.restore()
                 await self._insert_batch(batch)
                 batch, size = [], 0
                 self._batch_ids.clear()
                 self._progress(self._tally.done)
+        await accounts.restore()
         await self._insert_batch(batch)
 
     def _parse(self, number: int, raw: bytes) -> ParsedLine | None:
@@ -220,7 +165,7 @@ class LineImport:
             return
         try:
             await self._insert(list(lines.values()))
-        except _REFUSALS as refusal:
+        except REFUSALS as refusal:
             log_suppressed(log, "insert a batch of memories", refusal)
             # Insert one by one, so that only the refused drafts fail.
             for number, parsed, draft in lines.values():
@@ -235,12 +180,12 @@ class LineImport:
                 if draft.owner_user_id == LOCAL_USER:
                     raise
                 await self._insert([(number, *_of_local_user(parsed, draft))])
-        except _REFUSALS as error:
+        except REFUSALS as error:
             self._tally.fail(number, refusal_reason(error))
 
     async def _insert(self, lines: Sequence[tuple[int, ParsedLine, Draft]]) -> None:
         insertion = self._store.memories.insert_many([draft for _, _, draft in lines])
-        await _to_the_end(insertion, partial(self._count, lines))
+        await to_the_end(insertion, partial(self._count, lines))
 
     def _count(
         self,
@@ -258,12 +203,12 @@ class LineImport:
                 self._tally.note(number, parsed)
 
     async def _restore_references(self, spool: IO[bytes]) -> None:
-        """Restore links, reviews, supersession events and marks, in the order of the file."""
-        references = _References(self._store, self._tally, self._undone_ids(spool))
+        """Restore memberships, links, reviews, marks and decisions, in the order of the file."""
+        references = ReferenceImport(self._store, self._tally, self._undone_ids(spool))
         for number, parsed in self._read_spool(spool):
-            references.add(number, parsed)
-            if references.count >= BATCH_REFERENCES:
-                await references.restore()
+            done = self._tally.done
+            await references.add(number, parsed)
+            if self._tally.done > done:
                 self._progress(self._tally.done)
         await references.restore()
         self._progress(self._tally.done)
@@ -279,19 +224,6 @@ class LineImport:
             yield int(number), read_line(raw, self._store.memories.is_id)
 
 
-async def _to_the_end(work: Awaitable[T], count: Callable[[T], None]) -> None:
-    """Let a write run to its end also when the import is cancelled, and count it: what is stored is always told."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        if not task.cancelled() and task.exception() is None:
-            count(task.result())
-        raise
-    count(task.result())
-
-
 @contextlib.contextmanager
 def _spool_file() -> Iterator[IO[bytes]]:
     """Temporary file of the lines that are restored last. Raises DiskFull where it cannot grow."""
@@ -303,13 +235,6 @@ def _spool_file() -> Iterator[IO[bytes]]:
         if error.errno in _FULL:
             raise DiskFull(f"The disk of {folder} is full.", disk=f"the disk of {folder}") from error
         raise Unavailable(f"The import needs a temporary file in {folder}: {error.strerror}.") from error
-
-
-def refusal_reason(error: Exception) -> str:
-    """Return why a store refused a line, as the rest of a sentence."""
-    if isinstance(error, VestigeError):
-        return f"was refused: {error.message}".rstrip(".")
-    return f"has a value that cannot be stored ({type(error).__name__})"
 
 
 def _of_local_user(parsed: ParsedLine, draft: Draft) -> tuple[ParsedLine, Draft]:
@@ -325,88 +250,3 @@ def _of_local_user(parsed: ParsedLine, draft: Draft) -> tuple[ParsedLine, Draft]
         dataclasses.replace(parsed, notes=(*parsed.notes, note)),
         dataclasses.replace(draft, owner_user_id=LOCAL_USER, metadata=metadata),
     )
-
-
-class _References:
-    """Lines that refer to memories, gathered by kind until they are restored together."""
-
-    def __init__(self, store: Store, tally: ImportTally, undone_ids: set[int]) -> None:
-        self._store = store
-        self._tally = tally
-        self._undone_ids = undone_ids
-        self._undone_reviews: dict[int, Review] = {}
-        self._lines: dict[int, ParsedLine] = {}
-        self._edges: list[tuple[int, Edge]] = []
-        self._reviews: list[tuple[int, Review]] = []
-        self._events: list[tuple[int, SupersessionEvent]] = []
-        self._marks: list[tuple[int, MarkedMemory]] = []
-
-    @property
-    def count(self) -> int:
-        return len(self._edges) + len(self._reviews) + len(self._events) + len(self._marks)
-
-    def add(self, number: int, parsed: ParsedLine) -> None:
-        self._lines[number] = parsed
-        entry = parsed.entry
-        if isinstance(entry, Edge):
-            self._edges.append((number, entry))
-        elif isinstance(entry, Review):
-            self._reviews.append((number, entry))
-            if entry.id in self._undone_ids:
-                self._undone_reviews[entry.id] = entry
-        elif isinstance(entry, SupersessionEvent):
-            self._events.append((number, entry))
-        elif isinstance(entry, MarkedMemory):
-            self._marks.append((number, entry))
-
-    async def restore(self) -> None:
-        """Restore what was gathered; a refused line fails alone."""
-        await self._restore_batch(self._edges, self._store.links.restore)
-        await self._restore_batch(self._reviews, self._restore_reviews)
-        await self._restore_batch(self._events, self._store.links.restore_events)
-        await self._restore_batch(self._marks, self._store.reviews.restore_marks)
-        self._lines.clear()
-
-    async def _restore_reviews(self, batch: Sequence[Review]) -> tuple[int, int]:
-        # The store matches an undo with its review within one call, also if that review is already written.
-        batch_ids = {review.id for review in batch}
-        targets = [
-            self._undone_reviews[each.undoes]
-            for each in batch
-            if each.undoes in self._undone_reviews and each.undoes not in batch_ids
-        ]
-        inserted, present = await self._store.reviews.restore([*targets, *batch])
-        return inserted, present - len(targets)
-
-    async def _restore_batch(
-        self,
-        entries: list[tuple[int, Entry]],
-        restore: Callable[[Sequence[Entry]], Awaitable[tuple[int, int]]],
-    ) -> None:
-        if not entries:
-            return
-        try:
-            await self._restore(entries, restore)
-        except _REFUSALS as refusal:
-            log_suppressed(log, "restore a batch of lines", refusal)
-            for line in entries:
-                try:
-                    await self._restore([line], restore)
-                except _REFUSALS as error:
-                    self._tally.fail(line[0], refusal_reason(error))
-        entries.clear()
-
-    async def _restore(
-        self,
-        lines: Sequence[tuple[int, Entry]],
-        restore: Callable[[Sequence[Entry]], Awaitable[tuple[int, int]]],
-    ) -> None:
-        await _to_the_end(restore([entry for _, entry in lines]), partial(self._count, [number for number, _ in lines]))
-
-    def _count(self, numbers: Sequence[int], result: tuple[int, int]) -> None:
-        inserted, present = result
-        self._tally.inserted += inserted
-        self._tally.present += present
-        if inserted:
-            for number in numbers:
-                self._tally.note(number, self._lines[number])

@@ -7,16 +7,27 @@ import contextlib
 import itertools
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from io import BufferedReader
+from typing import IO, TYPE_CHECKING, cast
 
 from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
 from vestige_tui.cli.global_options import chosen_store
-from vestige_tui.cli.import_parts import FORMAT_NAMES, MARKDOWN, ImportPreview, Part, folder_parts, parts_of, preview
+from vestige_tui.cli.import_parts import (
+    FORMAT_NAMES,
+    MARKDOWN,
+    ImportPreview,
+    Part,
+    archive_parts,
+    folder_parts,
+    parts_of,
+    preview,
+)
+from vestige_tui.cli.import_tally import ImportTally
 from vestige_tui.cli.interrupts import interruptible
-from vestige_tui.cli.line_import import ImportTally, LineImport, numbered_lines
+from vestige_tui.cli.line_import import LineImport, numbered_lines
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.core import file_targets, files
@@ -28,6 +39,7 @@ from vestige_tui.core.memories import Filter
 from vestige_tui.core.paths import user_path
 from vestige_tui.core.text import file_name, grouped
 from vestige_tui.import_formats.detection import HEAD_BYTES, HEAD_LINES, detect
+from vestige_tui.import_formats.portable_archive import TITLE, PortableArchive
 from vestige_tui.import_formats.vestige_export import vestige_line
 from vestige_tui.presenters.export_lines import exported_lines
 
@@ -35,6 +47,9 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 FAILED_ROWS_STATUS = 4
+PORTABLE = "portable"
+PIECE_BYTES = 2**18
+NOTHING: Mapping[str, int] = {}
 _MAX_PRINTED_ERRORS_COUNT = 5
 
 
@@ -46,14 +61,14 @@ def add_commands(commands: Commands) -> None:
         choices=("auto", "jsonl", *FORMAT_NAMES),
         default="auto",
         help="auto (default): known by the beginning of the file; jsonl: lines of this program's export, or any with a "
-        '"content" key; vestige: an export of its server; mem0; mcp: memory.jsonl of the MCP memory server; texts: '
-        "a JSON array of texts, or one memory a paragraph",
+        '"content" key; vestige: an export of its server; portable: an archive of it; mem0; mcp: memory.jsonl of '
+        "the MCP memory server; texts: a JSON array of texts, or one memory a paragraph",
     )
     importing.add_argument("--dry-run", action="store_true", help="count what the file holds, by type; write nothing")
     exporting = commands.add(
         "export",
         _export,
-        "write memories, links, reviews, replacements and review marks (suspended, buried, pinned) as JSON Lines",
+        "write memories, links, reviews, replacements, review marks, users, groups and domains as JSON Lines",
     )
     exporting.add_argument("file", metavar="FILE", help="file to write; - writes to stdout")
     exporting.add_argument(
@@ -64,7 +79,7 @@ def add_commands(commands: Commands) -> None:
     )
     exporting.add_argument("--yes", action="store_true", help="replace an existing file; a database is never replaced")
     exporting.add_argument(
-        "--memories-only", action="store_true", help="leave out links, reviews, replacements and review marks"
+        "--memories-only", action="store_true", help="leave out links, reviews, users and all else that is no memory"
     )
     exporting.add_argument(
         "--memory", metavar="ID", action="append", default=[], help="only this memory; repeat for several"
@@ -83,15 +98,23 @@ async def _import(args: Namespace, output: Output) -> int:
         lines = numbered_lines(source, args.file)
         head = _head(lines)
         name, title = _chosen_format(args, head)
+        if name == PORTABLE:
+            archive = PortableArchive(_pieces(head, source, args.file))
+            parts = archive_parts(archive)
+            # A damaged archive, or one of another version, is refused before a store is created.
+            first = list(itertools.islice(parts, 1))
+            return await _import_parts(args, output, itertools.chain(first, parts), title, archive.left_behind)
         return await _import_parts(args, output, parts_of(itertools.chain(head, lines), name), title)
 
 
-async def _import_parts(args: Namespace, output: Output, parts: Iterator[Part], title: str) -> int:
-    """Import the parts of a file, or preview them."""
+async def _import_parts(
+    args: Namespace, output: Output, parts: Iterator[Part], title: str, left_behind: Mapping[str, int] = NOTHING
+) -> int:
+    """Import the parts of a file, or preview them. ``left_behind`` counts rows without a place while it is read."""
     output.note(f"Reading {title}.")
     if args.dry_run:
-        return _preview(await asyncio.to_thread(preview, parts), title, output)
-    tally = ImportTally()
+        return _preview(await asyncio.to_thread(preview, parts, left_behind), title, output)
+    tally = ImportTally(left_behind=left_behind)
     async with chosen_store(args, create=True) as store:
         progress = output.progress("imported")
         try:
@@ -113,17 +136,14 @@ def _chosen_format(args: Namespace, head: Sequence[tuple[int, bytes]]) -> tuple[
     name = args.format
     if name == "auto":
         name = detect([raw for _, raw in head if raw.strip()]) or OURS
-    if name == "portable":
-        shown = "Standard input" if args.file == "-" else file_name(args.file)
-        raise Refused(
-            f"{shown} contains a portable archive of Vestige; import cannot read it, and nothing was imported. Copy "
-            "the SQLite file of its server instead: `vestige-tui migrate copy --source sqlite:PATH --target URL`."
-        )
+    if name == PORTABLE:
+        return name, TITLE
     return name, TITLE_OF_OURS if name == OURS else FORMATS[name].title
 
 
 def _preview(found: ImportPreview, title: str, output: Output) -> int:
     """Print what an import would read."""
+    _report_left_behind(found.left_behind, output)
     if output.as_json:
         output.document({"format": title, **found.document()})
         return 0
@@ -137,6 +157,13 @@ def _preview(found: ImportPreview, title: str, output: Output) -> int:
         names = ", ".join(f"{name} ({grouped(count)})" for name, count in found.without_place.items())
         output.line(f"Without a place of their own, kept in the metadata: {names}.")
     return 0
+
+
+def _report_left_behind(left_behind: Mapping[str, int], output: Output) -> None:
+    """Name the tables of an archive that have no place in a store, with their rows."""
+    if left_behind:
+        names = ", ".join(f"{name} ({grouped(count)})" for name, count in sorted(left_behind.items()))
+        output.note(f"Left behind, rows by table: {names}.")
 
 
 def _head(lines: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
@@ -165,6 +192,7 @@ def _report_import(tally: ImportTally, output: Output) -> None:
     if tally.unknown_keys:
         names = ", ".join(f"{name} ({grouped(count)})" for name, count in tally.unknown_keys.items())
         output.note(f'Unknown keys, kept in the metadata under "imported": {names}.')
+    _report_left_behind(tally.left_behind, output)
     if output.as_json:
         output.document(tally.document())
     repaired = f", {grouped(tally.repaired)} repaired" if tally.repaired else ""
@@ -173,6 +201,21 @@ def _report_import(tally: ImportTally, output: Output) -> None:
         f"{grouped(tally.read)} read: {grouped(tally.inserted)} inserted, {grouped(tally.present)} already present, "
         f"{grouped(tally.failed)} failed{repaired}.{undo}"
     )
+
+
+def _pieces(head: Sequence[tuple[int, bytes]], source: IO[bytes], name: str) -> Iterator[bytes]:
+    """Yield a file piece by piece: it may be one line of gigabytes."""
+    yield from (raw for _, raw in head)
+    buffered = cast(BufferedReader, source)
+    while True:
+        try:
+            with interruptible():
+                piece = buffered.read1(PIECE_BYTES)  # what is there: a pipe may pause
+        except OSError as error:
+            raise Unavailable(f"{file_name(name)} cannot be read: {error.strerror}.") from None
+        if not piece:
+            return
+        yield piece
 
 
 @contextlib.contextmanager

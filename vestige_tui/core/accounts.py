@@ -19,8 +19,19 @@ class Account:
     """A UUID."""
     handle: str
     """Short name, unique among the users or the groups of a store."""
-    display_name: str
+    display_name: str | None
     created_at: datetime
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class User(Account):
+    """User, who owns memories."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Account):
+    """Group of users, with which memories are shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,6 @@ class Domain:
     memory_count: int
     """Number of its memories when the row was written."""
     created_at: datetime
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     centroid: Vector | None = field(default=None, compare=False)
     """Mean of the vectors of its memories, (dimension,)."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)

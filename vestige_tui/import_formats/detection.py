@@ -18,12 +18,17 @@ _VESTIGE_KEYS = {
     *("retentionStrength", "sentimentScore", "sentimentMagnitude", "suppressionCount", "sourceEnvelope"),
 }
 _MCP_TYPES = {"entity", "relation"}
+_ARCHIVE = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{[^\[{]*"archiveFormat"\s*:')
+"""Beginning of an archive, which may be one line of gigabytes."""
 _KEY = re.compile(r'"((?:[^"\\]|\\.){1,60})"\s*:')
 
 
 def detect(lines: Sequence[bytes]) -> str | None:
     """Return the name of the format of a file, from its first lines; None for ours and for unknown ones."""
-    text = b"".join(lines).decode("utf-8-sig", "replace").lstrip()
+    head = b"".join(lines)
+    if _ARCHIVE.match(head[:HEAD_BYTES]):
+        return "portable"
+    text = head.decode("utf-8-sig", "replace").lstrip()
     if text.startswith("["):
         return _of_array(text)
     for line in lines:

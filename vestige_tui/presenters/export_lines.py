@@ -1,17 +1,18 @@
-"""Lines of an export: memories, then the links, reviews, replacements and marks among them."""
+"""Lines of an export: users, groups, domains and memories, then what refers to them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.bulk import Target
 from vestige_tui.core.links import SupersessionEvent
-from vestige_tui.core.memories import Memory
+from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.reviews import Review
 from vestige_tui.presenters import json_shapes
+from vestige_tui.presenters.account_lines import AccountLines
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -22,21 +23,35 @@ _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 async def exported_lines(store: Store, target: Target, *, memories_only: bool = False) -> AsyncIterator[dict[str, Any]]:
     """Yield each line of an export as the dict that is written as JSON; its ``kind`` tells what it holds."""
+    accounts = None if memories_only else await AccountLines.of(store)
+    if accounts and target.filter == Filter(superseded=True):
+        for line in accounts.all():
+            yield line
     ids: dict[str, None] = {}  # ordered, so that two exports of a store are equal
     async for memory in _memories(store, target):
         ids[memory.id] = None
+        for line in accounts.named_by(memory) if accounts else ():
+            yield line
         yield json_shapes.memory_line(memory)
-    if memories_only:
+    if accounts is None:
         return
-    for memory_id in ids:
-        for edge in await store.links.edges(memory_id):
-            if edge.source_id == memory_id and edge.target_id in ids:
+    for line in accounts.memberships():
+        yield line
+    async for line in _references(store, target, ids):
+        yield line
+
+
+async def _references(store: Store, target: Target, ids: Mapping[str, None]) -> AsyncIterator[dict[str, Any]]:
+    """Yield the lines that refer to memories: links, reviews, decisions and marks among ``ids``."""
+    for page in _pages(list(ids)):
+        for edge in await store.links.edges_from(page):
+            if edge.target_id in ids:
                 yield json_shapes.edge_line(edge)
     # What a person has named is a small part of a log that may be long.
     named = list(ids) if target.filter is None else None
     log = await (store.reviews.since(_BEGINNING) if named is None else store.reviews.of(named))
-    for line in _numbered([review for review in log if review.memory_id in ids]):
-        yield json_shapes.review_line(line)
+    for review in _numbered([review for review in log if review.memory_id in ids]):
+        yield json_shapes.review_line(review)
     for number, event in enumerate(await _decisions(store, ids), start=1):
         yield json_shapes.supersession_line(dataclasses.replace(event, id=number))
     for marked in await store.reviews.marked(named):
@@ -44,11 +59,16 @@ async def exported_lines(store: Store, target: Target, *, memories_only: bool = 
             yield json_shapes.mark_line(marked)
 
 
+def _pages(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(ids), PAGE_ROWS):
+        yield ids[first : first + PAGE_ROWS]
+
+
 async def _memories(store: Store, target: Target) -> AsyncIterator[Memory]:
     """Yield the memories of a target, page by page; those of ``ids`` in their order, without the ones that are gone."""
     if target.filter is None:
-        for first in range(0, len(target.ids), PAGE_ROWS):
-            for memory in await store.memories.get_many(target.ids[first : first + PAGE_ROWS]):
+        for ids in _pages(target.ids):
+            for memory in await store.memories.get_many(ids):
                 yield memory
         return
     after: str | None = None
@@ -69,12 +89,10 @@ def _numbered(reviews: Sequence[Review]) -> Iterator[Review]:
         yield dataclasses.replace(review, id=numbers[review.id], undoes=undoes)
 
 
-async def _decisions(store: Store, ids: Collection[str]) -> list[SupersessionEvent]:
-    """Return the decisions among these memories, oldest first: in another order some would seem to close a circle."""
-    events = [
-        event
-        for memory_id in ids
-        for event in await store.links.history(memory_id)
-        if event.loser_id == memory_id and (event.winner_id is None or event.winner_id in ids)
-    ]
-    return sorted(events, key=lambda event: (event.decided_at, event.id))
+async def _decisions(store: Store, ids: Mapping[str, None]) -> list[SupersessionEvent]:
+    """Return the decisions about these memories, oldest first. A winner is one of them, or deleted since."""
+    events = [event for page in _pages(list(ids)) for event in await store.links.decisions(page)]
+    outside = list({event.winner_id: None for event in events if event.winner_id and event.winner_id not in ids})
+    elsewhere = {memory.id for page in _pages(outside) for memory in await store.memories.get_many(page)}
+    kept = [event for event in events if event.winner_id not in elsewhere]
+    return sorted(kept, key=lambda event: (event.decided_at, event.id))

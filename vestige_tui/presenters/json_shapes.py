@@ -77,7 +77,7 @@ def _finite(value: Any) -> Any:
     return number(value) if isinstance(value, float) else value
 
 
-def _canonical(data: Any) -> Any:
+def canonical(data: Any) -> Any:
     """Return JSON data as every store gives it back: keys sorted, and a number in one form where PostgreSQL has one."""
     return rebuilt(data, _canonical_scalar, sort_keys=True)
 
@@ -499,9 +499,9 @@ def memory_line(memory: Memory) -> Document:
         "node_type": memory.node_type,
         "tags": list(memory.tags),
         "domains": list(memory.domains),
-        "domain_scores": _canonical(memory.domain_scores),
+        "domain_scores": canonical(memory.domain_scores),
         "codebase": memory.codebase,
-        "metadata": _canonical(memory.metadata),
+        "metadata": canonical(memory.metadata),
         "created_at": time(memory.created_at),
         "updated_at": time(memory.updated_at),
         "owner_user_id": memory.owner_user_id,

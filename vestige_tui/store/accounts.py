@@ -1,12 +1,15 @@
-"""Users, groups and domains of a store: read by filters and cards, written with imported or sample memories."""
+"""Users, groups, memberships and domains of a store: read by filters, cards and exports, written by an import."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from vestige_tui.core.accounts import Account, Domain, Membership
+from vestige_tui.core.accounts import Account, Domain, Group, Membership, User
+from vestige_tui.core.errors import Conflict
+from vestige_tui.core.text import quoted
 from vestige_tui.store.backends.protocol import Json
+from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
     from vestige_tui.store.context import StoreContext
@@ -19,25 +22,42 @@ class AccountService:
         self._context = context
         self._backend = context.backend
 
-    async def restore(
-        self, users: Sequence[Account], groups: Sequence[Account], memberships: Sequence[Membership]
-    ) -> int:
-        """Insert missing users, groups and memberships in one transaction; return the number of new rows."""
-        self._context.refuse_read_only()
-        parts = {
-            "insert_user_if_absent": [_account(user) for user in users],
-            "insert_group_if_absent": [_account(group) for group in groups],
-            "insert_membership_if_absent": [
-                {"user_id": each.user_id, "group_id": each.group_id, "role": each.role, "joined_at": each.joined_at}
-                for each in memberships
-            ],
-        }
-        async with self._backend.write() as transaction:
-            return sum([await transaction.execute_many(name, many) for name, many in parts.items() if many])
+    async def users(self) -> tuple[User, ...]:
+        """Return all users but the local one, which every store has, by their ids."""
+        return tuple(sorted([User(**rows.account(row)) for row in await self._backend.fetch("export_users")], key=_id))
 
-    async def restore_domains(self, domains: Sequence[Domain]) -> int:
-        """Insert missing domains; return the number of new rows."""
-        self._context.refuse_read_only()
+    async def groups(self) -> tuple[Group, ...]:
+        """Return all groups, by their ids."""
+        records = await self._backend.fetch("export_groups")
+        return tuple(sorted([Group(**rows.account(row)) for row in records], key=_id))
+
+    async def memberships(self) -> tuple[Membership, ...]:
+        """Return all memberships, by user and group."""
+        memberships = [rows.membership(row) for row in await self._backend.fetch("export_memberships")]
+        return tuple(sorted(memberships, key=lambda each: (each.user_id, each.group_id)))
+
+    async def domains(self) -> tuple[Domain, ...]:
+        """Return all domains without their centroids, by their ids."""
+        return tuple(sorted([rows.domain(row) for row in await self._backend.fetch("export_domains")], key=_id))
+
+    async def restore_users(self, users: Sequence[Account]) -> tuple[int, int]:
+        """Insert missing users; return (inserted, present). Raises Conflict if another user has the handle."""
+        return await self._restore_accounts("user", users)
+
+    async def restore_groups(self, groups: Sequence[Account]) -> tuple[int, int]:
+        """Insert missing groups; return (inserted, present). Raises Conflict if another group has the handle."""
+        return await self._restore_accounts("group", groups)
+
+    async def restore_memberships(self, memberships: Sequence[Membership]) -> tuple[int, int]:
+        """Insert missing memberships; return (inserted, present). Raises NotFound if user or group is missing."""
+        params = [
+            {"user_id": each.user_id, "group_id": each.group_id, "role": each.role, "joined_at": each.joined_at}
+            for each in memberships
+        ]
+        return await self._restore("insert_membership_if_absent", params)
+
+    async def restore_domains(self, domains: Sequence[Domain]) -> tuple[int, int]:
+        """Insert missing domains; return (inserted, present)."""
         params = [
             {
                 "id": domain.id,
@@ -45,11 +65,41 @@ class AccountService:
                 "top_terms": list(domain.top_terms),
                 "memory_count": domain.memory_count,
                 "created_at": domain.created_at,
+                "metadata": Json(domain.metadata),
             }
             for domain in domains
         ]
+        return await self._restore("insert_domain_if_absent", params)
+
+    async def _restore(self, query: str, params: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+        self._context.refuse_read_only()
+        if not params:
+            return 0, 0
         async with self._backend.write() as transaction:
-            return await transaction.execute_many("insert_domain_if_absent", params) if params else 0
+            inserted_count = await transaction.execute_many(query, params)
+        return inserted_count, len(params) - inserted_count
+
+    async def _restore_accounts(self, kind: str, accounts: Sequence[Account]) -> tuple[int, int]:
+        self._context.refuse_read_only()
+        if not accounts:
+            return 0, 0
+        async with self._backend.write() as transaction:
+            inserted_count = await transaction.execute_many(
+                "insert_user_if_absent" if kind == "user" else "insert_group_if_absent",
+                [_account(account) for account in accounts],
+            )
+            records = await transaction.fetch(
+                "find_users" if kind == "user" else "find_groups", {"ids": [account.id for account in accounts]}
+            )
+            known = {row["id"] for row in records}
+            for account in accounts:
+                if account.id not in known:
+                    raise Conflict(f"Another {kind} has the handle {quoted(account.handle)}.")
+        return inserted_count, len(accounts) - inserted_count
+
+
+def _id(entry: Account | Domain) -> str:
+    return entry.id
 
 
 def _account(account: Account) -> dict[str, object]:
@@ -58,5 +108,5 @@ def _account(account: Account) -> dict[str, object]:
         "handle": account.handle,
         "display_name": account.display_name,
         "created_at": account.created_at,
-        "metadata": Json({}),
+        "metadata": Json(account.metadata),
     }

@@ -25,7 +25,9 @@ async def lock_rows(transaction: Transaction, names: Iterable[str]) -> dict[str,
     """Lock the rows of domains until the transaction ends, and return those that exist by name."""
     params = {"names": sorted(names)}
     await transaction.fetch("lock_domains", params)
-    return {domain.id: domain for domain in map(rows.domain, await transaction.fetch("get_domains", params))}
+    return {
+        domain.id: domain for domain in map(rows.domain_with_centroid, await transaction.fetch("get_domains", params))
+    }
 
 
 async def put_row(transaction: Transaction, domain: Domain) -> None:
@@ -97,6 +99,6 @@ def row_value(name: str, snapshot: Mapping[str, Any], now: datetime, *, same_mod
         tuple(snapshot["top_terms"]),
         int(snapshot["memory_count"]),
         rows.as_time(snapshot["created_at"]) or now,
-        vector_value(text) if text else None,
         metadata,
+        vector_value(text) if text else None,
     )

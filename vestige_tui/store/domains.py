@@ -83,7 +83,7 @@ class DomainService:
         """
         records = await self._backend.fetch("get_domains", {"names": [clean(name)]})
         model = await self._backend.fetch("get_model")
-        centroid = rows.domain(records[0]).centroid if records else None
+        centroid = rows.domain_with_centroid(records[0]).centroid if records else None
         # A centroid of zeros has no direction.
         if centroid is None or not centroid.any() or not model or len(centroid) != rows.model(model[0]).dimension:
             return ()

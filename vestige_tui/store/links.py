@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import NotFound, Usage
@@ -13,6 +13,7 @@ from vestige_tui.core.storable import check_labels, clean
 from vestige_tui.core.text import quoted
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json, Transaction
+from vestige_tui.store.edge_writes import edge_key, insert_missing_edges, put_edge
 from vestige_tui.store.journal_snapshots import edge_fields, event_fields
 from vestige_tui.store.schema import rows
 from vestige_tui.store.undo import append_event, refuse_cycle
@@ -34,7 +35,10 @@ class LinkService:
         self._memories = memories
 
     async def add(self, edge: Edge) -> Change:
-        """Link two memories, or change the weight of their link."""
+        """Link two memories, or change the weight of their link.
+
+        Raises Conflict if the store keeps one link between two memories, and these have another one.
+        """
         self._context.refuse_read_only()
         if edge.source_id == edge.target_id:
             raise Usage("A memory cannot be linked to itself.")
@@ -47,8 +51,8 @@ class LinkService:
         async with self._backend.write() as transaction:
             for end in (edge.source_id, edge.target_id):
                 await self._context.lock_memory(transaction, end)
-            old = await transaction.fetch("get_edge", _edge_key(link))
-            await transaction.execute("put_edge", {**edge_fields(link), "created_at": link.created_at})
+            old = await transaction.fetch("get_edge", edge_key(link))
+            await put_edge(transaction, edge_fields(link), link.created_at)
             entry = await self._context.journal(
                 transaction,
                 "link",
@@ -60,7 +64,7 @@ class LinkService:
     async def remove(self, source_id: str, target_id: str, edge_type: str = "related") -> Change:
         """Remove a link. Raises NotFound if the memories have none of that type."""
         self._context.refuse_read_only()
-        key = _edge_key(Edge(source_id, target_id, clean(edge_type)))
+        key = edge_key(Edge(source_id, target_id, clean(edge_type)))
         if not (self._backend.is_id(source_id) and self._backend.is_id(target_id)):
             raise NotFound("These memories are not linked.")
         async with self._backend.write() as transaction:
@@ -148,6 +152,20 @@ class LinkService:
         records = await self._backend.fetch("list_events", {"id": memory_id}) if self._backend.is_id(memory_id) else []
         return tuple(rows.event(row) for row in records)
 
+    async def decisions(self, memory_ids: Sequence[str]) -> tuple[SupersessionEvent, ...]:
+        """Return all supersession events in which these memories lost, oldest first."""
+        ids = [each for each in memory_ids if self._backend.is_id(each)]
+        return tuple(rows.event(row) for row in await self._backend.fetch("list_lost_events", {"ids": ids}))
+
+    async def edges_from(self, memory_ids: Sequence[str]) -> tuple[Edge, ...]:
+        """Return the links that lead from these memories."""
+        ids = [each for each in memory_ids if self._backend.is_id(each)]
+        edges = [rows.edge(row) for row in await self._backend.fetch("list_edges", {"ids": ids})]
+        sources = set(ids)
+        leading = [edge for edge in edges if edge.source_id in sources]
+        # Types are sorted otherwise in the collation of a server.
+        return tuple(sorted(leading, key=lambda edge: (edge.source_id, edge.target_id, edge.edge_type)))
+
     async def lineage(self, memory_id: str) -> Lineage:
         """Return the supersession tree of a memory: the active memory at the root, the replaced ones below."""
         head, visited = await self._memories.get(memory_id), {memory_id}
@@ -172,34 +190,41 @@ class LinkService:
         return tree(head)
 
     async def restore(self, edges: Sequence[Edge]) -> tuple[int, int]:
-        """Insert missing links; return (inserted, present). Raises NotFound if a memory of a link is missing."""
+        """Insert missing links; return (inserted, present).
+
+        Raises NotFound if a memory of a link is missing, Conflict if the store has no room beside another link.
+        """
         self._context.refuse_read_only()
         now = self._context.now()
-        params = [{**edge_fields(edge), "created_at": edge.created_at or now} for edge in edges]
         async with self._backend.write() as transaction:
-            inserted_count = await transaction.execute_many("insert_edge_if_absent", params)
+            inserted_count = await insert_missing_edges(transaction, edges, now)
         return inserted_count, len(edges) - inserted_count
 
     async def restore_events(self, events: Sequence[SupersessionEvent]) -> tuple[int, int]:
         """Append missing supersession events with their own dates; return (inserted, present).
 
-        Raises Conflict if one would close a cycle.
+        Raises Conflict if they leave a cycle. In between there may be one: dates need not follow the order in which
+        the decisions were recorded. A winner may have been deleted since.
         """
         self._context.refuse_read_only()
         inserted_count = 0
         async with self._backend.write() as transaction:
             await transaction.fetch("lock_supersession")
-            keys = [(event.loser_id, format_time(event.decided_at)) for event in events]
+            keys = [(each.loser_id, format_time(each.decided_at), each.winner_id, each.kind) for each in events]
             existing = {keys[int(row["n"])] for row in await transaction.fetch("find_events", {"asked": Json(keys)})}
+            losers: dict[str, None] = {}
             for key, event in zip(keys, events, strict=True):
                 if key not in existing:
                     existing.add(key)
-                    if event.winner_id:
-                        await refuse_cycle(transaction, event.loser_id, event.winner_id)
                     await transaction.fetch("insert_event", {**event_fields(event), "decided_at": event.decided_at})
+                    losers[event.loser_id] = None
                     inserted_count += 1
+            await _refuse_cycles(transaction, losers)
         return inserted_count, len(events) - inserted_count
 
 
-def _edge_key(edge: Edge) -> dict[str, str]:
-    return {"source_id": edge.source_id, "target_id": edge.target_id, "edge_type": edge.edge_type}
+async def _refuse_cycles(transaction: Transaction, losers: Iterable[str]) -> None:
+    for loser in losers:
+        records = await transaction.fetch("get_winner", {"id": loser})
+        if records and (winner := records[0]["superseded_by"]):
+            await refuse_cycle(transaction, loser, winner)

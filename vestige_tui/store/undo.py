@@ -15,6 +15,7 @@ from vestige_tui.core.errors import Conflict
 from vestige_tui.core.reviews import undone_reviews
 from vestige_tui.embedding.models import same_model
 from vestige_tui.store.domain_undo import restore_domains
+from vestige_tui.store.edge_writes import put_edge
 from vestige_tui.store.journal_snapshots import (
     EDITABLE,
     insert_params,
@@ -226,7 +227,7 @@ async def _restore_links(transaction: Transaction, before: Snapshots, now: datet
     for snapshot in before.values():
         for edge in snapshot["edges"]:
             if {edge["source_id"], edge["target_id"]} <= existing:
-                await transaction.execute("put_edge", {**edge, "created_at": rows.as_time(edge["created_at"])})
+                await put_edge(transaction, edge, rows.as_time(edge["created_at"]))
     for winner, snapshot in before.items():
         for loser in snapshot["losers"]:
             # A loser deleted in the same change has its own events; one replaced by another memory since stays so.
@@ -286,7 +287,7 @@ async def restore_edge(transaction: Transaction, before: Snapshots, after: Snaps
         if old is None:
             await transaction.execute("delete_edge", key)
         else:
-            await transaction.execute("put_edge", {**old, "created_at": rows.as_time(old["created_at"])})
+            await put_edge(transaction, old, rows.as_time(old["created_at"]))
 
 
 async def _restore_schedule(transaction: Transaction, before: Snapshots, after: Snapshots, now: datetime) -> Snapshots:

@@ -174,6 +174,6 @@ SELECT (SELECT count(*) FROM main.review_events) AS reviews,
     (SELECT count(*) FROM main.supersession_events WHERE kind <> 'imported') AS supersessions,
     (SELECT count(*) FROM main.review_marks WHERE suspended <> 0 OR buried_until IS NOT NULL OR cleared_lapses <> 0) AS marks,
     (SELECT count(*) FROM main.journal) AS journal_entries,
-    (SELECT count(*) FROM main.console_extra) AS extras,
+    (SELECT count(*) FROM main.console_extra WHERE json_type(json, '$.times') IS NULL OR json_type(json, '$.metadata') IS NOT NULL) AS extras,
     (SELECT count(*) FROM main.users) - 1 AS users,
     (SELECT count(*) FROM main.groups) AS groups

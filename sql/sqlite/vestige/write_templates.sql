@@ -12,11 +12,15 @@
 INSERT INTO main.knowledge_nodes (id, content, node_type, tags, codebase, owner_user_id, visibility, shared_with_groups,
     created_at, updated_at, last_accessed{other_columns})
 VALUES (:id, :content, :node_type, :tags, :codebase, :owner_user_id, :visibility, :shared_with_groups,
-    :created_at, :updated_at, coalesce(json_extract(:metadata, '$.vestige.last_accessed'), :created_at){other_values});
+    coalesce((SELECT json_extract(x.json, '$.times.created_at') FROM main.console_extra x
+        WHERE x.node_id = :id AND julianday(json_extract(x.json, '$.times.created_at')) = julianday(:created_at)), :created_at),
+    coalesce((SELECT json_extract(x.json, '$.times.updated_at') FROM main.console_extra x
+        WHERE x.node_id = :id AND julianday(json_extract(x.json, '$.times.updated_at')) = julianday(:updated_at)), :updated_at),
+    coalesce(json_extract(:metadata, '$.vestige.last_accessed'), :created_at){other_values});
 INSERT INTO main.console_extra (node_id, json)
 VALUES (:id, json_object('metadata', json(json_remove(:metadata, '$.vestige')),
     'domains', json(:domains), 'domain_scores', json(:domain_scores)))
-ON CONFLICT (node_id) DO UPDATE SET json = excluded.json;
+ON CONFLICT (node_id) DO UPDATE SET json = json_patch(excluded.json, json_object('times', json(json_extract(json, '$.times'))));
 
 -- write insert_memory when knowledge_nodes.domains, knowledge_nodes.domain_scores --
 UPDATE main.knowledge_nodes SET domains = :domains, domain_scores = :domain_scores WHERE id = :id;
@@ -58,6 +62,14 @@ UPDATE main.domains SET metadata = :metadata WHERE id = :id;
 
 -- write delete_domains when domains.id --
 DELETE FROM main.domains WHERE id IN (SELECT value FROM json_each(:names));
+
+
+-- write delete_memories before --
+-- The server's times have nanoseconds; an undo finds them here.
+INSERT INTO main.console_extra (node_id, json)
+SELECT n.id, json_object('times', json_object('created_at', n.created_at, 'updated_at', n.updated_at, 'next_review', n.next_review))
+FROM main.knowledge_nodes n WHERE n.id IN (SELECT value FROM json_each(:ids))
+ON CONFLICT (node_id) DO UPDATE SET json = excluded.json;
 
 -- write delete_memories before when sync_tombstones.row_id --
 INSERT INTO main.sync_tombstones (table_name, row_id, deleted_at, reason)
@@ -113,15 +125,16 @@ DELETE FROM main.knowledge_nodes WHERE id IN (SELECT value FROM json_each(:ids))
 DELETE FROM main.review_events WHERE memory_id IN (SELECT value FROM json_each(:ids));
 DELETE FROM main.review_marks WHERE memory_id IN (SELECT value FROM json_each(:ids));
 DELETE FROM main.supersession_events WHERE loser_id IN (SELECT value FROM json_each(:ids));
-DELETE FROM main.console_extra WHERE node_id IN (SELECT value FROM json_each(:ids));
 
--- write delete_memories when embedding_profile_manifests.vector_count --
+-- write delete_memories when embedding_profile_manifests.vector_count, embedding_profile_manifests.profile_id --
 UPDATE main.embedding_profile_manifests SET vector_count = (
     SELECT count(*) FROM main.embedding_profile_vectors v WHERE v.profile_id = embedding_profile_manifests.profile_id);
 
 -- write put_scheduling --
 UPDATE main.knowledge_nodes SET stability = :stability, difficulty = :difficulty, reps = :reps, lapses = :lapses,
-    next_review = :next_review, scheduled_days = CASE WHEN :next_review IS NULL THEN 0 ELSE
+    next_review = coalesce((SELECT json_extract(x.json, '$.times.next_review') FROM main.console_extra x
+        WHERE x.node_id = :id AND julianday(json_extract(x.json, '$.times.next_review')) = julianday(:next_review)), :next_review),
+    scheduled_days = CASE WHEN :next_review IS NULL THEN 0 ELSE
         max(0, CAST(round(julianday(:next_review) - julianday(:last_review)) AS INTEGER)) END
 WHERE id = :id;
 
@@ -201,6 +214,10 @@ VALUES (:id, :suspended, :buried_until, :pinned, :cleared_lapses) ON CONFLICT (m
 -- write insert_marks_if_absent when knowledge_nodes.protected --
 UPDATE main.knowledge_nodes SET protected = 1 WHERE id = :id AND :pinned;
 
+-- write insert_domain_if_absent when domains.top_terms --
+INSERT INTO main.domains (id, label, top_terms, memory_count, created_at)
+VALUES (:id, :label, :top_terms, :memory_count, :created_at) ON CONFLICT (id) DO NOTHING;
+
 -- write put_edge --
 -- The server keeps one link between two memories, whatever its type.
 INSERT INTO main.memory_connections (source_id, target_id, strength, link_type, created_at, last_activated, activation_count)
@@ -236,7 +253,7 @@ DELETE FROM main.embedding_profile_vectors WHERE node_id = :id
     AND profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1);
 UPDATE main.knowledge_nodes SET has_embedding = 0, embedding_model = NULL WHERE id = :id;
 
--- write delete_embedding when ?active_profile, embedding_profile_manifests.vector_count --
+-- write delete_embedding when ?active_profile, embedding_profile_manifests.vector_count, embedding_profile_manifests.profile_id --
 UPDATE main.embedding_profile_manifests SET vector_count = (
     SELECT count(*) FROM main.embedding_profile_vectors v WHERE v.profile_id = embedding_profile_manifests.profile_id)
 WHERE profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1);
@@ -255,7 +272,7 @@ FROM main.embedding_profile_state s WHERE s.singleton = 1 AND {still_registered}
 UPDATE main.knowledge_nodes SET has_embedding = 1, embedding_model = :model WHERE id = :id AND EXISTS (
     SELECT 1 FROM main.embedding_profile_vectors v WHERE v.node_id = :id);
 
--- write insert_embedding when ?active_profile, embedding_profile_manifests.vector_count --
+-- write insert_embedding when ?active_profile, embedding_profile_manifests.vector_count, embedding_profile_manifests.profile_id --
 UPDATE main.embedding_profile_manifests SET vector_count = (
     SELECT count(*) FROM main.embedding_profile_vectors v WHERE v.profile_id = embedding_profile_manifests.profile_id)
 WHERE profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1);
@@ -277,7 +294,7 @@ ON CONFLICT (profile_id, node_id) DO NOTHING;
 UPDATE main.knowledge_nodes SET has_embedding = 1, embedding_model = :model WHERE id = :id AND EXISTS (
     SELECT 1 FROM main.embedding_profile_vectors v WHERE v.node_id = :id);
 
--- write insert_embedding_if_current when ?active_profile, embedding_profile_manifests.vector_count --
+-- write insert_embedding_if_current when ?active_profile, embedding_profile_manifests.vector_count, embedding_profile_manifests.profile_id --
 UPDATE main.embedding_profile_manifests SET vector_count = (
     SELECT count(*) FROM main.embedding_profile_vectors v WHERE v.profile_id = embedding_profile_manifests.profile_id)
 WHERE profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1);

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.core.accounts import Domain
+from vestige_tui.core.accounts import Domain, Membership
 from vestige_tui.core.domains import CENTROID_AT, DomainScore, DomainSummary
 from vestige_tui.core.embeddings import INPUT, EncodingTemplates, ModelSignature
 from vestige_tui.core.health import ContentFault, PostgresServer, Session, SqliteFile, TableSize
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import BackendStatus, Row
 
 _MAX_COUNT = 2**31
+_FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_CACHED_LIST_CHARS = 200
 
 
@@ -222,6 +224,35 @@ def event(row: Row) -> SupersessionEvent:
     )
 
 
+def account(row: Row) -> dict[str, Any]:
+    """Return the fields of a user or a group."""
+    display_name = row["display_name"]
+    return {
+        "id": _text(row["id"]),
+        "handle": _text(row["handle"]),
+        "display_name": None if display_name is None else _text(display_name),
+        "created_at": as_time(row["created_at"]) or _FIRST_DAY,
+        "metadata": as_map(row["metadata"]),
+    }
+
+
+def membership(row: Row) -> Membership:
+    joined_at = as_time(row["joined_at"]) or _FIRST_DAY
+    return Membership(_text(row["user_id"]), _text(row["group_id"]), joined_at, _text(row["role"]))
+
+
+def domain(row: Row) -> Domain:
+    """Return a domain without its centroid."""
+    return Domain(
+        id=_text(row["id"]),
+        label=_text(row["label"]),
+        top_terms=as_list(row["top_terms"]),
+        memory_count=_count(row["memory_count"]),
+        created_at=as_time(row["created_at"]) or _FIRST_DAY,
+        metadata=as_map(row["metadata"]),
+    )
+
+
 def journal_entry(row: Row) -> JournalEntry:
     return JournalEntry(
         id=int(row["id"]),
@@ -340,18 +371,9 @@ def table_size(row: Row) -> TableSize:
     )
 
 
-def domain(row: Row) -> Domain:
-    """Return a domain with its centroid."""
+def domain_with_centroid(row: Row) -> Domain:
     centroid = row["centroid"]
-    return Domain(
-        str(row["id"]),
-        _text(row["label"]),
-        as_list(row["top_terms"]),
-        _count(row["memory_count"]),
-        as_time(row["created_at"]) or datetime.fromtimestamp(0, UTC),
-        None if centroid is None else as_vector(centroid),
-        as_map(row["metadata"]),
-    )
+    return replace(domain(row), centroid=None if centroid is None else as_vector(centroid))
 
 
 def domain_summary(row: Row) -> DomainSummary:

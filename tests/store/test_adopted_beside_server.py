@@ -1,0 +1,130 @@
+"""A server that rebuilds its tables or counts its vectors while a console works on its adopted file."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.vestige_files import make_line, make_v14, memory_id
+from vestige_tui.core.memories import Draft, Filter, Patch
+from vestige_tui.core.reviews import Rating
+from vestige_tui.core.scheduling import same_schedule
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
+from vestige_tui.store.open import open_store
+from vestige_tui.store.schema.adoption import adopt
+from vestige_tui.store.store import Store
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+LINES = ("4", "14 (phase 1)", "18", "28", "35")
+
+
+@pytest.fixture(params=LINES)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """An adopted file of each of the lines that differ."""
+    path = tmp_path / "vestige.db"
+    line = str(request.param)
+    if line == "14 (phase 1)":
+        make_v14(path, 12)
+    else:
+        make_line(path, int(line), 12)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        adopt(connection, path.with_name("backup.db"), NOW.isoformat())
+    return path
+
+
+@asynccontextmanager
+async def opened(path: Path, embedder: TestEmbedder | None = None) -> AsyncIterator[Store]:
+    embedders = EmbedderSource(embedder=embedder)
+    try:
+        async with open_store(f"sqlite:{path}", embedders=embedders, clock=lambda: NOW) as store:
+            yield store
+    finally:
+        embedders.close()
+
+
+def row(path: Path, memory: str, table: str = "knowledge_nodes", key: str = "id") -> dict[str, Any]:
+    """A row as the server reads it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        found = connection.execute(f"SELECT * FROM {table} WHERE {key} = ?", (memory,)).fetchone()
+        return dict(found) if found is not None else {}
+
+
+async def test_a_server_that_rebuilds_its_table_meanwhile_is_no_hindrance(path: Path) -> None:
+    memory = memory_id(2)
+    async with opened(path) as store:
+        before = await store.get(memory)
+        rebuild(path)
+        assert await store.get(memory) == before
+        await store.update(memory, Patch(tags=("rebuilt",)))
+        await store.reviews.record(memory, Rating.GOOD)
+        await store.links.supersede(memory, memory_id(3))
+        assert len((await store.page(Filter(superseded=True), limit=50)).items) == 12
+        rebuild(path)
+        for _ in range(3):
+            await store.journal.undo()
+        after = await store.get(memory)
+        assert (after.tags, after.superseded_by) == (before.tags, None)
+        assert same_schedule(after.scheduling, before.scheduling)
+    assert json.loads(row(path, memory)["tags"]) == list(before.tags)
+
+
+def rebuild(path: Path) -> None:
+    """Make knowledge_nodes anew under its name, in one transaction, as a migration of the server does."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as server:
+        schema = server.execute(
+            "SELECT sql FROM sqlite_master WHERE tbl_name = 'knowledge_nodes' AND sql IS NOT NULL"
+            " ORDER BY type = 'table' DESC"
+        ).fetchall()
+        [table, *others] = [sql for (sql,) in schema]
+        server.execute("PRAGMA legacy_alter_table = ON")
+        server.execute("BEGIN IMMEDIATE")
+        name = re.compile(r"CREATE TABLE \"?knowledge_nodes\"?")
+        server.execute(name.sub("CREATE TABLE rebuilt", table, count=1))
+        server.execute("INSERT INTO rebuilt SELECT * FROM knowledge_nodes")
+        server.execute("DROP TABLE knowledge_nodes")
+        server.execute("ALTER TABLE rebuilt RENAME TO knowledge_nodes")
+        for sql in others:
+            server.execute(sql)
+        server.execute("INSERT INTO knowledge_fts (knowledge_fts) VALUES ('rebuild')")
+        server.execute("COMMIT")
+
+
+@pytest.mark.parametrize("path", ["28", "35"], indirect=True)
+@pytest.mark.parametrize("key", ["profile_id TEXT PRIMARY KEY, ", ""])
+async def test_the_manifest_and_the_journal_of_vectors_follow_a_new_vector(path: Path, key: str) -> None:
+    embedder = TestEmbedder(256)
+    with closing(sqlite3.connect(path)) as server:
+        server.execute(f"CREATE TABLE embedding_profile_manifests ({key}vector_count INTEGER NOT NULL)")
+        values = "SELECT profile_id, 0 FROM embedding_profiles" if key else "VALUES (0)"
+        server.execute(f"INSERT INTO embedding_profile_manifests {values}")
+        server.execute("CREATE TABLE IF NOT EXISTS vector_journal (seq INTEGER PRIMARY KEY, node_id TEXT, op TEXT)")
+        columns = {name for (_, name, *_) in server.execute("PRAGMA table_info(vector_journal)")}
+        extra = ", profile_id, at" if "profile_id" in columns else ""
+        for event, op, source in (("INSERT", "upsert", "NEW"), ("DELETE", "delete", "OLD")):
+            more = f", {source}.profile_id, 'now'" if extra else ""
+            server.execute(
+                f"CREATE TRIGGER journal_{op} AFTER {event} ON embedding_profile_vectors BEGIN"
+                f" INSERT INTO vector_journal (node_id, op{extra}) VALUES ({source}.node_id, '{op}'{more}); END"
+            )
+        server.execute("UPDATE embedding_profiles SET model_id = ?", (embedder.name,))
+        server.commit()
+    async with opened(path, embedder) as store:
+        [new] = (await store.insert(Draft("An owl at dusk."))).changed
+        await store.delete([memory_id(1)])
+    with closing(sqlite3.connect(path)) as server:
+        counted = server.execute("SELECT vector_count FROM embedding_profile_manifests").fetchone()[0]
+        assert counted == (12 if key else 0)
+        journal = server.execute("SELECT node_id, op FROM vector_journal ORDER BY seq").fetchall()
+    assert (new, "upsert") in journal
+    assert (memory_id(1), "delete") in journal
