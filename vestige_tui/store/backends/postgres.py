@@ -46,6 +46,7 @@ from vestige_tui.store.direct_lines import direct_line
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.stand_ins import StandIn, stand_ins, with_common_tables
+from vestige_tui.store.schema.viewed_tables import with_viewed_tables
 from vestige_tui.store.waits import Waits, long_work
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class PostgresBackend:
         self._index_definition, self._index_kind = OWN_INDEX_DEFINITION, "hnsw"
         self._statements: dict[str, bytes] = {}
         self._stand_ins: tuple[StandIn, ...] = ()
+        self._viewer_id: str | None = None
         self.timings = Timings()
         self._changes = ChangeListener(self._pool, self.change_token)
         self._weights = WordWeights(self)
@@ -252,6 +254,12 @@ class PostgresBackend:
         self._stand_ins = stand_ins("postgres", versions)
         self._statements.clear()
 
+    async def view_as(self, user_id: str, reason: str) -> None:
+        self._pool.read_only_for(reason)
+        self._viewer_id = user_id
+        self._weights.viewed = self._search.viewed = True
+        self._statements.clear()
+
     async def close(self) -> None:
         await self._weights.close()
         await self._changes.stop()
@@ -278,6 +286,8 @@ class PostgresBackend:
         statement = self._statements.get(composed)
         if statement is None:
             readable = with_common_tables(composed, self._stand_ins, "{schema}")
+            if self._viewer_id is not None:
+                readable = with_viewed_tables(readable)
             # Its values are placeholders that begin with a percent sign, as a name may.
             schema = self._pool.schema.replace("%", "%%")
             statement = self._statements[composed] = self.typed(readable.replace("{schema}", schema)).encode()
@@ -309,6 +319,8 @@ class PostgresBackend:
     async def ask(self, name: str, statement: bytes | str, params: Params | None = None) -> list[Row]:
         """Return the rows of a read-only statement, timed as ``name``."""
         encoded = statement.encode() if isinstance(statement, str) else statement
+        if self._viewer_id is not None:
+            params = {**(params or {}), "viewer": self._viewer_id}
         if self._replica is not None and name in QUERIES:
             rows_of_replica = await self._replica.fetch(name, encoded, params)
             if rows_of_replica is not None:

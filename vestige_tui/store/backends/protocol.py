@@ -300,6 +300,13 @@ class Backend(Protocol):
         """
         ...
 
+    async def view_as(self, user_id: str, reason: str) -> None:
+        """Make the store read-only for ``reason``, and let every query find only what this user may see.
+
+        Also the ranking of a search is as if the other memories did not exist.
+        """
+        ...
+
     def use_model(self, model: ModelSignature | None) -> None:
         """Set the model that the vectors of this store belong to."""
         ...

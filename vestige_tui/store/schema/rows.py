@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from vestige_tui.core.accounts import Account
 from vestige_tui.core.embeddings import INPUT, EncodingTemplates, ModelSignature
 from vestige_tui.core.health import ContentFault, PostgresServer, Session, SqliteFile, TableSize
 from vestige_tui.core.journal import JournalLine
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import BackendStatus, Row
 
 _MAX_COUNT = 2**31
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""Time of an account without a readable one."""
 _MAX_CACHED_LIST_CHARS = 200
 
 
@@ -128,6 +131,13 @@ def memory(row: Row) -> Memory:
         scheduling(row),
         bool(row["has_embedding"]),
         NO_MARKS if row["marks"] is None else _packed_marks(as_json(row["marks"])),
+    )
+
+
+def account(row: Row) -> Account:
+    """Return a user or a group."""
+    return Account(
+        str(row["id"]), _text(row["handle"]), _text(row["display_name"]), as_time(row["created_at"]) or _LONG_AGO
     )
 
 
