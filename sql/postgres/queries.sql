@@ -155,7 +155,8 @@ VALUES (%(id)s::uuid, %(content)s, %(node_type)s, %(tags)s, %(metadata)s, %(doma
 -- update_memory --
 -- Update the editable columns and the edit time.
 UPDATE knowledge_nodes SET content = %(content)s, node_type = %(node_type)s, tags = %(tags)s, metadata = %(metadata)s,
-    domains = %(domains)s, codebase = %(codebase)s, visibility = %(visibility)s, updated_at = %(updated_at)s WHERE id = %(id)s::uuid
+    domains = %(domains)s, codebase = %(codebase)s, owner_user_id = %(owner_user_id)s::uuid, visibility = %(visibility)s,
+    shared_with_groups = %(shared_with_groups)s::uuid[], updated_at = %(updated_at)s WHERE id = %(id)s::uuid
 
 -- delete_memories --
 -- Delete memories; vectors, schedules, edges, reviews and events cascade.
@@ -343,6 +344,30 @@ AND m.codebase = ALL (%(all_codebases)s::text[])
 -- filter_no_codebases --
 -- Filter: of none of the codebases.
 AND (m.codebase IS NULL OR m.codebase <> ALL (%(no_codebases)s::text[]))
+
+-- filter_visibilities --
+-- Filter: of any of the visibilities.
+AND m.visibility = ANY (%(visibilities)s::text[])
+
+-- filter_all_visibilities --
+-- Filter: of all of the visibilities.
+AND m.visibility = ALL (%(all_visibilities)s::text[])
+
+-- filter_no_visibilities --
+-- Filter: of none of the visibilities.
+AND m.visibility <> ALL (%(no_visibilities)s::text[])
+
+-- filter_groups --
+-- Filter: shared with any of the groups.
+AND m.shared_with_groups && %(groups)s::uuid[]
+
+-- filter_all_groups --
+-- Filter: shared with all of the groups.
+AND m.shared_with_groups @> %(all_groups)s::uuid[]
+
+-- filter_no_groups --
+-- Filter: shared with none of the groups.
+AND NOT m.shared_with_groups && %(no_groups)s::uuid[]
 
 -- filter_owner --
 -- Filter: owner.
@@ -643,6 +668,18 @@ SELECT o.value::text AS value, o.n, u.handle AS alias, u.display_name AS title
 FROM (SELECT m.owner_user_id AS value, count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/ GROUP BY m.owner_user_id
     ORDER BY n DESC, m.owner_user_id LIMIT %(limit)s) o
 LEFT JOIN users u ON u.id = o.value ORDER BY o.n DESC, o.value
+
+-- facet_visibilities --
+-- Facet: visibilities with counts.
+SELECT m.visibility AS value, count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
+GROUP BY m.visibility ORDER BY n DESC, m.visibility COLLATE "C" LIMIT %(limit)s
+
+-- facet_groups --
+-- Facet: groups with the counts of memories shared with them, and their names if known.
+SELECT o.value::text AS value, o.n, g.handle AS alias, g.display_name AS title
+FROM (SELECT j.value AS value, count(*) AS n FROM knowledge_nodes m, unnest(m.shared_with_groups) AS j (value)
+    WHERE true /*filters*/ GROUP BY j.value ORDER BY n DESC, j.value LIMIT %(limit)s) o
+LEFT JOIN groups g ON g.id = o.value ORDER BY o.n DESC, o.value
 
 -- facet_since --
 -- Facet: counts created at or after each of several times.

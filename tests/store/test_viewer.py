@@ -18,6 +18,7 @@ from tests.support.visibility import NOW, WORDS, Community, community, fill
 from vestige_tui.core.errors import ReadOnly, Refused, Usage, VestigeError
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Filter, Patch
+from vestige_tui.core.reviews import Rating
 from vestige_tui.core.search import Mode, SearchQuery
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
@@ -59,7 +60,7 @@ async def link_at_random(store: Store, people: Community, seed: int) -> None:
     for one, other in zip(ids[0:20:2], ids[1:20:2], strict=True):
         await store.links.supersede(one, other)
     for each in chance.sample(ids, 15):
-        await store.reviews.record(each, 3)
+        await store.reviews.record(each, Rating.GOOD)
     for each in chance.sample(ids, 10):
         await store.memories.tag([each], ["marked"])
 

@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "neighbors": ((sample_id(0),), READ),
     "import": ((os.devnull,), REFUSED),
     "export": (("{folder}/memories.jsonl",), READ),
+    "users list": ((), READ),
     "schema info": ((), READ),
     "schema up": ((), REFUSED),
     "schema down": (("--to", "0", "--yes"), REFUSED),

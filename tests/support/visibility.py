@@ -15,10 +15,28 @@ from vestige_tui.store.store import Store
 
 FOUNDED = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
-WORDS = (
-    "keys rotate deploy cache rollback index token schema ledger queue vector backup shard lease retry batch probe "
-    "socket lock merge"
-).split()
+WORDS = [
+    "keys",
+    "rotate",
+    "deploy",
+    "cache",
+    "rollback",
+    "index",
+    "token",
+    "schema",
+    "ledger",
+    "queue",
+    "vector",
+    "backup",
+    "shard",
+    "lease",
+    "retry",
+    "batch",
+    "probe",
+    "socket",
+    "lock",
+    "merge",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from vestige_tui.cli import (
     registry,
     reviews,
     supersession,
+    users,
 )
 from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.examples import examples_text
@@ -66,6 +67,7 @@ _FAMILIES = (
     supersession,
     links,
     portable,
+    users,
     maintenance,
     adoption,
     migrate,
@@ -113,6 +115,12 @@ def _add_common(target: Parser, default: object) -> None:
     )
     target.add_argument(
         "--read-only", action="store_true", default=false, help="never write to a store, source or target"
+    )
+    target.add_argument(
+        "--viewer",
+        metavar="USER",
+        default=default,
+        help="read as this user: only what the user may see; the store is read-only",
     )
     target.add_argument(
         "--debug", action="store_true", default=false, help="write a more detailed log; `about` prints its path"
@@ -222,10 +230,13 @@ def _run(arguments: Sequence[str], output: Output) -> int:
 
             stack.enter_context(private_home(args.home(args)))
         start_log(args)
-        if args.read_only:
-            from vestige_tui.store.open import only_reading
+        from vestige_tui.store.open import only_reading, viewing_as
 
+        if args.read_only:
             stack.enter_context(only_reading())
+        if args.viewer is not None:
+            users.refuse_viewer(args)
+            stack.enter_context(viewing_as(args.viewer))
         return _run_command(args, output)
 
 

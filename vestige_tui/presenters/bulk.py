@@ -125,6 +125,10 @@ def _fields(patch: Patch) -> Sequence[str]:
     for name, value in (("type", patch.node_type), ("codebase", patch.codebase), ("visibility", patch.visibility)):
         if value is not None:
             fields.append(f"{name} {plain(value)}" if value else f"no {name}")
+    if patch.owner_user_id is not None:
+        fields.append("owner")
+    if patch.shared_with_groups is not None:
+        fields.append(f"groups {len(patch.shared_with_groups)}" if patch.shared_with_groups else "no groups")
     for name, labels in (("domain", patch.domains), ("tags", patch.tags)):
         if labels is not None:
             fields.append(f"{name} {', '.join(map(plain, labels))}" if labels else f"no {name}")

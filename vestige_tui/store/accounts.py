@@ -24,6 +24,11 @@ class AccountService:
         self._context = context
         self._backend = context.backend
 
+    @property
+    def are_kept(self) -> bool:
+        """Return whether memories have owners here: not in a Vestige file before it is adopted."""
+        return self._backend.keeps_accounts
+
     async def users(self) -> tuple[UserSummary, ...]:
         """Return the users with their groups and the number of their memories, by handle."""
         groups = {group.id: group.handle for group in await self._accounts("list_groups")}

@@ -118,12 +118,13 @@ def open_store(
     """Return the store of a URL; ``async with`` (or ``open``) opens it. ``create`` allows a new file and new tables.
 
     ``viewer`` names a user (handle, display name or id): the store is read-only, and every query finds only what that
-    user may see. ``long_work`` is of ``open_backend``; ``origin`` names the console or command in the journal (``core/journal.py``).
+    user may see. None means that of ``viewing_as``; an empty one, no viewer. ``long_work`` is of ``open_backend``;
+    ``origin`` names the console or command in the journal (``core/journal.py``).
     """
 
     from vestige_tui.store.store import Store
 
-    viewer = _viewer.get() if viewer is None else viewer
+    viewer = (_viewer.get() if viewer is None else viewer) or None
     backend = open_backend(
         url,
         create=create,

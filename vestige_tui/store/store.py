@@ -59,11 +59,11 @@ class Store:
         self.embedders = embedders or EmbedderSource()
         self._context = StoreContext(backend, policy or Policy(), clock or utc_now, actor_name(), origin)
         self.models = ModelService(self._context, self.embedders)
-        self.memories = MemoryService(self._context, self.models)
+        self.accounts = AccountService(self._context)
+        self.memories = MemoryService(self._context, self.models, self.accounts)
         self.journal = JournalService(self._context, self.models)
         self.reviews = ReviewService(self._context, self.memories, self.journal)
         self.links = LinkService(self._context, self.memories)
-        self.accounts = AccountService(self._context)
         self.bulk = BulkService(self._context, self.memories)
         self.maintenance = MaintenanceService(self._context, self.models, self.embedders)
         self._searcher = Searcher(
@@ -147,7 +147,10 @@ class Store:
 
     async def _view_as(self, name: str) -> None:
         if self._backend.foreign:
-            raise Refused(f"{self.title} is a Vestige file: its memories have no owners, so it has no viewers.")
+            raise Refused(
+                f"{self.title} is a Vestige file: its memories have no owners, so it cannot be viewed as a user. Copy it "
+                "into a store of this program with `vestige-tui migrate copy`."
+            )
         self.maintenance.refuse_pending()
         viewer = await self.accounts.user(name)
         await self._backend.view_as(viewer.id, f"viewed as {quoted(viewer.handle)}")

@@ -130,6 +130,7 @@ class PostgresBackend:
     lowest_id = "00000000-0000-0000-0000-000000000000"
     foreign = False
     adoptable = False
+    keeps_accounts = True
 
     def __init__(
         self,

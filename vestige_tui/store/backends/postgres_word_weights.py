@@ -92,7 +92,7 @@ class WordWeights:
         self._count_task: asyncio.Task[None] | None = None
         self._count_due_at = 0.0
         self.viewed = False
-        """Whether the store is viewed as a user: only the memories that the user may see are counted, at each search."""
+        """Whether the store is viewed as a user: each search counts the memories that the user may see."""
         self.counted_memories = -1
         """Number of memories at the last count."""
         self._word_cache: dict[str, Word | None] = {}

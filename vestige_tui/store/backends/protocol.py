@@ -236,6 +236,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def keeps_accounts(self) -> bool:
+        """Return whether memories have owners here: not in a Vestige file before it is adopted."""
+        ...
+
+    @property
     def pooled(self) -> bool:
         """Return whether a pooler lends it sessions of the server, each for one transaction only."""
         ...

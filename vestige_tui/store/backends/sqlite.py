@@ -137,6 +137,10 @@ class SqliteBackend:
         return SqliteBackend(self.path, read_only=self.read_only)
 
     @property
+    def keeps_accounts(self) -> bool:
+        return not self.foreign or bool(self._scripts)
+
+    @property
     def read_only(self) -> bool:
         return bool(self.reason)
 

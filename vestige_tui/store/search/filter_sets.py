@@ -113,6 +113,8 @@ _OPPOSITES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "filter_no_tags": ("filter_tags", {"tags": "no_tags"}),
     "filter_no_node_types": ("filter_node_types", {"node_types": "no_node_types"}),
     "filter_no_codebases": ("filter_codebases", {"codebases": "no_codebases"}),
+    "filter_no_visibilities": ("filter_visibilities", {"visibilities": "no_visibilities"}),
+    "filter_no_groups": ("filter_groups", {"groups": "no_groups"}),
     "filter_not_due": ("filter_due", {}),
     "filter_not_suspended": ("filter_suspended", {}),
     "filter_not_buried": ("filter_buried", {}),

@@ -1,0 +1,64 @@
+"""Users and groups in words: rows of the list, and their JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vestige_tui.core.accounts import GroupSummary, UserSummary
+from vestige_tui.core.memories import VISIBILITIES
+from vestige_tui.core.text import grouped, plain
+from vestige_tui.core.times import format_time
+
+NO_ACCOUNTS = "The memories of a Vestige file have no owners; a store of this program, or an adopted file, has users."
+
+
+def full_name(user: UserSummary) -> str:
+    """Return the display name of a user where it says more than the handle."""
+    name = user.account.display_name
+    return "" if name == user.account.handle else plain(name)
+
+
+def group_names(user: UserSummary) -> str:
+    """Return the groups of a user, separated by commas."""
+    return ", ".join(map(plain, user.groups))
+
+
+def figures(user: UserSummary) -> tuple[str, ...]:
+    """Return the number of memories in all, private, shared with groups, and public; a dash for none."""
+    counts = (user.total, *(user.memories.get(visibility, 0) for visibility in VISIBILITIES))
+    return tuple(grouped(count) if count else "-" for count in counts)
+
+
+def members_line(group: GroupSummary) -> str:
+    """Return the members of a group, or that there are none."""
+    return ", ".join(map(plain, group.members)) or "no members"
+
+
+def accounts_document(users: Sequence[UserSummary], groups: Sequence[GroupSummary]) -> dict[str, Any]:
+    """Return the JSON document of ``users list``."""
+    return {
+        "items": [
+            {
+                "id": user.account.id,
+                "handle": user.account.handle,
+                "display_name": user.account.display_name,
+                "created_at": format_time(user.account.created_at),
+                "groups": list(user.groups),
+                "memories": {name: user.memories.get(name, 0) for name in VISIBILITIES},
+            }
+            for user in users
+        ],
+        "groups": [
+            {
+                "id": group.account.id,
+                "handle": group.account.handle,
+                "display_name": group.account.display_name,
+                "created_at": format_time(group.account.created_at),
+                "members": list(group.members),
+                "shared_memories": group.shared,
+            }
+            for group in groups
+        ],
+        "next": None,
+    }
