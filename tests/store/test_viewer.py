@@ -77,7 +77,8 @@ async def test_every_reading_path_agrees_with_the_model(store_url: str, seed: in
     for user in people.users:
         visible = set(people.visible(user))
         active = {i for i in visible if everything[i].superseded_by not in visible}
-        assert visible and visible != set(everything), "this seed tells nothing"
+        assert visible
+        assert visible != set(everything), "this seed tells nothing"
         async with opened(store_url, viewer=user.handle) as viewed:
             await check_lists(viewed, visible, active)
             await check_facets(viewed, [everything[i] for i in active])
@@ -101,7 +102,7 @@ async def check_lists(viewed: Store, visible: set[str], active: set[str]) -> Non
         after = page.next
         if after is None:
             break
-    assert set(paged) == active and len(paged) == len(active)
+    assert sorted(paged) == sorted(active)
     assert {m.id for m in (await viewed.page(Filter(superseded=True), limit=500)).items} == visible
     assert await viewed.memories.count() == len(active)
     assert await viewed.memories.count(Filter(superseded=True)) == len(visible)

@@ -8,7 +8,7 @@ from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.core.errors import Refused, Usage
-from vestige_tui.core.text import grouped, plain
+from vestige_tui.core.text import plain
 from vestige_tui.presenters import accounts
 
 _OF_THE_STORE = frozenset(
@@ -48,6 +48,5 @@ async def _list(args: Namespace, output: Output) -> int:
     ]
     output.table(lines, flexible=2, header=head, right=range(3, 7))
     for group in groups:
-        shared = f"{grouped(group.shared)} shared memories" if group.shared != 1 else "1 shared memory"
-        output.line(f"group {plain(group.account.handle)}: {accounts.members_line(group)}; {shared}")
+        output.line(accounts.group_line(group))
     return 0

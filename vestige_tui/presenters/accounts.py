@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vestige_tui.core.accounts import GroupSummary, UserSummary
+from vestige_tui.core.accounts import Account, GroupSummary, UserSummary
 from vestige_tui.core.memories import VISIBILITIES
 from vestige_tui.core.text import grouped, plain
 from vestige_tui.core.times import format_time
@@ -28,6 +28,25 @@ def figures(user: UserSummary) -> tuple[str, ...]:
     """Return the number of memories in all, private, shared with groups, and public; a dash for none."""
     counts = (user.total, *(user.memories.get(visibility, 0) for visibility in VISIBILITIES))
     return tuple(grouped(count) if count else "-" for count in counts)
+
+
+def viewing_sentence(viewer: Account | None) -> str:
+    """Return what the console shows now: what one user may see, or everything."""
+    if viewer is None:
+        return "Shows the memories of everybody."
+    return f"Shows what {plain(viewer.handle)} may see; read-only."
+
+
+def accounts_title(users: Sequence[UserSummary], groups: Sequence[GroupSummary]) -> str:
+    """Return the number of users and groups."""
+    counts = ((len(users), "user"), (len(groups), "group"))
+    return ", ".join(f"{grouped(count)} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+
+
+def group_line(group: GroupSummary) -> str:
+    """Return a group with its members and the number of memories shared with it."""
+    shared = "1 shared memory" if group.shared == 1 else f"{grouped(group.shared)} shared memories"
+    return f"group {plain(group.account.handle)}: {members_line(group)}; {shared}"
 
 
 def members_line(group: GroupSummary) -> str:

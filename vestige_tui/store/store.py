@@ -148,8 +148,8 @@ class Store:
     async def _view_as(self, name: str) -> None:
         if self._backend.foreign:
             raise Refused(
-                f"{self.title} is a Vestige file: its memories have no owners, so it cannot be viewed as a user. Copy it "
-                "into a store of this program with `vestige-tui migrate copy`."
+                f"{self.title} is a Vestige file: its memories have no owners, so it cannot be viewed as a user. "
+                "Copy it into a store of this program with `vestige-tui migrate copy`."
             )
         self.maintenance.refuse_pending()
         viewer = await self.accounts.user(name)

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import ModuleType
 
-from vestige_tui.tui.commands import everywhere, jobs, journal, lists, memories, places, registry, review, search, store
+from vestige_tui.tui.commands import (
+    everywhere,
+    jobs,
+    journal,
+    lists,
+    memories,
+    places,
+    registry,
+    review,
+    search,
+    store,
+    users,
+)
 from vestige_tui.tui.commands.command import Command
 from vestige_tui.tui.commands.jobs import (
     CancelJob,
@@ -51,8 +63,21 @@ from vestige_tui.tui.commands.search import (
     ToggleSuperseded,
 )
 from vestige_tui.tui.commands.store import Vacuum
+from vestige_tui.tui.commands.users import ShowUsers
 
-_MODULES: tuple[ModuleType, ...] = (places, everywhere, lists, memories, search, review, jobs, registry, store, journal)
+_MODULES: tuple[ModuleType, ...] = (
+    places,
+    everywhere,
+    lists,
+    memories,
+    search,
+    review,
+    jobs,
+    registry,
+    store,
+    journal,
+    users,
+)
 
 
 def catalogue() -> dict[str, type[Command]]:
@@ -98,7 +123,17 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         ToggleSuperseded,
         *OF_FILTERS,
     ),
-    "browse": (FocusFilter, PickFilters, Sort, *ON_A_MEMORY, *BESIDE_A_CARD, AddMemory, ToggleSuperseded, *OF_FILTERS),
+    "browse": (
+        FocusFilter,
+        PickFilters,
+        Sort,
+        *ON_A_MEMORY,
+        *BESIDE_A_CARD,
+        AddMemory,
+        ToggleSuperseded,
+        *OF_FILTERS,
+        ShowUsers,
+    ),
     "review": (
         Reveal,
         GradeAgain,
@@ -130,7 +165,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         FillVectors,
         ConfigureModel,
     ),
-    "store": (StartCopy, Vacuum),
+    "store": (StartCopy, Vacuum, ShowUsers),
 }
 """Commands of each place, besides ``EVERYWHERE``."""
 
