@@ -84,7 +84,7 @@ STATES = (
     State("browse-users", "browse", ("W",)),
     State("browse-users-viewed", "browse", ("W", "a")),
     State("browse-users-owner", "browse", ("W", "enter")),
-    State("browse-users-vestige", "browse", ("W",), store="vestige"),
+    State("browse-fields-owner", "browse", ("E", "tab", "tab")),
     State("browse-legend", "browse", ("K",)),
     State("review-question", "review"),
     State("review-answer", "review", ("space",)),

@@ -157,7 +157,7 @@ async def _with_ids(store: Store, patch: Patch) -> Patch:
 async def _read_fields(
     store: Store, target: Target
 ) -> tuple[tuple[Memory, ...], dict[str, tuple[str, ...]], dict[str, str] | None]:
-    """Return the chosen memories, the values that the store has for its fields, and the handles by id if it has users."""
+    """Return the chosen memories, the values of their fields in the store, and, if it has users, handles by id."""
     values: dict[str, tuple[str, ...]] = {
         field: tuple(each.value for each in await store.memories.facets(facet, Filter(superseded=True), MAX_VALUES))
         for field, facet in VALUED.items()
@@ -165,7 +165,8 @@ async def _read_fields(
     handles: dict[str, str] | None = None
     if store.accounts.are_kept:
         users, groups = await store.accounts.users(), await store.accounts.groups()
-        handles = {each.account.id: each.account.handle for each in (*users, *groups)}
+        accounts = [*(user.account for user in users), *(group.account for group in groups)]
+        handles = {account.id: account.handle for account in accounts}
         values["owner"] = tuple(each.account.handle for each in users)
         values["groups"] = tuple(each.account.handle for each in groups)
         values["visibility"] = VISIBILITIES
