@@ -34,6 +34,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "list --is suspended --is leech",
         "list --owner mara --visibility group --viewer jonas  # those that jonas may see",
     ),
+    "users": ("users list", "users list --json"),
     "users list": ("users list", "users list --json"),
     "show": ("show 890fd2", "show 890fd2 --json"),
     "add": (

@@ -14,12 +14,6 @@ class ShowUsers(Command):
     words = "owners people groups visibility"
 
 
-class BrowseOwner(Command):
-    id, key, label, action = "users.browse", "enter", "memories", "browse_owner"
-    group, footer = "Users", True
-    help = "Show the memories of the user under the cursor in Browse."
-
-
 class ViewAs(Command):
     id, key, label, action = "users.view_as", "a", "view as", "view_as"
     group, footer = "Users", True
@@ -40,7 +34,6 @@ class LeaveUsers(Command):
 
 
 OF_THE_USERS: tuple[type[Command], ...] = (
-    BrowseOwner,
     ViewAs,
     ViewAll,
     LeaveUsers,

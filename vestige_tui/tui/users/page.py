@@ -105,7 +105,7 @@ public ones. The first line then names the user, and nothing can be changed. `A`
     # Commands
 
     def why_not(self, action: str) -> str:
-        if action in ("browse_owner", "view_as") and self._list.current is None:
+        if action == "view_as" and self._list.current is None:
             return NO_USER
         if action == "view_all" and (self.store is None or self.store.viewer is None):
             return NOT_VIEWED
@@ -114,11 +114,8 @@ public ones. The first line then names the user, and nothing can be changed. `A`
     @on(UserList.UserChosen)
     def _chosen(self, event: UserList.UserChosen) -> None:
         event.stop()
-        self.action_browse_owner()
-
-    def action_browse_owner(self) -> None:
-        if (user := self._list.current) is not None:
-            self._leave_for(lambda app: app.open_filters(GoToBrowse.place, (Chip("owner", user.account.handle),)))
+        chip = Chip("owner", event.user.account.handle)
+        self._leave_for(lambda app: app.open_filters(GoToBrowse.place, (chip,)))
 
     def action_view_as(self) -> None:
         if (user := self._list.current) is not None:
