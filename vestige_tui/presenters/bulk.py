@@ -128,7 +128,8 @@ def _fields(patch: Patch) -> Sequence[str]:
     if patch.owner_user_id is not None:
         fields.append("owner")
     if patch.shared_with_groups is not None:
-        fields.append(f"groups {len(patch.shared_with_groups)}" if patch.shared_with_groups else "no groups")
+        count = len(patch.shared_with_groups)
+        fields.append(f"shared with {count} group{'' if count == 1 else 's'}" if count else "no groups")
     for name, labels in (("domain", patch.domains), ("tags", patch.tags)):
         if labels is not None:
             fields.append(f"{name} {', '.join(map(plain, labels))}" if labels else f"no {name}")

@@ -74,7 +74,7 @@ async def test_enter_filters_browse_by_the_owner(shared_store: Path, people: Com
         assert isinstance(place, BrowsePlace)
         await console.until(lambda: place.bar.chips == (Chip("owner", "user0"),))
         own = sum(draft.owner_user_id == people.users[0].id for draft in people.drafts)
-        await console.until(f"{own} of 40 memories")
+        await console.until(f"newest first   {own} memories")
 
 
 async def test_the_store_is_viewed_as_the_user_under_the_cursor(shared_store: Path, people: Community) -> None:

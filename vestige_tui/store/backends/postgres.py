@@ -320,10 +320,8 @@ class PostgresBackend:
     async def ask(self, name: str, statement: bytes | str, params: Params | None = None) -> list[Row]:
         """Return the rows of a read-only statement, timed as ``name``."""
         encoded = statement.encode() if isinstance(statement, str) else statement
-        if self._viewer_id is not None:
-            params = {**(params or {}), "viewer": self._viewer_id}
         if self._replica is not None and name in QUERIES:
-            rows_of_replica = await self._replica.fetch(name, encoded, params)
+            rows_of_replica = await self._replica.fetch(name, encoded, self._with_viewer(params))
             if rows_of_replica is not None:
                 return rows_of_replica
         async with self._translating(encoded.decode()):
@@ -337,11 +335,15 @@ class PostgresBackend:
                 return await self._fetch_once(name, encoded, params)
         raise AssertionError("an error is raised")
 
+    def _with_viewer(self, params: Params | None) -> Params | None:
+        """Return parameters with that of the viewed tables."""
+        return params if self._viewer_id is None else {**(params or {}), "viewer": self._viewer_id}
+
     async def _fetch_once(self, name: str, statement: bytes, params: Params | None) -> list[Row]:
         # The wait for a connection is not the query's time; the pool counts it.
         async with self._pool.connection() as connection:
             with self.timings.of(name):
-                return await pooler.fetch(connection, statement, adapt_params(params))
+                return await pooler.fetch(connection, statement, adapt_params(self._with_viewer(params)))
 
     # Writing
 
