@@ -93,7 +93,7 @@ async def test_the_store_is_viewed_as_the_user_under_the_cursor(shared_store: Pa
         await console.until("Shows what user0 may see")
         await console.press("A")
         await console.until("40 memories")
-        assert console.store.viewer is None
+        assert console.app.session.store_viewer is None
         assert "as user0" not in console.lines[0]
 
 
