@@ -23,7 +23,7 @@ from vestige_tui.core.search import Mode, SearchQuery
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.backends.sqlite_connection import add_functions
-from vestige_tui.store.open import open_store, viewing_as
+from vestige_tui.store.open import open_store
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import compose, sql_folder
 from vestige_tui.store.schema.viewed_tables import BLOCKS, table_of
@@ -216,9 +216,8 @@ async def test_a_viewed_store_is_read_only(store_url: str) -> None:
         assert viewed.viewer == people.users[1]
         with pytest.raises(ReadOnly, match="viewed as 'user1'"):
             await viewed.delete([str(people.drafts[0].id)])
-    with viewing_as("User 2"):
-        async with open_store(store_url) as viewed:
-            assert viewed.viewer == people.users[2]
+    async with open_store(store_url, viewer="User 2") as viewed:
+        assert viewed.viewer == people.users[2]
 
 
 async def test_an_unknown_viewer_is_one_sentence(store_url: str) -> None:

@@ -230,13 +230,12 @@ def _run(arguments: Sequence[str], output: Output) -> int:
 
             stack.enter_context(private_home(args.home(args)))
         start_log(args)
-        from vestige_tui.store.open import only_reading, viewing_as
-
         if args.read_only:
+            from vestige_tui.store.open import only_reading
+
             stack.enter_context(only_reading())
         if args.viewer is not None:
             users.refuse_viewer(args)
-            stack.enter_context(viewing_as(args.viewer))
         return _run_command(args, output)
 
 
@@ -289,7 +288,7 @@ def _console(args: argparse.Namespace, output: Output) -> int:
         raise Usage("--json works only with a command; see `vestige-tui --help`.")
     refuse_without_terminal()
     config = settings(args)
-    return open_console(config, store_url(args, config), read_only=args.read_only)
+    return open_console(config, store_url(args, config), read_only=args.read_only, viewer=args.viewer)
 
 
 def _report_error(output: Output, code: str, message: str, status: int) -> int:

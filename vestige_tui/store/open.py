@@ -45,19 +45,6 @@ def only_reading() -> Iterator[None]:
         _only_reads.reset(token)
 
 
-_viewer: ContextVar[str | None] = ContextVar("viewer", default=None)
-
-
-@contextmanager
-def viewing_as(user: str) -> Iterator[None]:
-    """View every store that is opened within the block, in its tasks and threads too, as this user."""
-    token = _viewer.set(user)
-    try:
-        yield
-    finally:
-        _viewer.reset(token)
-
-
 def open_backend(
     url: str,
     *,
@@ -118,13 +105,12 @@ def open_store(
     """Return the store of a URL; ``async with`` (or ``open``) opens it. ``create`` allows a new file and new tables.
 
     ``viewer`` names a user (handle, display name or id): the store is read-only, and every query finds only what that
-    user may see. None means that of ``viewing_as``; an empty one, no viewer. ``long_work`` is of ``open_backend``;
-    ``origin`` names the console or command in the journal (``core/journal.py``).
+    user may see. ``long_work`` is of ``open_backend``; ``origin`` names the console or command in the journal
+    (``core/journal.py``).
     """
 
     from vestige_tui.store.store import Store
 
-    viewer = (_viewer.get() if viewer is None else viewer) or None
     backend = open_backend(
         url,
         create=create,

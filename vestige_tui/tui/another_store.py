@@ -51,18 +51,18 @@ async def _connected(app: ConsoleApp, typed: str) -> StoreSession:
     url = with_password(typed.strip(), app.session.urls)
     if app.session.store is not None and same_store(url, app.session.store.location):
         raise Usage("This store is open already.")
-    return await _connect(app, url)
+    return await _connect(app, url, app.session.viewer)
 
 
 async def session_again(app: ConsoleApp) -> StoreSession:
     """Return another session of the open store, connected: what it may do there has changed."""
-    return await _connect(app, app.session.url)
+    return await _connect(app, app.session.url, app.session.viewer)
 
 
-async def session_viewed(app: ConsoleApp, user: str) -> StoreSession:
-    """Return a session of the open store as a user, connected; an empty one is everybody. Raises VestigeError."""
+async def session_viewed(app: ConsoleApp, user: str | None) -> StoreSession:
+    """Return a session of the open store as a user (None: as everybody), connected. Raises VestigeError."""
     _refuse_while_writing(app)
-    return await _connect(app, app.session.url, viewer=user)
+    return await _connect(app, app.session.url, user)
 
 
 async def chosen_viewer(app: ConsoleApp, store: Store) -> str | None:
@@ -74,7 +74,7 @@ async def chosen_viewer(app: ConsoleApp, store: Store) -> str | None:
     return await app.push_screen_wait(Pick("View the store as…", choices))
 
 
-async def _connect(app: ConsoleApp, url: str, *, viewer: str | None = None) -> StoreSession:
+async def _connect(app: ConsoleApp, url: str, viewer: str | None) -> StoreSession:
     present = app.session
     session = app.new_session(
         url, read_only=present.opened_read_only, embedders=present.embedders, typed_urls=present.urls, viewer=viewer

@@ -149,6 +149,7 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         store_url: str,
         *,
         read_only: bool = False,
+        viewer: str | None = None,
         create_confirmed: bool = False,
         embedders: EmbedderSource | None = None,
         clock: Clock | None = None,
@@ -165,7 +166,11 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         """What the console remembers; nothing unless it is given."""
         self._clock = clock
         self.session = self.new_session(
-            store_url, read_only=read_only, create_confirmed=create_confirmed, embedders=embedders
+            store_url,
+            read_only=read_only,
+            viewer=viewer,
+            create_confirmed=create_confirmed,
+            embedders=embedders,
         )
         self._noted_url = ""
         self.store_changed: Signal[None] = Signal(self, "store_changed")
@@ -500,7 +505,7 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
             raise Refused(NO_ACCOUNTS)
         if user is None and (user := await chosen_viewer(self, store)) is None:
             return
-        session = await session_viewed(self, user)
+        session = await session_viewed(self, user or None)
         await self._go_over_to(session, viewing_sentence(session.store_viewer))
 
     async def _go_over_to(self, session: StoreSession, note: str = "") -> None:
@@ -556,12 +561,21 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         self.session.embedders.close()
 
 
-def run_console(config: Config, store_url: str, *, read_only: bool = False, create_confirmed: bool = False) -> int:
+def run_console(
+    config: Config,
+    store_url: str,
+    *,
+    read_only: bool = False,
+    viewer: str | None = None,
+    create_confirmed: bool = False,
+) -> int:
     """Run the console until the user quits; return the exit status. Raises ConfigError for an unknown key or theme."""
     check_keys(config, default_keys())
     check_theme(config, themes())
     state = ConsoleState(state_dir())
-    app = VestigeApp(config, store_url, read_only=read_only, create_confirmed=create_confirmed, state=state)
+    app = VestigeApp(
+        config, store_url, read_only=read_only, viewer=viewer, create_confirmed=create_confirmed, state=state
+    )
     app.run()
     for sentence in app.last_words:
         with suppress(OSError):

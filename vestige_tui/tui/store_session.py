@@ -134,8 +134,8 @@ class StoreSession:
         self._clock = clock
         self._opening: Store | None = None
         self._connected: Store | None = None
-        self._viewer = viewer
-        """User as whom the store is viewed; None for that of the command line, empty for none."""
+        self.viewer = viewer
+        """Name of the user as whom the store is viewed; None for everybody."""
         self._typed_urls = list(typed_urls)
         self._tasks: dict[Activity, asyncio.Task[None]] = {}
         self._check_now = asyncio.Event()
@@ -289,7 +289,7 @@ class StoreSession:
             acquire_timeout=self._config.acquire_timeout_secs,
             read_url=self._config.read_url(self._url),
             origin=self.origin,
-            viewer=self._viewer,
+            viewer=self.viewer,
         )
         if self.facts.store != store.title:
             self._show_facts(store=store.title)

@@ -12,7 +12,7 @@ from tests.support.corpus import clock
 from tests.support.vestige_files import make_v18
 from tests.support.visibility import Community, community, fill
 from vestige_tui.core.filter_syntax import Chip
-from vestige_tui.store.open import open_store, viewing_as
+from vestige_tui.store.open import open_store
 from vestige_tui.tui.browse.place import BrowsePlace
 from vestige_tui.tui.dialogs.fields import FieldsDialog
 from vestige_tui.tui.dialogs.modals import Pick
@@ -112,10 +112,16 @@ async def test_the_palette_asks_for_the_user(shared_store: Path, people: Communi
 
 
 async def test_a_console_is_opened_as_a_user(shared_store: Path, people: Community) -> None:
-    with viewing_as("user1"):
-        async with open_console(shared_store, (60, 20)) as console:
-            await console.until("as user1")
-            assert console.store.viewer == people.users[1]
+    async with open_console(shared_store, (60, 20), viewer="user1") as console:
+        await console.until("as user1")
+        assert console.store.viewer == people.users[1]
+        await console.press("ctrl+p")
+        await console.until(lambda: isinstance(console.app.screen, Palette))
+        await console.type("everybody")
+        await console.until("View as everybody")
+        await console.press("enter")
+        await console.until("40 memories")
+        assert console.app.session.store_viewer is None
 
 
 async def test_a_vestige_file_says_that_it_has_no_owners(tmp_path: Path) -> None:
