@@ -46,7 +46,7 @@ def accounts_title(users: Sequence[UserSummary], groups: Sequence[GroupSummary])
 def group_line(group: GroupSummary) -> str:
     """Return a group with its members and the number of memories shared with it."""
     shared = "1 shared memory" if group.shared == 1 else f"{grouped(group.shared)} shared memories"
-    return f"group {plain(group.account.handle)}: {members_line(group)}; {shared}"
+    return f"group {plain(group.account.handle)}: {shared}; {members_line(group)}"
 
 
 def members_line(group: GroupSummary) -> str:
