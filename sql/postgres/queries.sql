@@ -159,7 +159,8 @@ VALUES (%(id)s::uuid, %(content)s, %(node_type)s, %(tags)s, %(metadata)s, %(doma
 -- update_memory --
 -- Update the editable columns and the edit time.
 UPDATE knowledge_nodes SET content = %(content)s, node_type = %(node_type)s, tags = %(tags)s, metadata = %(metadata)s,
-    domains = %(domains)s, codebase = %(codebase)s, visibility = %(visibility)s, updated_at = %(updated_at)s WHERE id = %(id)s::uuid
+    domains = %(domains)s, codebase = %(codebase)s, owner_user_id = %(owner_user_id)s::uuid, visibility = %(visibility)s,
+    shared_with_groups = %(shared_with_groups)s::uuid[], updated_at = %(updated_at)s WHERE id = %(id)s::uuid
 
 -- delete_memories --
 -- Delete memories; vectors, schedules, edges, reviews and events cascade.
@@ -347,6 +348,30 @@ AND m.codebase = ALL (%(all_codebases)s::text[])
 -- filter_no_codebases --
 -- Filter: of none of the codebases.
 AND (m.codebase IS NULL OR m.codebase <> ALL (%(no_codebases)s::text[]))
+
+-- filter_visibilities --
+-- Filter: of any of the visibilities.
+AND m.visibility = ANY (%(visibilities)s::text[])
+
+-- filter_all_visibilities --
+-- Filter: of all of the visibilities.
+AND m.visibility = ALL (%(all_visibilities)s::text[])
+
+-- filter_no_visibilities --
+-- Filter: of none of the visibilities.
+AND m.visibility <> ALL (%(no_visibilities)s::text[])
+
+-- filter_groups --
+-- Filter: shared with any of the groups.
+AND m.shared_with_groups && %(groups)s::uuid[]
+
+-- filter_all_groups --
+-- Filter: shared with all of the groups.
+AND m.shared_with_groups @> %(all_groups)s::uuid[]
+
+-- filter_no_groups --
+-- Filter: shared with none of the groups.
+AND NOT m.shared_with_groups && %(no_groups)s::uuid[]
 
 -- filter_owner --
 -- Filter: owner.
@@ -648,6 +673,18 @@ FROM (SELECT m.owner_user_id AS value, count(*) AS n FROM knowledge_nodes m WHER
     ORDER BY n DESC, m.owner_user_id LIMIT %(limit)s) o
 LEFT JOIN users u ON u.id = o.value ORDER BY o.n DESC, o.value
 
+-- facet_visibilities --
+-- Facet: visibilities with counts.
+SELECT m.visibility AS value, count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
+GROUP BY m.visibility ORDER BY n DESC, m.visibility COLLATE "C" LIMIT %(limit)s
+
+-- facet_groups --
+-- Facet: groups with the counts of memories shared with them, and their names if known.
+SELECT o.value::text AS value, o.n, g.handle AS alias, g.display_name AS title
+FROM (SELECT j.value AS value, count(*) AS n FROM knowledge_nodes m, unnest(m.shared_with_groups) AS j (value)
+    WHERE true /*filters*/ GROUP BY j.value ORDER BY n DESC, j.value LIMIT %(limit)s) o
+LEFT JOIN groups g ON g.id = o.value ORDER BY o.n DESC, o.value
+
 -- facet_since --
 -- Facet: counts created at or after each of several times.
 SELECT d.place - 1 AS place, count(*) AS n FROM unnest(%(moments)s::timestamptz[]) WITH ORDINALITY AS d (moment, place)
@@ -922,19 +959,6 @@ WHERE m.id = %(id)s::uuid AND m.content = %(content)s AND /*= still_registered *
 INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)
 VALUES (%(source_id)s::uuid, %(target_id)s::uuid, %(edge_type)s, %(weight)s, %(created_at)s)
 ON CONFLICT (source_id, target_id, edge_type) DO UPDATE SET weight = excluded.weight
-
--- export_users --
--- All users but the local one, which every store has.
-SELECT u.id::text AS id, u.handle, u.display_name, u.created_at, u.metadata FROM users u
-WHERE u.id <> '00000000-0000-0000-0000-000000000001'
-
--- export_groups --
--- All groups.
-SELECT g.id::text AS id, g.handle, g.display_name, g.created_at, g.metadata FROM groups g
-
--- export_memberships --
--- All users in groups.
-SELECT p.user_id::text AS user_id, p.group_id::text AS group_id, p.role, p.joined_at FROM group_memberships p
 
 -- export_domains --
 -- All domains, without their centroids.

@@ -150,7 +150,8 @@ VALUES (:id, :content, :node_type, :tags, :metadata, :domains, :domain_scores, :
 -- update_memory --
 -- Update the editable columns and the edit time.
 UPDATE knowledge_nodes SET content = :content, node_type = :node_type, tags = :tags, metadata = :metadata,
-    domains = :domains, codebase = :codebase, visibility = :visibility, updated_at = :updated_at WHERE id = :id
+    domains = :domains, codebase = :codebase, owner_user_id = :owner_user_id, visibility = :visibility,
+    shared_with_groups = :shared_with_groups, updated_at = :updated_at WHERE id = :id
 
 -- delete_memories --
 -- Delete memories; vectors, schedules, edges, reviews and events cascade.
@@ -342,6 +343,33 @@ AND NOT EXISTS (SELECT 1 FROM json_each(:all_codebases) w WHERE w.value IS NOT m
 -- filter_no_codebases --
 -- Filter: of none of the codebases.
 AND (m.codebase IS NULL OR m.codebase NOT IN (SELECT value FROM json_each(:no_codebases)))
+
+-- filter_visibilities --
+-- Filter: of any of the visibilities.
+AND m.visibility IN (SELECT value FROM json_each(:visibilities))
+
+-- filter_all_visibilities --
+-- Filter: of all of the visibilities.
+AND NOT EXISTS (SELECT 1 FROM json_each(:all_visibilities) w WHERE w.value <> m.visibility)
+
+-- filter_no_visibilities --
+-- Filter: of none of the visibilities.
+AND m.visibility NOT IN (SELECT value FROM json_each(:no_visibilities))
+
+-- filter_groups --
+-- Filter: shared with any of the groups.
+AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(m.shared_with_groups) THEN m.shared_with_groups ELSE '[]' END) j
+    WHERE j.value IN (SELECT value FROM json_each(:groups)))
+
+-- filter_all_groups --
+-- Filter: shared with all of the groups.
+AND NOT EXISTS (SELECT 1 FROM json_each(:all_groups) w WHERE NOT EXISTS (
+    SELECT 1 FROM json_each(CASE WHEN json_valid(m.shared_with_groups) THEN m.shared_with_groups ELSE '[]' END) j WHERE j.value = w.value))
+
+-- filter_no_groups --
+-- Filter: shared with none of the groups.
+AND NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(m.shared_with_groups) THEN m.shared_with_groups ELSE '[]' END) j
+    WHERE j.value IN (SELECT value FROM json_each(:no_groups)))
 
 -- filter_owner --
 -- Filter: owner.
@@ -617,6 +645,19 @@ FROM (SELECT m.owner_user_id AS value, count(*) AS n FROM knowledge_nodes m WHER
     ORDER BY n DESC, m.owner_user_id LIMIT :limit) o
 LEFT JOIN users u ON u.id = o.value ORDER BY o.n DESC, o.value
 
+-- facet_visibilities --
+-- Facet: visibilities with counts.
+SELECT m.visibility AS value, count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
+GROUP BY m.visibility ORDER BY n DESC, m.visibility LIMIT :limit
+
+-- facet_groups --
+-- Facet: groups with the counts of memories shared with them, and their names if known.
+SELECT o.value, o.n, g.handle AS alias, g.display_name AS title
+FROM (SELECT j.value AS value, count(*) AS n
+    FROM knowledge_nodes m, json_each(CASE WHEN json_valid(m.shared_with_groups) THEN m.shared_with_groups ELSE '[]' END) j
+    WHERE true /*filters*/ GROUP BY j.value ORDER BY n DESC, j.value LIMIT :limit) o
+LEFT JOIN groups g ON g.id = o.value ORDER BY o.n DESC, o.value
+
 -- facet_since --
 -- Facet: counts created at or after each of several times.
 WITH made AS MATERIALIZED (SELECT replace(m.created_at, ' ', 'T') AS at FROM knowledge_nodes m WHERE true /*filters*/)
@@ -882,19 +923,6 @@ WHERE m.id = :id AND m.content = :content AND /*= still_registered */ ON CONFLIC
 -- Upsert a link.
 INSERT INTO edges (source_id, target_id, edge_type, weight, created_at) VALUES (:source_id, :target_id, :edge_type, :weight, :created_at)
 ON CONFLICT (source_id, target_id, edge_type) DO UPDATE SET weight = excluded.weight
-
--- export_users --
--- All users but the local one, which every store has.
-SELECT u.id, u.handle, u.display_name, u.created_at, u.metadata FROM users u
-WHERE u.id <> '00000000-0000-0000-0000-000000000001'
-
--- export_groups --
--- All groups.
-SELECT g.id, g.handle, g.display_name, g.created_at, g.metadata FROM groups g
-
--- export_memberships --
--- All users in groups.
-SELECT p.user_id, p.group_id, p.role, p.joined_at FROM group_memberships p
 
 -- export_domains --
 -- All domains, without their centroids.

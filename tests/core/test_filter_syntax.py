@@ -144,10 +144,13 @@ def test_dates_that_are_none_are_refused(value: str) -> None:
 
 
 def test_fields_come_together() -> None:
-    chips = read_chips('type:a type:b domain:d tag:"t t" codebase:c owner:o recall:.5 is:due is:new with:replaced')
+    chips = read_chips(
+        'type:a type:b domain:d tag:"t t" codebase:c owner:o visibility:group group:g recall:.5 is:due is:new '
+        "with:replaced"
+    )
     assert filter_of(chips, NOW) == Filter(
         domains=("d",), tags=("t t",), node_types=("a", "b"), codebases=("c",), owner="o", min_retrievability=0.5,
-        superseded=True, states=("due", "new"),
+        visibilities=("group",), groups=("g",), superseded=True, states=("due", "new"),
     )  # fmt: skip
     assert {chip.field for chip in read_chips("since:-3d until:today")} | {chip.field for chip in chips} == set(FIELDS)
 
@@ -188,12 +191,15 @@ def test_a_signed_chip_is_read_back(value: str, sign: str) -> None:
 def test_signs_are_any_all_and_none() -> None:
     chips = read_chips(
         "tag:a +tag:b -tag:c domain:a +domain:b -domain:c type:a +type:b -type:c codebase:a +codebase:b -codebase:c "
-        "owner:a -owner:c is:due -is:new +is:leech"
+        "owner:a -owner:c is:due -is:new +is:leech visibility:group +visibility:public -visibility:private "
+        "group:a +group:b -group:c"
     )
     assert filter_of(chips, NOW) == Filter(
         tags=("a",), all_tags=("b",), no_tags=("c",), domains=("a",), all_domains=("b",), no_domains=("c",),
         node_types=("a",), all_node_types=("b",), no_node_types=("c",), codebases=("a",), all_codebases=("b",),
         no_codebases=("c",), owner="a", no_owners=("c",), states=("due", "leech"), no_states=("new",),
+        visibilities=("group",), all_visibilities=("public",), no_visibilities=("private",), groups=("a",),
+        all_groups=("b",), no_groups=("c",),
     )  # fmt: skip
 
 

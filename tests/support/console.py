@@ -127,13 +127,15 @@ async def open_console(
     size: tuple[int, int] = (120, 40),
     *,
     read_only: bool = False,
+    viewer: str | None = None,
     theme: str = "vestige-dark",
     notifications: bool = True,
     keys: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Console]:
     """The console on a store, once its first list is there."""
     config = replace(Config(), theme=theme, keys=keys or {})
-    app = VestigeApp(config, f"sqlite:{path}", read_only=read_only, embedders=embedders(), clock=clock)
+    url = f"sqlite:{path}"
+    app = VestigeApp(config, url, read_only=read_only, viewer=viewer, embedders=embedders(), clock=clock)
     async with app.run_test(size=size, notifications=notifications) as pilot:
         console = Console(app, pilot)
         await console.until(lambda: app.session.store is not None and app.session.facts.memories is not None)

@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "classify": ((sample_id(0), "--apply"), REFUSED),
     "import": ((os.devnull,), REFUSED),
     "export": (("{folder}/memories.jsonl",), READ),
+    "users list": ((), READ),
     "schema info": ((), READ),
     "schema up": ((), REFUSED),
     "schema down": (("--to", "0", "--yes"), REFUSED),

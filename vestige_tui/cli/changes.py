@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vestige_tui.cli.bulk import add_target, change_many, chosen_target
 from vestige_tui.cli.change_lines import print_change
@@ -16,14 +16,16 @@ from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import ID_HELP, Commands
 from vestige_tui.core.bulk import Deletion, FieldEdit, TagEdit
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.memories import Change, Patch
+from vestige_tui.core.memories import VISIBILITIES, Change, Patch
 from vestige_tui.core.memory_template import MemoryForm
 from vestige_tui.core.metadata_rows import json_or_text
 from vestige_tui.core.storable import check_draft
 from vestige_tui.core.text import quoted
 
+if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
+
 MAX_UNCONFIRMED_MEMORIES = 100
-_VISIBILITIES = ("private", "group", "public")
 _TEXT_FOR_ADD = "give the text as an argument, or - to read it from stdin"
 _TEXT_FOR_EDIT = "give the text with --content"
 
@@ -46,7 +48,15 @@ def add_commands(commands: Commands) -> None:
         action="append",
         help='new domain (a subject, such as auth), repeat for several; "" for none',
     )
-    edit.add_argument("--visibility", choices=_VISIBILITIES, help="new visibility")
+    edit.add_argument("--visibility", choices=VISIBILITIES, help="new visibility")
+    edit.add_argument("--owner", metavar="USER", help="new owner: handle, display name or id")
+    edit.add_argument(
+        "--share-with",
+        metavar="GROUP",
+        nargs="+",
+        action="extend",
+        help='groups that the memory is shared with, in place of the present ones, with visibility group; "" for none',
+    )
     edit.add_argument("--meta", metavar="K=V", action="append", help="set a metadata key; K= removes it")
     add_target(edit, filters=False)
     tag = commands.add("tag", _tag, "add (+a) or remove (-b) tags of memories", dashed_words=True)
@@ -111,7 +121,7 @@ async def _edit(args: Namespace, output: Output) -> int:
             store.refuse_read_only()
         target = await chosen_target(args, store)
         if len(target.ids) != 1 or args.dry_run:
-            return await change_many(args, output, store, target, FieldEdit(_patch_of_several(args)))
+            return await change_many(args, output, store, target, FieldEdit(await _patch_of_several(args, store)))
         memory = await store.get(target.ids[0])
         if not _has_options(args):
             before = MemoryForm.of(memory)
@@ -121,16 +131,17 @@ async def _edit(args: Namespace, output: Output) -> int:
 
             change = await edit_in_editor(before, output, save, instead=_TEXT_FOR_EDIT) or Change(())
         else:
-            change = await store.update(memory.id, _patch(args, memory.metadata), expected=memory.updated_at)
+            patch = await _patch(args, store, memory.metadata)
+            change = await store.update(memory.id, patch, expected=memory.updated_at)
         return await print_change(output, store, change, "Edited")
 
 
 def _has_options(args: Namespace) -> bool:
-    options = (args.content, args.type, args.codebase, args.domain, args.visibility, args.meta)
-    return any(option is not None for option in options)
+    options = (args.content, args.type, args.codebase, args.domain, args.meta)
+    return any(option is not None for option in (*options, args.visibility, args.owner, args.share_with))
 
 
-def _patch(args: Namespace, metadata: Mapping[str, Any]) -> Patch:
+async def _patch(args: Namespace, store: Store, metadata: Mapping[str, Any]) -> Patch:
     replacement = None if args.content is None else _text_or_stdin(args.content)
     if replacement is not None and not replacement.strip():
         raise Usage("The new text is empty; nothing was changed.")
@@ -139,12 +150,18 @@ def _patch(args: Namespace, metadata: Mapping[str, Any]) -> Patch:
         node_type=args.type,
         codebase=args.codebase,
         domains=None if args.domain is None else tuple(name for name in args.domain if name),
-        visibility=args.visibility,
+        owner_user_id=None if args.owner is None else (await store.accounts.user(args.owner)).id,
+        visibility=args.visibility or ("group" if any(args.share_with or ()) else None),
+        shared_with_groups=None if args.share_with is None else await _group_ids(store, args.share_with),
         metadata=_metadata(metadata, args.meta) if args.meta else None,
     )
 
 
-def _patch_of_several(args: Namespace) -> Patch:
+async def _group_ids(store: Store, names: list[str]) -> tuple[str, ...]:
+    return tuple([(await store.accounts.group(name)).id for name in names if name])
+
+
+async def _patch_of_several(args: Namespace, store: Store) -> Patch:
     if args.content is not None or args.meta is not None:
         raise Usage("--content and --meta change one memory; give one ID, without --dry-run.")
     if not _has_options(args):
@@ -152,7 +169,7 @@ def _patch_of_several(args: Namespace) -> Patch:
             "To edit several memories, or with --dry-run, give at least one option, such as --type fact; "
             "see `vestige-tui edit --help`."
         )
-    return _patch(args, {})
+    return await _patch(args, store, {})
 
 
 def _metadata(stored: Any, options: list[str]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ def refuse_without_terminal() -> None:
         raise Refused("The console needs a terminal. For commands see `vestige-tui --help`.")
 
 
-def open_console(config: Config, store_url: str, *, read_only: bool) -> int:
+def open_console(config: Config, store_url: str, *, read_only: bool, viewer: str | None = None) -> int:
     """Run the console until the user quits; return the exit status."""
     from vestige_tui.tui.app import run_console
 
-    return run_console(config, store_url, read_only=read_only)
+    return run_console(config, store_url, read_only=read_only, viewer=viewer)

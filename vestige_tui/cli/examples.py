@@ -32,7 +32,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "list --tag keys --tag security --json",
         "list --all-tag keys --all-tag security --not type:event",
         "list --is suspended --is leech",
+        "list --owner mara --visibility group --viewer jonas  # those that jonas may see",
     ),
+    "users": ("users list", "users list --json"),
+    "users list": ("users list", "users list --json"),
     "show": ("show 890fd2", "show 890fd2 --json"),
     "add": (
         'add "Mara wants short answers." --type preference --tag people',
@@ -43,6 +46,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         'edit 890fd2 --content "Keys rotate every 60 days."',
         "edit 890fd2 --type fact --codebase harbour-api",
         "edit 890fd2 --meta reviewed=yes --meta source=  # set one key, remove another",
+        "edit 890fd2 --owner mara --share-with harbourline  # with visibility group",
         "edit --where 'type:note domain:auth' --type fact --dry-run  # several, after a preview",
     ),
     "tag": (

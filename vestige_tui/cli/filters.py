@@ -24,13 +24,16 @@ _MANY_VALUED = (
     ("type", "TYPE", "type"),
     ("tag", "TAG", "tag"),
     ("codebase", "NAME", "codebase"),
+    ("visibility", "VISIBILITY", "visibility (private, group or public)"),
+    ("group", "GROUP", "group that memories are shared with"),
 )
 """Options that take several values, with their placeholder and noun."""
 
 
 def add_filters(parser: Parser, *, superseded: bool = True) -> None:
     group = parser.add_argument_group(
-        "filters", "--domain, --type, --tag and --codebase, when repeated, match any of the values"
+        "filters",
+        "--domain, --type, --tag, --codebase, --visibility and --group, when repeated, match any of the values",
     )
     for name, metavar, noun in _MANY_VALUED:
         group.add_argument(

@@ -67,6 +67,7 @@ def chosen_store(
         create=create,
         announces=announces,
         origin=command_origin(args.command),
+        viewer=args.viewer,
     )
 
 
@@ -87,10 +88,11 @@ async def open_with_settings(
     create: bool = False,
     announces: bool = True,
     origin: str | None = None,
+    viewer: str | None = None,
 ) -> AsyncIterator[Store]:
     """Open a store by URL under these settings, with its embedding model loadable.
 
-    ``origin`` names the command in the journal.
+    ``origin`` names the command in the journal, ``viewer`` the user as whom the store is read.
     """
     from vestige_tui.cli.output import say
     from vestige_tui.embedding.embedder_source import EmbedderSource
@@ -108,6 +110,7 @@ async def open_with_settings(
             acquire_timeout=config.acquire_timeout_secs,
             read_url=config.read_url(url),
             origin=origin,
+            viewer=viewer,
         ) as store:
             if store.maintenance.pending:
                 say(store.maintenance.pending_text())

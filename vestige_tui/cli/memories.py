@@ -16,7 +16,7 @@ from vestige_tui.cli.parser import ID_HELP, Commands, whole
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.filter_syntax import misspelled_field
 from vestige_tui.core.links import Edge
-from vestige_tui.core.memories import Memory
+from vestige_tui.core.memories import LOCAL_USER, Memory
 from vestige_tui.core.reviews import Review, Scheduling, is_redo
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import Hit, SearchQuery
@@ -182,6 +182,18 @@ async def _show(args: Namespace, output: Output) -> int:
     return 0
 
 
+async def _sharing(store: Store, memory: Memory) -> list[tuple[str, str]]:
+    """Return the owner, unless it is the local user, and the groups that a memory is shared with, by their handles."""
+    owner = [] if memory.owner_user_id == LOCAL_USER else [memory.owner_user_id]
+    if not owner and not memory.shared_with_groups:
+        return []
+    handles = await store.memories.owner_names([*owner, *memory.shared_with_groups])
+    return [
+        ("owner", ", ".join(handles.get(each, each) for each in owner)),
+        ("shared with", ", ".join(sorted(handles.get(each, each) for each in memory.shared_with_groups))),
+    ]
+
+
 async def _show_text(
     output: Output, store: Store, memory: Memory, edges: Sequence[Edge], reviews: Sequence[Review]
 ) -> None:
@@ -198,6 +210,7 @@ async def _show_text(
         ("updated", since(memory.updated_at, now) if memory.updated_at != memory.created_at else ""),
         ("marks", ", ".join(mark_words(memory, now, dated=True))),
         ("visibility", "" if memory.visibility == "private" else memory.visibility),
+        *await _sharing(store, memory),
         ("recall", _schedule(memory.scheduling, now)),
         ("vector", "" if memory.has_embedding else "none"),
         *((f"meta {name}", _value(value)) for name, value in memory.metadata.items()),

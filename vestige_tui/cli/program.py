@@ -38,6 +38,7 @@ from vestige_tui.cli import (
     review_statistics,
     reviews,
     supersession,
+    users,
 )
 from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.examples import examples_text
@@ -73,6 +74,7 @@ _FAMILIES = (
     links,
     domains,
     portable,
+    users,
     maintenance,
     adoption,
     backups,
@@ -121,6 +123,12 @@ def _add_common(target: Parser, default: object) -> None:
     )
     target.add_argument(
         "--read-only", action="store_true", default=false, help="never write to a store, source or target"
+    )
+    target.add_argument(
+        "--viewer",
+        metavar="USER",
+        default=default,
+        help="read as this user: only what the user may see; the store is read-only",
     )
     target.add_argument(
         "--debug", action="store_true", default=false, help="write a more detailed log; `about` prints its path"
@@ -234,6 +242,8 @@ def _run(arguments: Sequence[str], output: Output) -> int:
             from vestige_tui.store.open import only_reading
 
             stack.enter_context(only_reading())
+        if args.viewer is not None:
+            users.refuse_viewer(args)
         return _run_command(args, output)
 
 
@@ -286,7 +296,7 @@ def _console(args: argparse.Namespace, output: Output) -> int:
         raise Usage("--json works only with a command; see `vestige-tui --help`.")
     refuse_without_terminal()
     config = settings(args)
-    return open_console(config, store_url(args, config), read_only=args.read_only)
+    return open_console(config, store_url(args, config), read_only=args.read_only, viewer=args.viewer)
 
 
 def _report_error(output: Output, code: str, message: str, status: int) -> int:

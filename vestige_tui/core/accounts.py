@@ -35,6 +35,29 @@ class Group(Account):
 
 
 @dataclass(frozen=True, slots=True)
+class UserSummary:
+    """User with the handles of the groups, and the number of memories that the user owns, by visibility."""
+
+    account: Account
+    groups: tuple[str, ...]
+    memories: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Return the number of the user's memories."""
+        return sum(self.memories.values())
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """Group with the handles of its members, and the number of memories that are shared with it."""
+
+    account: Account
+    members: tuple[str, ...]
+    shared: int
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
     """User in a group."""
 

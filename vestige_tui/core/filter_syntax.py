@@ -10,7 +10,7 @@ from datetime import UTC, datetime, time
 from typing import Any
 
 from vestige_tui.core.errors import TimeOutOfRange, Usage
-from vestige_tui.core.memories import Filter
+from vestige_tui.core.memories import VISIBILITIES, Filter
 from vestige_tui.core.times import CALENDAR_DAYS, LocalDays, parse_argument
 
 FIELDS: Mapping[str, str] = {
@@ -19,6 +19,8 @@ FIELDS: Mapping[str, str] = {
     "tag": "with this tag",
     "codebase": "of this codebase",
     "owner": "of this owner",
+    "visibility": "private, group or public",
+    "group": "shared with this group",
     "recall": "recall of at least this",
     "since": "created at or after this time",
     "until": "created before this time",
@@ -27,7 +29,14 @@ FIELDS: Mapping[str, str] = {
 }
 """The fields, with the help text of each."""
 
-MANY: Mapping[str, str] = {"domain": "domains", "type": "node_types", "tag": "tags", "codebase": "codebases"}
+MANY: Mapping[str, str] = {
+    "domain": "domains",
+    "type": "node_types",
+    "tag": "tags",
+    "codebase": "codebases",
+    "visibility": "visibilities",
+    "group": "groups",
+}
 """Fields that take several values, with the attribute of ``Filter`` that holds those of which any is enough."""
 
 SIGNED = (*MANY, "owner", "is")
@@ -157,7 +166,7 @@ def without_field(chips: Iterable[Chip], field: str) -> tuple[Chip, ...]:
 def filter_of(chips: Iterable[Chip], now: datetime, days: LocalDays = CALENDAR_DAYS) -> Filter:
     """Return the filter of these chips; of several values of one field any is enough. Raises ``BadChip``.
 
-    ``owner`` stays as written: ``resolve_owner`` of a store replaces it by an id.
+    ``owner`` and ``group`` stay as written: ``resolve_owner`` of a store replaces them by ids.
     """
     many: dict[str, list[str]] = {}
     fields: dict[str, Any] = {}
@@ -166,7 +175,8 @@ def filter_of(chips: Iterable[Chip], now: datetime, days: LocalDays = CALENDAR_D
             signed = ", ".join(SIGNED)
             raise BadChip(chip, f"The filter '{chip.field}:' takes no {chip.sign} before it; only {signed} do.")
         if chip.field in MANY:
-            many.setdefault(_PREFIXES[chip.sign] + MANY[chip.field], []).append(chip.value)
+            value = _one_of(chip, VISIBILITIES) if chip.field == "visibility" else chip.value
+            many.setdefault(_PREFIXES[chip.sign] + MANY[chip.field], []).append(value)
         elif chip.field in ("since", "until"):
             fields[chip.field] = _moment(chip, now, days)
         elif chip.field == "recall":

@@ -18,6 +18,7 @@ Sort: TypeAlias = Literal["created", "updated", "due", "recall", "type", "oldest
 MemoryState: TypeAlias = Literal["replaced", "due", "new", "suspended", "buried", "leech", "pinned", "without-vector"]
 """States of a memory that a filter takes; ``due`` is due by the end of today and neither suspended nor buried."""
 Visibility: TypeAlias = Literal["private", "group", "public"]
+VISIBILITIES: tuple[Visibility, ...] = ("private", "group", "public")
 
 T = TypeVar("T")
 
@@ -74,7 +75,9 @@ class Patch:
     tags: tuple[str, ...] | None = None
     domains: tuple[str, ...] | None = None
     codebase: str | None = None
+    owner_user_id: str | None = None
     visibility: str | None = None
+    shared_with_groups: tuple[str, ...] | None = None
     metadata: Mapping[str, Any] | None = None
 
 
@@ -96,6 +99,13 @@ class Filter:
     no_codebases: tuple[str, ...] = ()
     owner: str | None = None
     no_owners: tuple[str, ...] = ()
+    visibilities: tuple[str, ...] = ()
+    all_visibilities: tuple[str, ...] = ()
+    no_visibilities: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    """Shared with any of these groups."""
+    all_groups: tuple[str, ...] = ()
+    no_groups: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     min_retrievability: float | None = None

@@ -146,6 +146,11 @@ def _fields(patch: Patch) -> Sequence[str]:
     for name, value in (("type", patch.node_type), ("codebase", patch.codebase), ("visibility", patch.visibility)):
         if value is not None:
             fields.append(f"{name} {plain(value)}" if value else f"no {name}")
+    if patch.owner_user_id is not None:
+        fields.append("owner")
+    if patch.shared_with_groups is not None:
+        count = len(patch.shared_with_groups)
+        fields.append(f"shared with {count} group{'' if count == 1 else 's'}" if count else "no groups")
     for name, labels in (("domain", patch.domains), ("tags", patch.tags)):
         if labels is not None:
             fields.append(f"{name} {', '.join(map(plain, labels))}" if labels else f"no {name}")

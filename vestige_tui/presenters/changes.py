@@ -236,7 +236,7 @@ def _edited_fields(entry: Journaled) -> Iterator[str]:
     Nothing where the text alone was edited.
     """
     pairs = list(_snapshots(entry))
-    for key, name in (("node_type", "type"), ("codebase", "codebase")):
+    for key, name in (("node_type", "type"), ("codebase", "codebase"), ("visibility", "visibility")):
         changes = [(old.get(key), new.get(key)) for old, new in pairs if old.get(key) != new.get(key)]
         if changes:
             # An edit of several memories gives all of them the same value.
@@ -246,6 +246,9 @@ def _edited_fields(entry: Journaled) -> Iterator[str]:
         added, removed = _changed_values(entry, key)
         if added or removed:
             yield f"{key} {tags_value(added, removed)}"
+    for key, name in (("owner_user_id", "owner"), ("shared_with_groups", "groups")):
+        if any(old.get(key) != new.get(key) for old, new in pairs):
+            yield name
     if any(old.get("metadata") != new.get("metadata") for old, new in pairs):
         yield "metadata"
 

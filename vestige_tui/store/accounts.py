@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.core.accounts import Account, Domain, Group, Membership, User
-from vestige_tui.core.errors import Conflict
-from vestige_tui.core.text import quoted
+from vestige_tui.core.accounts import Account, Domain, Group, GroupSummary, Membership, User, UserSummary
+from vestige_tui.core.errors import Conflict, Usage
+from vestige_tui.core.filter_syntax import nearest
+from vestige_tui.core.memories import LOCAL_USER
+from vestige_tui.core.storable import clean
+from vestige_tui.core.text import plain, quoted
 from vestige_tui.store.backends.protocol import Json
 from vestige_tui.store.schema import rows
 
@@ -22,18 +25,62 @@ class AccountService:
         self._context = context
         self._backend = context.backend
 
+    @property
+    def are_kept(self) -> bool:
+        """Return whether memories have owners here: not in a Vestige file before it is adopted."""
+        return self._backend.keeps_accounts
+
+    async def list_users(self) -> tuple[UserSummary, ...]:
+        """Return the users with their groups and the number of their memories, by handle."""
+        groups = {group.id: group.handle for group in await self._groups()}
+        handles: dict[str, list[str]] = {}
+        for row in await self._backend.fetch("list_memberships"):
+            handles.setdefault(str(row["user_id"]), []).append(groups.get(str(row["group_id"]), str(row["group_id"])))
+        counts: dict[str, dict[str, int]] = {}
+        for row in await self._backend.fetch("count_owned"):
+            counts.setdefault(str(row["id"]), {})[str(row["visibility"])] = int(row["n"])
+        return tuple(
+            UserSummary(user, tuple(sorted(handles.get(user.id, ()))), counts.get(user.id, {}))
+            for user in await self._users()
+        )
+
+    async def list_groups(self) -> tuple[GroupSummary, ...]:
+        """Return the groups with their members and the number of memories shared with them, by handle."""
+        users = {user.id: user.handle for user in await self._users()}
+        members: dict[str, list[str]] = {}
+        for row in await self._backend.fetch("list_memberships"):
+            members.setdefault(str(row["group_id"]), []).append(users.get(str(row["user_id"]), str(row["user_id"])))
+        shared = {str(row["id"]): int(row["n"]) for row in await self._backend.fetch("count_shared")}
+        return tuple(
+            GroupSummary(group, tuple(sorted(members.get(group.id, ()))), shared.get(group.id, 0))
+            for group in await self._groups()
+        )
+
+    async def user(self, name: str) -> Account:
+        """Return the user of an id, a handle or a display name. Raises Usage, with a similar name if there is one."""
+        return _named(await self._users(), name, "user")
+
+    async def group(self, name: str) -> Account:
+        """Return the group of an id, a handle or a display name. Raises Usage, with a similar name if there is one."""
+        return _named(await self._groups(), name, "group")
+
+    async def _users(self) -> tuple[User, ...]:
+        return tuple(map(rows.user, await self._backend.fetch("list_users")))
+
+    async def _groups(self) -> tuple[Group, ...]:
+        return tuple(map(rows.group, await self._backend.fetch("list_groups")))
+
     async def users(self) -> tuple[User, ...]:
         """Return all users but the local one, which every store has, by their ids."""
-        return tuple(sorted([User(**rows.account(row)) for row in await self._backend.fetch("export_users")], key=_id))
+        return tuple(sorted([user for user in await self._users() if user.id != LOCAL_USER], key=_id))
 
     async def groups(self) -> tuple[Group, ...]:
         """Return all groups, by their ids."""
-        records = await self._backend.fetch("export_groups")
-        return tuple(sorted([Group(**rows.account(row)) for row in records], key=_id))
+        return tuple(sorted(await self._groups(), key=_id))
 
     async def memberships(self) -> tuple[Membership, ...]:
         """Return all memberships, by user and group."""
-        memberships = [rows.membership(row) for row in await self._backend.fetch("export_memberships")]
+        memberships = [rows.membership(row) for row in await self._backend.fetch("list_memberships")]
         return tuple(sorted(memberships, key=lambda each: (each.user_id, each.group_id)))
 
     async def domains(self) -> tuple[Domain, ...]:
@@ -100,6 +147,22 @@ class AccountService:
 
 def _id(entry: Account | Domain) -> str:
     return entry.id
+
+
+def _named(accounts: Sequence[Account], name: str, noun: str) -> Account:
+    """Return the account of a name: by id or handle, else regardless of case, by display name too. Raises Usage."""
+    wanted = clean(name.strip())
+    matches = [each for each in accounts if wanted in (each.id, each.handle)] or [
+        each for each in accounts if wanted.casefold() in (each.handle.casefold(), (each.display_name or "").casefold())
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise Usage(f"Several {noun}s are called {quoted(name)}; give a handle or an id.")
+    handles = [each.handle for each in accounts]
+    close = nearest(wanted.casefold(), handles) if handles else None
+    hint = f"; did you mean {plain(close)}?" if close else "."
+    raise Usage(f"No {noun} is called {quoted(name)}{hint}")
 
 
 def _account(account: Account) -> dict[str, object]:

@@ -185,8 +185,9 @@ def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _version(memory: Memory) -> int:
     """Return a hash of what a bulk change reads, valid in this process."""
-    fields = (memory.node_type, memory.tags, memory.domains, memory.codebase, memory.visibility, memory.superseded_by)
-    return hash((memory.updated_at, memory.marks, *fields))
+    fields = (memory.node_type, memory.tags, memory.domains, memory.codebase, memory.superseded_by)
+    shared = (memory.owner_user_id, memory.visibility, memory.shared_with_groups)
+    return hash((memory.updated_at, memory.marks, *fields, *shared))
 
 
 def _changed(count: int, total: int) -> Conflict:

@@ -50,6 +50,12 @@ _FILTER_FRAGMENTS: Mapping[str, str] = {
     "no_codebases": "filter_no_codebases",
     "owner": "filter_owner",
     "no_owners": "filter_no_owners",
+    "visibilities": "filter_visibilities",
+    "all_visibilities": "filter_all_visibilities",
+    "no_visibilities": "filter_no_visibilities",
+    "groups": "filter_groups",
+    "all_groups": "filter_all_groups",
+    "no_groups": "filter_no_groups",
     "since": "filter_since",
     "until": "filter_until",
 }
@@ -141,6 +147,9 @@ class StoreContext:
         for owner in (filter.owner, *filter.no_owners):
             if owner and not self.backend.is_id(owner):
                 raise Usage(f"{quoted(owner)} is not an owner's id; PostgreSQL takes only UUIDs.")
+        for group in (*filter.groups, *filter.all_groups, *filter.no_groups):
+            if not self.backend.is_id(group):
+                raise Usage(f"{quoted(group)} is not a group's id; PostgreSQL takes only UUIDs.")
         if filter.min_retrievability is not None:
             if not 0 <= filter.min_retrievability <= 1:
                 raise Usage("Recall must be between 0 and 1.")

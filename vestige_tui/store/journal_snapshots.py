@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from vestige_tui.core.reviews import Review
     from vestige_tui.store.backends.protocol import ModelKey, Row
 
-EDITABLE = ("content", "node_type", "tags", "domains", "codebase", "visibility", "metadata")
+EDITABLE = (
+    *("content", "node_type", "tags", "domains", "codebase", "metadata"),
+    *("owner_user_id", "visibility", "shared_with_groups"),
+)
 
 
 def time_text(value: datetime | None) -> str | None:
@@ -189,7 +192,9 @@ def update_params(memory_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         "metadata": Json(dict(fields["metadata"])),
         "domains": list(fields["domains"]),
         "codebase": fields["codebase"],
+        "owner_user_id": fields["owner_user_id"],
         "visibility": fields["visibility"],
+        "shared_with_groups": list(fields["shared_with_groups"]),
         "updated_at": as_time(fields["updated_at"]),
     }
 

@@ -32,32 +32,36 @@ from vestige_tui.store.journal_snapshots import (
     vector_fields,
     vector_params,
 )
-from vestige_tui.store.memory_writes import insert_writes, patched, snapshots
+from vestige_tui.store.memory_writes import insert_writes, patched, sharing_warning, snapshots
 from vestige_tui.store.pages import count_last, find_position, read_page
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
+    from vestige_tui.store.accounts import AccountService
     from vestige_tui.store.context import StoreContext
     from vestige_tui.store.models import ModelService, VectorBatch
 
 MIN_PREFIX_LENGTH = 6
 
-FacetName: TypeAlias = Literal["domains", "tags", "node_types", "codebases", "owners"]
+FacetName: TypeAlias = Literal["domains", "tags", "node_types", "codebases", "owners", "visibilities", "groups"]
 _FACET_QUERIES: Mapping[FacetName, str] = {
     "domains": "facet_domains",
     "tags": "facet_tags",
     "node_types": "facet_node_types",
     "codebases": "facet_codebases",
     "owners": "facet_owners",
+    "visibilities": "facet_visibilities",
+    "groups": "facet_groups",
 }
 
 
 class MemoryService:
     """Memories by id, by filter and page by page; every write has an entry in the journal."""
 
-    def __init__(self, context: StoreContext, models: ModelService) -> None:
+    def __init__(self, context: StoreContext, models: ModelService, accounts: AccountService) -> None:
         self._context = context
+        self._accounts = accounts
         self._backend = context.backend
         self._models = models
 
@@ -141,7 +145,7 @@ class MemoryService:
         """Return the values of one facet with their counts, most frequent first."""
         filters, params = self._context.filters(filter or Filter())
         records = await self._backend.fetch(_FACET_QUERIES[name], {**params, "limit": limit}, {"filters": filters})
-        if name != "owners":
+        if name not in ("owners", "groups"):
             return tuple(Facet(str(row["value"]), int(row["n"])) for row in records)
         return tuple(
             Facet(str(row["value"]), int(row["n"]), str(row["alias"] or ""), str(row["title"] or "")) for row in records
@@ -168,12 +172,21 @@ class MemoryService:
         return tuple(counts.get(index, 0) for index in range(len(first)))
 
     async def resolve_owner(self, filter: Filter) -> Filter:
-        """Replace the handles and names of owners in a filter by ids. Raises Usage if none or several match."""
+        """Replace the handles and names of owners and groups in a filter by ids.
+
+        Raises Usage if none or several match.
+        """
         return dataclasses.replace(
             filter,
+            groups=await self._group_ids(filter.groups),
+            all_groups=await self._group_ids(filter.all_groups),
+            no_groups=await self._group_ids(filter.no_groups),
             owner=None if filter.owner is None else await self._owner_id(filter.owner),
             no_owners=tuple([await self._owner_id(owner) for owner in filter.no_owners]),
         )
+
+    async def _group_ids(self, groups: Sequence[str]) -> tuple[str, ...]:
+        return tuple([(await self._accounts.group(name)).id for name in groups])
 
     async def _owner_id(self, owner: str) -> str:
         label = quoted(owner)
@@ -297,6 +310,7 @@ class MemoryService:
                     "Look at it and try again."
                 )
             entry = await self._edit(transaction, "edit", [(memory, patch)], batch)
+            warnings += sharing_warning(memory, patch)
             warnings += replacement_warning(
                 patch.content, patch.node_type, patch.tags, patch.domains, patch.codebase, patch.metadata
             )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.memories import Draft, Memory, Patch
+from vestige_tui.core.memories import VISIBILITIES, Draft, Memory, Patch
 from vestige_tui.core.storable import check_depth, check_labels, clean, storable_json
 from vestige_tui.store.backends.protocol import Json, Transaction, Write
 from vestige_tui.store.journal_snapshots import (
@@ -72,13 +72,26 @@ def patched(memory: Memory, patch: Patch) -> Memory:
     for name in ("tags", "domains"):
         if (items := getattr(patch, name)) is not None:
             values[name] = tuple(dict.fromkeys(clean(item) for item in items))
+    if patch.owner_user_id is not None:
+        values["owner_user_id"] = patch.owner_user_id
+    if patch.shared_with_groups is not None:
+        values["shared_with_groups"] = tuple(dict.fromkeys(patch.shared_with_groups))
     if patch.codebase is not None:
         values["codebase"] = clean(patch.codebase) or None
     if patch.metadata is not None:
         values["metadata"] = storable_json(patch.metadata)
-    if values.get("visibility", "private") not in ("private", "group", "public"):
+    if values.get("visibility", "private") not in VISIBILITIES:
         raise Usage("Visibility must be private, group or public.")
     return dataclasses.replace(memory, **values)
+
+
+def sharing_warning(memory: Memory, patch: Patch) -> tuple[str, ...]:
+    """Return a sentence if an edit shares a memory with no group."""
+    edited = patched(memory, patch)
+    is_new = (edited.visibility, edited.shared_with_groups) != (memory.visibility, memory.shared_with_groups)
+    if not is_new or edited.visibility != "group" or edited.shared_with_groups:
+        return ()
+    return ("The memory is shared with no group, so that only its owner sees it; name one with --share-with.",)
 
 
 def _check_patch(memory: Memory, patch: Patch) -> None:

@@ -110,10 +110,13 @@ def open_store(
     read_url: str = "",
     long_work: bool = False,
     origin: str | None = None,
+    viewer: str | None = None,
 ) -> Store:
     """Return the store of a URL; ``async with`` (or ``open``) opens it. ``create`` allows a new file and new tables.
 
-    ``long_work`` is of ``open_backend``; ``origin`` names the console or command in the journal (``core/journal.py``).
+    ``viewer`` names a user (handle, display name or id): the store is read-only, and every query finds only what that
+    user may see. ``long_work`` is of ``open_backend``; ``origin`` names the console or command in the journal
+    (``core/journal.py``).
     """
 
     from vestige_tui.store.store import Store
@@ -121,10 +124,10 @@ def open_store(
     backend = open_backend(
         url,
         create=create,
-        read_only=read_only,
+        read_only=read_only or viewer is not None,
         max_connections=max_connections,
         acquire_timeout=acquire_timeout,
         read_url=read_url,
         long_work=long_work,
     )
-    return Store(backend, create=create, embedders=embedders, policy=policy, clock=clock, origin=origin)
+    return Store(backend, create=create, embedders=embedders, policy=policy, clock=clock, origin=origin, viewer=viewer)

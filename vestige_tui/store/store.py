@@ -8,7 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from vestige_tui.core.errors import Refused
 from vestige_tui.core.scheduling import Policy
+from vestige_tui.core.text import quoted
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.store.accounts import AccountService
 from vestige_tui.store.bulk import BulkService
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from vestige_tui.core.accounts import Account
     from vestige_tui.core.embeddings import Vector
     from vestige_tui.core.health import Health, HealthProblem
     from vestige_tui.core.memories import Change, Draft, Filter, Memory, Page, Patch, Sort
@@ -49,19 +52,23 @@ class Store:
         policy: Policy | None = None,
         clock: Clock | None = None,
         origin: str | None = None,
+        viewer: str | None = None,
     ) -> None:
         self._backend = backend
+        self._viewer_name = viewer
+        self.viewer: Account | None = None
+        """The user as whom the store is viewed: every query finds only what this user may see."""
         self._create = create
         self.embedders = embedders or EmbedderSource()
         self._context = StoreContext(backend, PolicyInForce(policy or Policy()), clock or utc_now, actor_name(), origin)
         self.models = ModelService(self._context, self.embedders)
-        self.memories = MemoryService(self._context, self.models)
+        self.accounts = AccountService(self._context)
+        self.memories = MemoryService(self._context, self.models, self.accounts)
         self.journal = JournalService(self._context, self.models)
         self.weights = WeightService(self._context)
         self.reviews = ReviewService(self._context, self.memories, self.journal)
         self.review_statistics = ReviewStatisticsService(self._context)
         self.links = LinkService(self._context, self.memories)
-        self.accounts = AccountService(self._context)
         self.bulk = BulkService(self._context, self.memories)
         self.maintenance = MaintenanceService(self._context, self.models, self.embedders)
         self._searcher = Searcher(
@@ -138,11 +145,24 @@ class Store:
             await self._backend.open()
             if not self._backend.foreign:
                 await self.maintenance.ensure_schema(create=self._create)
+            if self._viewer_name is not None:
+                await self._view_as(self._viewer_name)
             await self.models.refresh()
             await self.weights.refresh()
         except BaseException:
             await self._backend.close()
             raise
+
+    async def _view_as(self, name: str) -> None:
+        if self._backend.foreign:
+            raise Refused(
+                f"{self.title} is a Vestige file: its memories have no owners, so it cannot be viewed as a user. "
+                "Copy it into a store of this program with `vestige-tui migrate copy`."
+            )
+        self.maintenance.refuse_pending()
+        viewer = await self.accounts.user(name)
+        await self._backend.view_as(viewer.id, f"viewed as {quoted(viewer.handle)}")
+        self.viewer = viewer
 
     async def close(self) -> None:
         await self._backend.close()

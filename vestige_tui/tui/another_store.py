@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.errors import Refused, Usage
 from vestige_tui.jobs.known_stores import with_password, without_password
 from vestige_tui.jobs.store_identity import distinct_stores, same_store
+from vestige_tui.presenters.accounts import full_name
 from vestige_tui.presenters.stores import location
+from vestige_tui.tui.dialogs.modals import Choice, Pick
 from vestige_tui.tui.wizards.open_store import OpenStoreWizard
 from vestige_tui.tui.wizards.store_step import known_stores
 
 if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
     from vestige_tui.tui.console_app import ConsoleApp
     from vestige_tui.tui.store_session import StoreSession
 
@@ -48,18 +51,33 @@ async def _connected(app: ConsoleApp, typed: str) -> StoreSession:
     url = with_password(typed.strip(), app.session.urls)
     if app.session.store is not None and same_store(url, app.session.store.location):
         raise Usage("This store is open already.")
-    return await _connect(app, url)
+    return await _connect(app, url, app.session.viewer)
 
 
 async def session_again(app: ConsoleApp) -> StoreSession:
     """Return another session of the open store, connected: what it may do there has changed."""
-    return await _connect(app, app.session.url)
+    return await _connect(app, app.session.url, app.session.viewer)
 
 
-async def _connect(app: ConsoleApp, url: str) -> StoreSession:
+async def session_viewed(app: ConsoleApp, user: str | None) -> StoreSession:
+    """Return a session of the open store as a user (None: as everybody), connected. Raises VestigeError."""
+    refuse_while_writing(app)
+    return await _connect(app, app.session.url, user)
+
+
+async def chosen_viewer(app: ConsoleApp, store: Store) -> str | None:
+    """Ask for the user to view the store as; return the handle, or None if the user cancels."""
+    choices = [
+        Choice(user.account.id, " ".join(filter(None, (user.account.handle, full_name(user)))), user.total)
+        for user in await store.accounts.list_users()
+    ]
+    return await app.push_screen_wait(Pick("View the store as…", choices))
+
+
+async def _connect(app: ConsoleApp, url: str, viewer: str | None) -> StoreSession:
     present = app.session
     session = app.new_session(
-        url, read_only=present.opened_read_only, embedders=present.embedders, typed_urls=present.urls
+        url, read_only=present.opened_read_only, embedders=present.embedders, typed_urls=present.urls, viewer=viewer
     )
     await session.connect()
     return session

@@ -34,9 +34,10 @@ from vestige_tui.config.search_history import search_history
 from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import set_value
 from vestige_tui.core.encodings import encodable, encoding_of
-from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.errors import Refused, VestigeError
 from vestige_tui.core.text import below_home, plain, typed
 from vestige_tui.core.widths import load_table
+from vestige_tui.presenters.accounts import NO_ACCOUNTS, viewing_sentence
 from vestige_tui.presenters.stores import location
 from vestige_tui.tui.clipboard import Clipboard
 from vestige_tui.tui.command_screen import CommandScreen
@@ -69,9 +70,11 @@ from vestige_tui.tui.themes import register, themes
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from vestige_tui.core.backups import RestorePlan
+    from vestige_tui.core.filter_syntax import Chip
     from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.context import Clock
 
@@ -147,6 +150,7 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         store_url: str,
         *,
         read_only: bool = False,
+        viewer: str | None = None,
         create_confirmed: bool = False,
         embedders: EmbedderSource | None = None,
         clock: Clock | None = None,
@@ -163,7 +167,11 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         """What the console remembers; nothing unless it is given."""
         self._clock = clock
         self.session = self.new_session(
-            store_url, read_only=read_only, create_confirmed=create_confirmed, embedders=embedders
+            store_url,
+            read_only=read_only,
+            viewer=viewer,
+            create_confirmed=create_confirmed,
+            embedders=embedders,
         )
         self._noted_url = ""
         self.store_changed: Signal[None] = Signal(self, "store_changed")
@@ -404,6 +412,13 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
             return True
         return bool(self.screen.get_selected_text())
 
+    def action_show_users(self) -> None:
+        """Open the page of users over the place in front."""
+        from vestige_tui.tui.users.page import UsersScreen
+
+        if not isinstance(self.screen, UsersScreen):
+            self.push_screen(UsersScreen())
+
     def action_show_journal(self) -> None:
         """Open the journal over the screen in front, unless it is that screen."""
         from vestige_tui.tui.journal.page import JournalScreen
@@ -499,6 +514,30 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
             with suppress(WorkerError):
                 await worker.wait()
 
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def open_filters(self, place: str, chips: Sequence[Chip]) -> None:
+        """Go to a place that filters, and show there what passes these filters."""
+        from vestige_tui.tui.filtered_place import FilteredPlace
+
+        await self.switch_mode(place)
+        if isinstance(screen := self.screen, FilteredPlace):
+            screen.call_after_refresh(screen.set_filters, chips)
+
+    @work(group="open", exclusive=True, exit_on_error=False)
+    async def action_view_as(self, user: str | None = None) -> None:
+        """Open the store again as a user, asked for if None; an empty one is everybody."""
+        from vestige_tui.tui.another_store import chosen_viewer, session_viewed
+
+        store = self.session.store
+        if store is None or isinstance(self.screen, ModalScreen):
+            return
+        if not store.accounts.are_kept:
+            raise Refused(NO_ACCOUNTS)
+        if user is None and (user := await chosen_viewer(self, store)) is None:
+            return
+        session = await session_viewed(self, user or None)
+        await self._go_over_to(session, viewing_sentence(session.store_viewer))
+
     async def _go_over_to(self, session: StoreSession, note: str = "") -> None:
         """Make a connected session that of the console: new places, in the same place, and the old store closed.
 
@@ -552,12 +591,21 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         self.session.embedders.close()
 
 
-def run_console(config: Config, store_url: str, *, read_only: bool = False, create_confirmed: bool = False) -> int:
+def run_console(
+    config: Config,
+    store_url: str,
+    *,
+    read_only: bool = False,
+    viewer: str | None = None,
+    create_confirmed: bool = False,
+) -> int:
     """Run the console until the user quits; return the exit status. Raises ConfigError for an unknown key or theme."""
     check_keys(config, default_keys())
     check_theme(config, themes())
     state = ConsoleState(state_dir())
-    app = VestigeApp(config, store_url, read_only=read_only, create_confirmed=create_confirmed, state=state)
+    app = VestigeApp(
+        config, store_url, read_only=read_only, viewer=viewer, create_confirmed=create_confirmed, state=state
+    )
     app.run()
     for sentence in app.last_words:
         with suppress(OSError):

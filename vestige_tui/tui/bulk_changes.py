@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vestige_tui.core.bulk import Deletion, FieldEdit, Operation, Target
 from vestige_tui.core.errors import Conflict, NotFound, Usage
-from vestige_tui.core.memories import Filter, Patch
+from vestige_tui.core.memories import VISIBILITIES, Filter, Patch
 from vestige_tui.presenters.bulk import bulk_sentence, nothing_sentence, operation_value
 from vestige_tui.presenters.changes import change_sentence, title
 from vestige_tui.tui.dialogs.fields import MAX_VALUES, FieldsDialog, FieldTexts
@@ -117,10 +118,13 @@ async def edit_fields(place: ChangingPlace, store: Store, target: Target) -> Non
         )
         if read is None:
             return
-        memories, values = read
+        memories, values, handles = read
         if not memories and target.filter is None:
             raise NotFound("The memory was deleted elsewhere; nothing was edited.")
-        fields = FieldTexts.of(memories) if target.filter is None else FieldTexts.of_any()
+        if target.filter is None:
+            fields = FieldTexts.of(memories, handles)
+        else:
+            fields = FieldTexts.of_any(owned=handles is not None)
         title = f"Fields of {place.chosen_subject()}"
         dialog = FieldsDialog(title, fields, values=values, typed=typed, fault=fault)
         patch = await place.app.push_screen_wait(dialog)
@@ -130,7 +134,7 @@ async def edit_fields(place: ChangingPlace, store: Store, target: Target) -> Non
             place.say("No change.", severity="quiet")
             return
         try:
-            await _write_fields(place, store, target, memories, patch)
+            await _write_fields(place, store, target, memories, await _with_ids(store, patch))
         except (Usage, Conflict) as error:
             log.info("Typed fields were refused: %s", type(error).__name__)
             typed, fault = dialog.typed, error.message
@@ -138,13 +142,35 @@ async def edit_fields(place: ChangingPlace, store: Store, target: Target) -> Non
         return
 
 
-async def _read_fields(store: Store, target: Target) -> tuple[tuple[Memory, ...], dict[str, tuple[str, ...]]]:
-    """Return the chosen memories, and the values that the store has for fields of one value."""
-    values = {
+async def _with_ids(store: Store, patch: Patch) -> Patch:
+    """Return typed changes with the ids of owner and groups. Raises Usage for unknown ones."""
+    owner, groups = patch.owner_user_id, patch.shared_with_groups
+    return replace(
+        patch,
+        owner_user_id=None if owner is None else (await store.accounts.user(owner)).id,
+        shared_with_groups=None
+        if groups is None
+        else tuple([(await store.accounts.group(name)).id for name in groups]),
+    )
+
+
+async def _read_fields(
+    store: Store, target: Target
+) -> tuple[tuple[Memory, ...], dict[str, tuple[str, ...]], dict[str, str] | None]:
+    """Return the chosen memories, the values of their fields in the store, and, if it has users, handles by id."""
+    values: dict[str, tuple[str, ...]] = {
         field: tuple(each.value for each in await store.memories.facets(facet, Filter(superseded=True), MAX_VALUES))
         for field, facet in VALUED.items()
     }
-    return await store.memories.get_many(target.ids), values
+    handles: dict[str, str] | None = None
+    if store.accounts.are_kept:
+        users, groups = await store.accounts.list_users(), await store.accounts.list_groups()
+        accounts = [*(user.account for user in users), *(group.account for group in groups)]
+        handles = {account.id: account.handle for account in accounts}
+        values["owner"] = tuple(each.account.handle for each in users)
+        values["groups"] = tuple(each.account.handle for each in groups)
+        values["visibility"] = VISIBILITIES
+    return await store.memories.get_many(target.ids), values, handles
 
 
 async def _write_fields(

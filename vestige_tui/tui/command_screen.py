@@ -122,6 +122,8 @@ class CommandScreen(WhileMounted, Screen[None]):
             return self._why_not_written()
         if action in WRITES_ELSEWHERE and self.store_session.opened_read_only:
             return CONSOLE_READ_ONLY
+        if action in WRITES_ELSEWHERE and self.store is not None and self.store.viewer is not None:
+            return read_only_sentence(self.store.read_only_reason)
         return ""
 
     def _why_not_written(self) -> str:

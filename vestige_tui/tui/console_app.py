@@ -10,8 +10,11 @@ from textual.app import App
 from vestige_tui.tui.place import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vestige_tui.config.settings import Config
     from vestige_tui.core.backups import RestorePlan
+    from vestige_tui.core.filter_syntax import Chip
     from vestige_tui.tui.console_state import ConsoleState
     from vestige_tui.tui.store_session import StoreSession
 
@@ -49,4 +52,12 @@ class ConsoleApp(App[None], inherit_bindings=False):
 
     def action_restore(self, plan: RestorePlan) -> object:
         """Restore a backup into the open store, as the user has agreed, and open it again."""
+        raise NotImplementedError
+
+    def action_view_as(self, user: str | None = None) -> object:
+        """Open the store again as a user, asked for if None; an empty one is everybody."""
+        raise NotImplementedError
+
+    def open_filters(self, place: str, chips: Sequence[Chip]) -> object:
+        """Go to a place that filters, and show there what passes these filters."""
         raise NotImplementedError

@@ -20,6 +20,7 @@ from vestige_tui.core.errors import Refused
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.paths import user_path
 from vestige_tui.core.text import below_home, plain
+from vestige_tui.presenters.accounts import NO_ACCOUNTS
 from vestige_tui.presenters.stores import location, read_only_sentence
 from vestige_tui.tui.another_store import other_stores
 from vestige_tui.tui.command_screen import NOT_OPEN
@@ -69,6 +70,7 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
             against,
         ),
         *_adoption_offer(store),
+        *_viewer_offers(store, no_store),
         ("Screenshot", "Write this screen as an SVG file into the current folder.", take_screenshot, "picture svg", ""),
         ("Settings file", "Edit the settings file in your editor.", edit_settings, "config preferences options", ""),
         ("Log", "Show the last lines of the log, and where it is.", show_log, "errors debug", ""),
@@ -92,6 +94,25 @@ def _adoption_offer(store: Store | None) -> Iterator[_Offer]:
     if store is not None and store.maintenance.adoptable:
         sentence = "Let this console write to the file of the Vestige server; a preview comes first."
         yield "Adopt this file…", sentence, adopt, "vestige write read-only backup", ""
+
+
+def _viewer_offers(store: Store | None, no_store: str) -> Iterator[_Offer]:
+    """Yield the entries that show the store as one user sees it, and as everybody does."""
+    reason = no_store or ("" if store is not None and store.accounts.are_kept else NO_ACCOUNTS)
+    sentence = "Show what one user may see; the store is read-only then."
+    yield "View as…", sentence, view_as, "viewer user owner visibility", reason
+    if store is not None and store.viewer is not None:
+        yield "View as everybody", "Show the memories of all users again.", view_all, "viewer user all", ""
+
+
+async def view_as(app: ConsoleApp, place: Place) -> None:
+    """Ask for a user, and show what that user may see."""
+    app.action_view_as()
+
+
+async def view_all(app: ConsoleApp, place: Place) -> None:
+    """Show the memories of all users again."""
+    app.action_view_as("")
 
 
 async def adopt(app: ConsoleApp, place: Place) -> None:

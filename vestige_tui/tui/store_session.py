@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from vestige_tui.config.settings import Config
+    from vestige_tui.core.accounts import Account
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.core.jobs import Job
     from vestige_tui.core.waits import WaitReport
@@ -102,6 +103,7 @@ class StoreSession:
         embedders: EmbedderSource | None = None,
         clock: Clock | None = None,
         typed_urls: Sequence[str] = (),
+        viewer: str | None = None,
     ) -> None:
         self.embedders = embedders or EmbedderSource(config.model or None)
         """Source of the embedding model."""
@@ -132,6 +134,8 @@ class StoreSession:
         self._clock = clock
         self._opening: Store | None = None
         self._connected: Store | None = None
+        self.viewer = viewer
+        """Name of the user as whom the store is viewed; None for everybody."""
         self._typed_urls = list(typed_urls)
         self._tasks: dict[Activity, asyncio.Task[None]] = {}
         self._check_now = asyncio.Event()
@@ -149,6 +153,12 @@ class StoreSession:
     def opened_read_only(self) -> bool:
         """True if this console was told to write to no store."""
         return self._read_only
+
+    @property
+    def store_viewer(self) -> Account | None:
+        """The user as whom the connected or open store is viewed; None for everybody."""
+        store = self._connected or self.store
+        return None if store is None else store.viewer
 
     @property
     def shown_url(self) -> str:
@@ -246,7 +256,11 @@ class StoreSession:
         self.store = store
         self.own_changes = OwnChanges()
         self._show_facts(
-            store=store.title, backend=KINDS[store.kind], read_only=store.read_only, state=SessionState.LIVE
+            store=store.title,
+            backend=KINDS[store.kind],
+            read_only=store.read_only,
+            state=SessionState.LIVE,
+            viewer=store.viewer.handle if store.viewer is not None else "",
         )
         log.info(
             "Store is open: %s %s%s", store.kind, below_home(store.location), ", read-only" if store.read_only else ""
@@ -275,6 +289,7 @@ class StoreSession:
             acquire_timeout=self._config.acquire_timeout_secs,
             read_url=self._config.read_url(self._url),
             origin=self.origin,
+            viewer=self.viewer,
         )
         if self.facts.store != store.title:
             self._show_facts(store=store.title)

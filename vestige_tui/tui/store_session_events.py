@@ -37,6 +37,8 @@ class StoreFacts:
     memories: int | None = None
     model: str | None = None
     state: SessionState = SessionState.OPENING
+    viewer: str = ""
+    """Handle of the user as whom the store is viewed; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,6 +245,12 @@ FROM (
     WHERE typeof(e.embedding) = 'blob' AND length(e.embedding) > 0 AND length(e.embedding) % 4 = 0
     GROUP BY e.model, width ORDER BY count(*) DESC, newest DESC LIMIT 1) g
 
+-- view groups when no groups --
+SELECT NULL AS id, NULL AS handle, NULL AS display_name, NULL AS created_at, NULL AS metadata WHERE false
+
+-- view group_memberships when no group_memberships --
+SELECT NULL AS user_id, NULL AS group_id, NULL AS role, NULL AS joined_at WHERE false
+
 -- view users when no users --
 SELECT '00000000-0000-0000-0000-000000000001' AS id, 'local' AS handle, 'Local User' AS display_name,
        coalesce((SELECT min(created_at) FROM main.knowledge_nodes), '1970-01-01T00:00:00.000000+00:00') AS created_at,

@@ -33,7 +33,7 @@ DELETE FROM main.deletion_tombstones WHERE memory_id = :id;
 
 -- write update_memory --
 UPDATE main.knowledge_nodes SET content = :content, node_type = :node_type, tags = :tags, codebase = :codebase,
-    visibility = :visibility, updated_at = :updated_at WHERE id = :id;
+    owner_user_id = :owner_user_id, visibility = :visibility, shared_with_groups = :shared_with_groups, updated_at = :updated_at WHERE id = :id;
 INSERT INTO main.console_extra (node_id, json)
 VALUES (:id, json_object('metadata', json(json_remove(:metadata, '$.vestige')), 'domains', json(:domains)))
 ON CONFLICT (node_id) DO UPDATE SET

@@ -32,6 +32,10 @@ ONLY_SQLITE = {
     "optimize_text",
     "optimize",
     "checkpoint",
+    "create_viewer",
+    "put_viewer",
+    "list_text_lengths",
+    "read_text_totals",
     "insert_spare",
     "list_domain_vectors",
     "list_centroids",
@@ -49,6 +53,7 @@ ONLY_POSTGRES = {
     "branch_vector_exact",
     "branch_text_common",
     "weigh_words",
+    "weigh_viewed_words",
     "weighed_words",
     "score_text",
     "score_vector",
@@ -123,6 +128,10 @@ FRAGMENTS = (
     "journal_line",
     "not_undone",
     "entries_",
+    "visible",
+    "viewed_",
+    "create_viewer",
+    "put_viewer",
 )
 
 

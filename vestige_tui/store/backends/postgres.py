@@ -46,6 +46,7 @@ from vestige_tui.store.direct_lines import direct_line
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.stand_ins import StandIn, stand_ins, with_common_tables
+from vestige_tui.store.schema.viewed_tables import with_viewed_tables
 from vestige_tui.store.waits import Waits, long_work
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class PostgresBackend:
     foreign = False
     adoptable = False
     logs_reviews = True
+    keeps_accounts = True
 
     def __init__(
         self,
@@ -158,6 +160,7 @@ class PostgresBackend:
         self._index_definition, self._index_kind = OWN_INDEX_DEFINITION, "hnsw"
         self._statements: dict[str, bytes] = {}
         self._stand_ins: tuple[StandIn, ...] = ()
+        self._viewer_id: str | None = None
         self.timings = Timings()
         self._changes = ChangeListener(self._pool, self.change_token)
         self._weights = WordWeights(self)
@@ -253,6 +256,12 @@ class PostgresBackend:
         self._stand_ins = stand_ins("postgres", versions)
         self._statements.clear()
 
+    async def view_as(self, user_id: str, reason: str) -> None:
+        self._pool.read_only_for(reason)
+        self._viewer_id = user_id
+        self._weights.viewed = self._search.viewed = True
+        self._statements.clear()
+
     async def close(self) -> None:
         await self._weights.close()
         await self._changes.stop()
@@ -279,6 +288,8 @@ class PostgresBackend:
         statement = self._statements.get(composed)
         if statement is None:
             readable = with_common_tables(composed, self._stand_ins, "{schema}")
+            if self._viewer_id is not None:
+                readable = with_viewed_tables(readable)
             # Its values are placeholders that begin with a percent sign, as a name may.
             schema = self._pool.schema.replace("%", "%%")
             statement = self._statements[composed] = self.typed(readable.replace("{schema}", schema)).encode()
@@ -311,7 +322,7 @@ class PostgresBackend:
         """Return the rows of a read-only statement, timed as ``name``."""
         encoded = statement.encode() if isinstance(statement, str) else statement
         if self._replica is not None and name in QUERIES:
-            rows_of_replica = await self._replica.fetch(name, encoded, params)
+            rows_of_replica = await self._replica.fetch(name, encoded, self._with_viewer(params))
             if rows_of_replica is not None:
                 return rows_of_replica
         async with self._translating(encoded.decode()):
@@ -325,11 +336,15 @@ class PostgresBackend:
                 return await self._fetch_once(name, encoded, params)
         raise AssertionError("an error is raised")
 
+    def _with_viewer(self, params: Params | None) -> Params | None:
+        """Return parameters with that of the viewed tables."""
+        return params if self._viewer_id is None else {**(params or {}), "viewer": self._viewer_id}
+
     async def _fetch_once(self, name: str, statement: bytes, params: Params | None) -> list[Row]:
         # The wait for a connection is not the query's time; the pool counts it.
         async with self._pool.connection() as connection:
             with self.timings.of(name):
-                return await pooler.fetch(connection, statement, adapt_params(params))
+                return await pooler.fetch(connection, statement, adapt_params(self._with_viewer(params)))
 
     # Writing
 

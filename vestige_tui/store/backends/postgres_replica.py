@@ -32,7 +32,8 @@ QUERIES = frozenset(
     {
         "search_memories",
         *("page_memories", "page_memories_at", "count_memories", "count_matching"),
-        *("facet_domains", "facet_tags", "facet_node_types", "facet_codebases", "facet_owners"),
+        *("facet_domains", "facet_tags", "facet_node_types", "facet_codebases"),
+        *("facet_owners", "facet_visibilities", "facet_groups"),
         *("facet_since", "facet_until", "facet_recall"),
     }
 )

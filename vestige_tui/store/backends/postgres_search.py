@@ -34,6 +34,8 @@ class PostgresSearch:
         self._backend = backend
         self._weights = weights
         self._index_name = ""
+        self.viewed = False
+        """Whether the store is viewed as a user, who may see few of its memories."""
 
     async def run(self, query: BackendQuery) -> BackendResult:
         """Run a search as ``Backend.search`` does."""
@@ -128,4 +130,5 @@ class PostgresSearch:
 
     def _choose_vector_block(self, filters: Sequence[str]) -> str:
         # Replaced memories are rare: the index meets few of them, and nothing needs to be counted first.
-        return "branch_vector_index" if set(filters) <= {"filter_active"} else "branch_vector_either"
+        is_broad = set(filters) <= {"filter_active"} and not self.viewed
+        return "branch_vector_index" if is_broad else "branch_vector_either"

@@ -91,6 +91,8 @@ class WordWeights:
         self._backend = backend
         self._count_task: asyncio.Task[None] | None = None
         self._count_due_at = 0.0
+        self.viewed = False
+        """Whether the store is viewed as a user: each search counts the memories that the user may see."""
         self.counted_memories = -1
         """Number of memories at the last count."""
         self._word_cache: dict[str, Word | None] = {}
@@ -104,6 +106,8 @@ class WordWeights:
 
     async def of(self, words: Sequence[str]) -> list[Word]:
         """Return the words as the text index has them, with their weights; words without a weight are left out."""
+        if self.viewed:
+            return await self._of_viewed(words)
         await self.ensure_counted()
         missing = [word for word in words if word not in self._word_cache]
         if missing:
@@ -113,6 +117,13 @@ class WordWeights:
             for word in missing:
                 self._word_cache[word] = _word_of(rows[word]) if word in rows else None
         return [entry for word in words if (entry := self._word_cache.get(word)) is not None]
+
+    async def _of_viewed(self, words: Sequence[str]) -> list[Word]:
+        rows = {
+            str(row["word"]): row for row in await self._backend.fetch("weigh_viewed_words", {"words": list(words)})
+        }
+        self.counted_memories = max((int(row["whole"]) for row in rows.values()), default=0)
+        return [_word_of(rows[word]) for word in words if word in rows]
 
     async def ensure_counted(self) -> None:
         """Ensure that words are counted; a large store is counted in the background, and again as it grows."""

@@ -238,6 +238,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def keeps_accounts(self) -> bool:
+        """Return whether memories have owners here: not in a Vestige file before it is adopted."""
+        ...
+
+    @property
     def pooled(self) -> bool:
         """Return whether a pooler lends it sessions of the server, each for one transaction only."""
         ...
@@ -299,6 +304,13 @@ class Backend(Protocol):
         """Make the store read-only for ``reason``, and readable although these migrations are pending.
 
         Queries find the tables of the migrations empty, and their columns with the default values.
+        """
+        ...
+
+    async def view_as(self, user_id: str, reason: str) -> None:
+        """Make the store read-only for ``reason``, and let every query find only what this user may see.
+
+        Also the ranking of a search is as if the other memories did not exist.
         """
         ...
 

@@ -56,6 +56,7 @@ from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect, Script, Slots, compose
 from vestige_tui.store.schema.stand_ins import stand_ins
 from vestige_tui.store.schema.vestige_files import Survey, survey
+from vestige_tui.store.schema.viewed_tables import BLOCKS, view
 from vestige_tui.store.waits import Waits
 
 if TYPE_CHECKING:
@@ -135,6 +136,10 @@ class SqliteBackend:
 
     def second_backend(self) -> SqliteBackend:
         return SqliteBackend(self.path, read_only=self.read_only)
+
+    @property
+    def keeps_accounts(self) -> bool:
+        return not self.foreign or bool(self._scripts)
 
     @property
     def read_only(self) -> bool:
@@ -277,6 +282,18 @@ class SqliteBackend:
             for connection in self._connections:
                 for table in stand_ins("sqlite", versions):
                     await connection.execute(table.view())
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    async def view_as(self, user_id: str, reason: str) -> None:
+        self._read_only_reason = reason
+        self._search.view()
+        try:
+            for connection in self._connections:
+                await connection.execute(compose("sqlite", "create_viewer"))
+                await connection.execute(compose("sqlite", "put_viewer"), {"id": user_id})
+                for block in BLOCKS:
+                    await connection.execute(view(block))
         except sqlite3.Error as error:
             raise self._translate(error) from error
 

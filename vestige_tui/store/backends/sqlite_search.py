@@ -15,12 +15,13 @@ from vestige_tui.core.health import VectorsHeld
 from vestige_tui.core.search import SearchStep
 from vestige_tui.store.backends.protocol import BackendQuery, BackendResult
 from vestige_tui.store.backends.sqlite_connection import run_query_on
-from vestige_tui.store.search.bm25_candidates import ScoredSeq, TextQuery, rank
+from vestige_tui.store.search.bm25_candidates import ScoredSeq, TextQuery, best, rank
 from vestige_tui.store.search.filter_sets import FilterSet, FilterSets
 from vestige_tui.store.search.folding import fold_words
 from vestige_tui.store.search.literal import MAX_SCANNED_ROWS, literal_block, literal_params
 from vestige_tui.store.search.query_syntax import fold_ascii
 from vestige_tui.store.search.vector_index import VectorIndex
+from vestige_tui.store.search.viewed_bm25 import ViewedText
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
@@ -37,10 +38,21 @@ class _SearchCache:
     filter_sets: FilterSets
     counts: dict[str, int]
     total: int | None = None
+    visible: frozenset[int] | None = None
+    """Memories that the viewer may see; None for a store that is not viewed as a user."""
+    viewed_text: ViewedText | None = None
+
+    def viewed(self, run_query: RunQuery) -> ViewedText | None:
+        """Return the text index as the viewer has it; None for a store that is not viewed as a user."""
+        if self.viewed_text is None and self.visible is not None:
+            self.viewed_text = ViewedText(run_query, self.visible)
+        return self.viewed_text
 
     def count_with(self, run_query: RunQuery, phrase: str) -> int:
         """Return the number of memories that hold a word or phrase."""
-        if phrase not in self.counts:
+        if phrase not in self.counts and (viewed := self.viewed(run_query)) is not None:
+            self.counts[phrase] = viewed.count(run_query, phrase)
+        elif phrase not in self.counts:
             [(self.counts[phrase],)] = run_query("count_matching", {"words": phrase})
         return self.counts[phrase]
 
@@ -91,6 +103,13 @@ class SqliteSearch:
         self.folds = True
         """Whether the text index holds folded words: not that of another program or of an earlier version."""
         self._cache: _SearchCache | None = None
+        self._viewed = False
+
+    def view(self) -> None:
+        """Rank as if only the memories existed that the viewer of the store may see."""
+        self._viewed, self._cache = True, None
+        if self.index is not None:
+            self.index = self._index_of(*self.index.own)
 
     def match(self, words: Sequence[str], *, every: bool) -> str:
         """Return an FTS5 expression for words and phrases, folded as the text index of this file is."""
@@ -119,7 +138,7 @@ class SqliteSearch:
             self.index = self._index_of(model.name, model.dimension)
 
     def _index_of(self, name: str, dimension: int) -> VectorIndex:
-        return VectorIndex(dimension, self._readers.stream, name=name, rewritten=self._backend.foreign)
+        return VectorIndex(dimension, self._readers.stream, name=name, rewritten=self._backend.foreign or self._viewed)
 
     async def warm(self) -> None:
         """Load the vectors, so that the first vector search need not wait for them."""
@@ -191,7 +210,8 @@ class SqliteSearch:
         """Return the cache for the store's current change token; an empty one where the store has changed."""
         token = await self._backend.change_token()
         if self._cache is None or self._cache.token != token:
-            self._cache = _SearchCache(token, FilterSets(self._backend.fetch), {})
+            sets = FilterSets(self._backend.fetch, viewed=self._viewed)
+            self._cache = _SearchCache(token, sets, {}, visible=(await sets.of((), {})).only)
         return self._cache
 
     async def _vector_branch(
@@ -221,12 +241,18 @@ class SqliteSearch:
         branch = await self._vector_branch(query, index, cache)
         if branch is None or not branch.hits or not query.words:
             return branch, []
-        seqs = [seq for seq, _ in branch.hits]
-        params = {"words": self.match(query.words, every=False), "among": seqs}
-        rows = await self._readers.read(
-            lambda connection: run_query_on(self._backend.timings, connection, "rank_matching_among", params)
-        )
+        rows = await self._readers.read(partial(self._score_text, query, {seq for seq, _ in branch.hits}, cache))
         return branch, [(int(seq), float(score)) for seq, score in rows]
+
+    def _score_text(
+        self, query: BackendQuery, seqs: set[int], cache: _SearchCache, connection: sqlite3.Connection
+    ) -> Sequence[tuple[int, float]]:
+        """Return the BM25 scores of those of these memories that hold a word."""
+        run_query = partial(run_query_on, self._backend.timings, connection)
+        if (viewed := cache.viewed(run_query)) is not None:
+            phrases = [self.match([word], every=True) for word in query.words]
+            return [hit for hit in viewed.rank(run_query, phrases, every=False) if hit[0] in seqs]
+        return run_query("rank_matching_among", {"words": self.match(query.words, every=False), "among": sorted(seqs)})
 
     async def _text_branch(self, query: BackendQuery, cache: _SearchCache) -> _Branch | None:
         if not query.words:
@@ -245,6 +271,9 @@ class SqliteSearch:
     ) -> tuple[list[ScoredSeq], str]:
         run_query = partial(run_query_on, self._backend.timings, connection)
         phrases = [self.match([word], every=True) for word in query.words]
+        if (viewed := cache.viewed(run_query)) is not None:
+            hits = [hit for hit in viewed.rank(run_query, phrases, every=every) if allowed.passes(hit[0])]
+            return best(hits, query.depth), "FTS5, over the memories of the viewer, ranked by bm25"
         counts = tuple((phrase, cache.count_with(run_query, phrase)) for phrase in phrases)
         return rank(run_query, TextQuery(counts, every, query.depth, query.exact), allowed, cache.count(run_query))
 

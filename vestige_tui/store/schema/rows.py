@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.core.accounts import Domain, Membership
+from vestige_tui.core.accounts import Domain, Group, Membership, User
 from vestige_tui.core.domains import CENTROID_AT, DomainScore, DomainSummary
 from vestige_tui.core.embeddings import INPUT, EncodingTemplates, ModelSignature
 from vestige_tui.core.health import ContentFault, PostgresServer, Session, SqliteFile, TableSize
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _MAX_COUNT = 2**31
 _FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC)
+"""Time of a row without a readable one."""
 _MAX_CACHED_LIST_CHARS = 200
 
 
@@ -224,8 +225,15 @@ def event(row: Row) -> SupersessionEvent:
     )
 
 
-def account(row: Row) -> dict[str, Any]:
-    """Return the fields of a user or a group."""
+def user(row: Row) -> User:
+    return User(**_account(row))
+
+
+def group(row: Row) -> Group:
+    return Group(**_account(row))
+
+
+def _account(row: Row) -> dict[str, Any]:
     display_name = row["display_name"]
     return {
         "id": _text(row["id"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vestige_tui.store.schema.migrations import migrations
@@ -63,9 +63,14 @@ def _type(name: str) -> str:
 def with_common_tables(statement: str, tables: Iterable[StandIn], schema: str) -> str:
     """Return a PostgreSQL query that reads the stand-ins that it names in place of the tables."""
     named = [table.common_table(schema) for table in tables if re.search(rf"\b{table.name}\b", statement)]
-    if not named:
+    return with_definitions(statement, named)
+
+
+def with_definitions(statement: str, definitions: Sequence[str]) -> str:
+    """Return a PostgreSQL query with these common table expressions before its own."""
+    if not definitions:
         return statement
     head = _WITH.match(statement)
     if head is None:
-        return f"WITH {', '.join(named)} {statement}"
-    return f"{head[0]} {', '.join(named)},{statement[head.end() :]}"
+        return f"WITH {', '.join(definitions)} {statement}"
+    return f"{head[0]} {', '.join(definitions)},{statement[head.end() :]}"

@@ -69,7 +69,7 @@ def rank(run_query: RunQuery, query: TextQuery, allowed: FilterSet, total: int) 
     """Return the best ``depth`` memories that pass, with all ties of the last, and a note for the explanation."""
     if allowed.only is not None and len(allowed.only) <= MAX_DIRECT_ROWS:
         rows = run_query("rank_matching_among", {"words": query.whole, "among": sorted(allowed.only)})
-        return _best(rows, query.depth), f"FTS5, over the {len(allowed.only):,} that pass the filters, ranked by bm25"
+        return best(rows, query.depth), f"FTS5, over the {len(allowed.only):,} that pass the filters, ranked by bm25"
     share = max(allowed.count(total) / max(total, 1), 0.01)
     candidates = None if query.exact or query.every else _choose_candidates(query, share, total)
     if candidates is not None and (hits := _rank_candidates(run_query, query, allowed, candidates.expression)):
@@ -78,7 +78,8 @@ def rank(run_query: RunQuery, query: TextQuery, allowed: FilterSet, total: int) 
     return _rank_all(run_query, query, allowed, share), f"FTS5, {which}, ranked by bm25"
 
 
-def _best(rows: Sequence[tuple[Any, ...]], depth: int) -> list[ScoredSeq]:
+def best(rows: Sequence[tuple[Any, ...]], depth: int) -> list[ScoredSeq]:
+    """Return the best ``depth`` of the rows, with all ties of the last."""
     hits = sorted(((int(seq), float(score)) for seq, score in rows), key=lambda hit: -hit[1])
     if len(hits) <= depth:
         return hits
@@ -93,7 +94,7 @@ def _rank_all(run_query: RunQuery, query: TextQuery, allowed: FilterSet, share: 
         matches = [row for row in rows if allowed.passes(row[0])]
         # No row beyond the limit can score as high as the last hit.
         if len(rows) < limit or (len(matches) >= query.depth and matches[query.depth - 1][1] > rows[-1][1]):
-            return _best(matches, query.depth)
+            return best(matches, query.depth)
         limit *= 8
 
 
@@ -143,4 +144,4 @@ def _rank_candidates(run_query: RunQuery, query: TextQuery, allowed: FilterSet, 
     expression_scores: dict[int, float] = dict(
         run_query("rank_matching_among", {"words": expression, "among": [seq for seq, _ in candidates]})
     )
-    return _best([(seq, score - expression_scores.get(seq, 0.0)) for seq, score in candidates], query.depth)
+    return best([(seq, score - expression_scores.get(seq, 0.0)) for seq, score in candidates], query.depth)

@@ -43,10 +43,14 @@ EVERYTHING = FilterSet(None, frozenset())
 
 
 class FilterSets:
-    """LRU cache of filter sets for one state of the store; ``fetch`` runs its named queries."""
+    """LRU cache of filter sets for one state of the store; ``fetch`` runs its named queries.
 
-    def __init__(self, fetch: Callable[[str, Params, Slots], Awaitable[list[Row]]]) -> None:
+    ``viewed``: the store is viewed as a user, and no set has a memory that the user may not see.
+    """
+
+    def __init__(self, fetch: Callable[[str, Params, Slots], Awaitable[list[Row]]], *, viewed: bool = False) -> None:
         self._fetch = fetch
+        self._viewed = viewed
         self._seqs: OrderedDict[tuple[str, str], array[int]] = OrderedDict()
         self._sets: OrderedDict[tuple[tuple[str, str], ...], FilterSet] = OrderedDict()
 
@@ -58,6 +62,8 @@ class FilterSets:
             return cached
         only: frozenset[int] | None = None
         without: frozenset[int] = frozenset()
+        if self._viewed:
+            only = frozenset(await self._seqs_of(_ALL, params))
         for key in keys:
             seqs = await self._seqs_of(key, params)
             if key[0] in _COMPLEMENTS:
@@ -80,6 +86,8 @@ class FilterSets:
             opposite, renamed = _OPPOSITES[name]
             params = {**params, **{param: params[by] for param, by in renamed.items()}}
             rows = await self._fetch("list_passing_seqs", params, {"filters": (opposite,)})
+        elif key == _ALL:
+            rows = await self._fetch("list_passing_seqs", {}, {})
         elif name in _FTS_PARAMS:
             rows = await self._fetch("list_matching_seqs", {"words": params[_FTS_PARAMS[name]]}, {})
         else:
@@ -97,12 +105,16 @@ def _param_names(name: str) -> tuple[str, ...]:
     return tuple(re.findall(r":([a-z_]+)", compose("sqlite", name)))
 
 
+_ALL = ("", "")
+"""Key of the memories without a filter."""
 _FTS_PARAMS: Mapping[str, str] = {"filter_must": "must", "filter_must_not": "must_not"}
 _OPPOSITES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "filter_no_domains": ("filter_domains", {"domains": "no_domains"}),
     "filter_no_tags": ("filter_tags", {"tags": "no_tags"}),
     "filter_no_node_types": ("filter_node_types", {"node_types": "no_node_types"}),
     "filter_no_codebases": ("filter_codebases", {"codebases": "no_codebases"}),
+    "filter_no_visibilities": ("filter_visibilities", {"visibilities": "no_visibilities"}),
+    "filter_no_groups": ("filter_groups", {"groups": "no_groups"}),
     "filter_not_due": ("filter_due", {}),
     "filter_not_suspended": ("filter_suspended", {}),
     "filter_not_buried": ("filter_buried", {}),

@@ -18,6 +18,7 @@ from vestige_tui.tui.commands import (
     search,
     statistics,
     store,
+    users,
 )
 from vestige_tui.tui.commands.command import Command
 from vestige_tui.tui.commands.domains import ShowDomains
@@ -66,6 +67,7 @@ from vestige_tui.tui.commands.search import (
 )
 from vestige_tui.tui.commands.statistics import ShowStatistics
 from vestige_tui.tui.commands.store import BackUp, RestoreBackup, Vacuum
+from vestige_tui.tui.commands.users import ShowUsers
 
 _MODULES: tuple[ModuleType, ...] = (
     places,
@@ -80,6 +82,7 @@ _MODULES: tuple[ModuleType, ...] = (
     store,
     journal,
     domains,
+    users,
 )
 
 
@@ -136,6 +139,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         AddMemory,
         ToggleSuperseded,
         *OF_FILTERS,
+        ShowUsers,
     ),
     "review": (
         Reveal,
@@ -169,7 +173,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         FillVectors,
         ConfigureModel,
     ),
-    "store": (StartCopy, BackUp, RestoreBackup, Vacuum, ShowDomains),
+    "store": (StartCopy, BackUp, RestoreBackup, Vacuum, ShowDomains, ShowUsers),
 }
 """Commands of each place, besides ``EVERYWHERE``."""
 

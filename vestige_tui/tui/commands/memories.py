@@ -43,7 +43,7 @@ class EditMemory(Command):
 class EditFields(Command):
     id, key, label, action = "memory.fields", "E", "fields", "edit_fields"
     group, footer = "Memory", True
-    help = "Change type, codebase, domains, tags and metadata of the memory or the selection."
+    help = "Change type, codebase, domains, tags, owner, visibility and metadata of the memory or the selection."
     writes = True
 
 

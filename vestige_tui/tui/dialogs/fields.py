@@ -1,4 +1,4 @@
-"""Dialog with the fields of one memory, or of several: type, codebase, domains, tags and metadata."""
+"""Dialog with the fields of one memory, or of several: type, codebase, domains, tags, owner and metadata."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.memories import Memory, Patch
+from vestige_tui.core.memories import VISIBILITIES, Memory, Patch
 from vestige_tui.core.memory_template import read_label, write_label
 from vestige_tui.core.metadata_rows import read_metadata, write_metadata
 from vestige_tui.core.tag_syntax import read_labels, write_labels
@@ -32,8 +32,11 @@ DIFFERENT = "different values"
 NONE = "-"
 """Typed for a field of several memories to empty it: an empty line keeps their values."""
 NO_VALUES: Mapping[str, Sequence[str]] = MappingProxyType({})
-SINGLE = {"type": "node_type", "codebase": "codebase"}
-LISTS = {"domains": "domains", "tags": "tags"}
+SHARING = ("owner", "visibility", "groups")
+"""Fields of a store that has users; owner and groups by their handles."""
+SINGLE = {"type": "node_type", "codebase": "codebase", "owner": "owner_user_id", "visibility": "visibility"}
+LISTS = {"domains": "domains", "tags": "tags", "groups": "shared_with_groups"}
+_PLURALS = {"visibility": "visibilities", "groups": "groups"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +47,28 @@ class FieldTexts:
     several: bool = False
 
     @classmethod
-    def of(cls, memories: Sequence[Memory]) -> FieldTexts:
-        """Return the common fields of memories; the metadata only of a single one."""
+    def of(cls, memories: Sequence[Memory], handles: Mapping[str, str] | None = None) -> FieldTexts:
+        """Return the common fields of memories; the metadata only of a single one.
+
+        ``handles`` are those of users and groups by id; None where memories have no owners.
+        """
         texts: dict[str, str | None] = {
             "type": _common([write_label(memory.node_type) for memory in memories]),
             "codebase": _common([write_label(memory.codebase or "") for memory in memories]),
             "domains": _common([write_labels(memory.domains) for memory in memories]),
             "tags": _common([write_labels(memory.tags) for memory in memories]),
         }
+        if handles is not None:
+            texts |= {
+                "owner": _common([write_label(_handle(handles, memory.owner_user_id)) for memory in memories]),
+                "visibility": _common([memory.visibility for memory in memories]),
+                "groups": _common(
+                    [
+                        write_labels(sorted(_handle(handles, group) for group in each.shared_with_groups))
+                        for each in memories
+                    ]
+                ),
+            }
         if len(memories) == 1:
             metadata = write_metadata(memories[0].metadata)
             if len(metadata) <= MAX_METADATA_CHARS:
@@ -59,12 +76,13 @@ class FieldTexts:
         return cls(texts, len(memories) > 1)
 
     @classmethod
-    def of_any(cls) -> FieldTexts:
-        """Return the fields of memories that are too many to be compared."""
-        return cls(dict.fromkeys((*SINGLE, *LISTS)), several=True)
+    def of_any(cls, *, owned: bool = False) -> FieldTexts:
+        """Return the fields of memories that are too many to be compared; ``owned``: they have owners."""
+        names = [name for name in (*SINGLE, *LISTS) if owned or name not in SHARING]
+        return cls(dict.fromkeys(names), several=True)
 
     def patch(self, typed: dict[str, str]) -> Patch:
-        """Return the changes that were typed. Raises Usage."""
+        """Return the changes that were typed, owner and groups by their handles. Raises Usage."""
         values: dict[str, object] = {}
         for name, text in typed.items():
             before = self.texts[name]
@@ -80,7 +98,15 @@ class FieldTexts:
                 values[name] = read_metadata(text)
         if values.get("node_type") == "":
             raise Usage("The type is empty; a memory needs one, such as fact.")
+        if values.get("owner_user_id") == "":
+            raise Usage("The owner is empty; a memory needs one, such as local.")
+        if values.get("visibility", "private") not in VISIBILITIES:
+            raise Usage(f"The visibility must be {', '.join(VISIBILITIES[:-1])} or {VISIBILITIES[-1]}.")
         return Patch(**values)  # type: ignore[arg-type]
+
+
+def _handle(handles: Mapping[str, str], id: str) -> str:
+    return handles.get(id, id)
 
 
 def _common(texts: Sequence[str]) -> str | None:
@@ -172,8 +198,8 @@ class FieldsDialog(Dialog[Patch | None]):
         name = (self.focused.id or "").removeprefix("field-") if self.focused is not None else ""
         values = self._labels(name)
         text = self._text_of(name).strip() if values else ""
-        is_new = bool(text) and text not in (NONE, *values) and len(values) < MAX_VALUES
-        listed = f"{name}s in this store: {', '.join(values)}" if values else ""
+        is_new = bool(text) and text not in (NONE, *values) and len(values) < MAX_VALUES and name not in SHARING
+        listed = f"{_PLURALS.get(name, f'{name}s')} in this store: {', '.join(values)}" if values else ""
         if completion := self._completion(name):
             # Instead of "new", which what is shown behind the cursor seems to contradict.
             saved = f"; ctrl+s saves {text}, a new {name}" if is_new else ""

@@ -28,6 +28,8 @@ FACETS: Mapping[str, FacetName] = {
     "tag": "tags",
     "codebase": "codebases",
     "owner": "owners",
+    "visibility": "visibilities",
+    "group": "groups",
 }
 SINCE = {
     "today": "today",
@@ -61,16 +63,16 @@ class Value:
 
 
 async def resolved(store: Store, chips: Sequence[Chip]) -> Filter:
-    """Return the filter of these chips for this store. Raises BadChip, also for an owner unknown to the store."""
+    """Return the filter of these chips for this store. Raises BadChip, also for an unknown owner or group."""
     parsed = filter_of(chips, store.now(), store.policy.days)
     try:
         return await store.memories.resolve_owner(parsed)
     except Usage:
         # Ask again, one by one, for the chip that the message is on.
         for chip in chips:
-            if chip.field == "owner":
+            if chip.field in ("owner", "group"):
                 try:
-                    await store.memories.resolve_owner(Filter(owner=chip.value))
+                    await store.memories.resolve_owner(filter_of([replace(chip, sign="")], store.now()))
                 except Usage as error:
                     raise BadChip(chip, error.message) from None
         raise

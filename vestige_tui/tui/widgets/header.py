@@ -23,6 +23,8 @@ STATES = {
 }
 
 
+VIEWER_CELLS = 16
+"""Most cells of the handle of the user as whom the store is viewed; it is never left out."""
 WHOLE_STORE_CELLS, LEAST_STORE_CELLS = 40, 16
 """Cells of the store's name: with room for all, and the least while other facts can be left out."""
 
@@ -41,7 +43,9 @@ class FactsLine(Widget):
     def render(self) -> Content:
         facts, width = self.facts, self.size.width
         word, shape, style = STATES[facts.state]
-        kind, mode = plain(facts.backend), "read-only" if facts.read_only else ""
+        viewer = f"as {cut(plain(facts.viewer), VIEWER_CELLS)}   " if facts.viewer else ""
+        # A store that is viewed as a user is always read-only.
+        kind, mode = plain(facts.backend), "read-only" if facts.read_only and not viewer else ""
         count = ""
         if facts.memories is not None:
             count = f"{grouped(facts.memories)} {'memory' if facts.memories == 1 else 'memories'}"
@@ -61,12 +65,19 @@ class FactsLine(Widget):
         ]
         for brand, facts_shown, link, room in forms:
             right = "".join(f"{part}   " for part in facts_shown if part)
-            store_cells = width - cells(brand) - cells(right) - cells(link) - 2
+            store_cells = width - cells(brand) - cells(viewer) - cells(right) - cells(link) - 2
             if store_cells >= room:
                 break
         store = cut_path(plain(facts.store), max(0, store_cells))
         gap = " " * (store_cells - cells(store) + 2)
-        return Content.assemble((brand, "$accent bold"), (store, "$text"), gap, (right, "$text-muted"), (link, style))
+        return Content.assemble(
+            (brand, "$accent bold"),
+            (store, "$text"),
+            gap,
+            (viewer, "$warning"),
+            (right, "$text-muted"),
+            (link, style),
+        )
 
 
 def cut_path(name: str, width: int) -> str:

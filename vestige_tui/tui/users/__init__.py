@@ -1,0 +1,1 @@
+"""Page of the users of a store."""
