@@ -82,10 +82,10 @@ judged AS (
         OR (cached IS NOT NULL AND NOT EXISTS (SELECT 1 FROM knowledge_nodes w WHERE w.id = cached)) AS dangles
     FROM logged WHERE winner IS NOT NULL OR cached IS NOT NULL)
 SELECT 'winner_missing' AS kind, 'knowledge_nodes' AS place, jsonb_build_object('id', id) AS key, id::text AS id,
-    'event' AS action, jsonb_build_object('loser_id', id, 'winner_id', NULL, 'kind', 'winner_deleted') AS sets
+    'event' AS action, jsonb_build_object('loser_id', id, 'winner_id', NULL, 'kind', 'winner_deleted', 'log', 'supersession_events') AS sets
 FROM judged WHERE dangles
 UNION ALL SELECT 'winner_circle', 'knowledge_nodes', jsonb_build_object('id', id), id::text, 'event',
-    jsonb_build_object('loser_id', id, 'winner_id', NULL, 'kind', 'unsupersede') FROM closing WHERE place = 1
+    jsonb_build_object('loser_id', id, 'winner_id', NULL, 'kind', 'unsupersede', 'log', 'supersession_events') FROM closing WHERE place = 1
 UNION ALL SELECT 'winner_cache', 'knowledge_nodes', jsonb_build_object('id', id), id::text, 'set',
     jsonb_build_object('superseded_by', winner)
 FROM judged WHERE NOT dangles AND cached IS DISTINCT FROM winner
@@ -144,10 +144,9 @@ SELECT m.id::text AS id FROM knowledge_nodes m
 WHERE m.search_vec IS DISTINCT FROM vestige_words(m.content, m.node_type, m.tags) ORDER BY m.id
 
 -- list_other_tables --
--- Tables of the schema that the console does not show, with their rows if the role may read them.
-SELECT c.relname AS name, CASE WHEN has_table_privilege(c.oid, 'SELECT') THEN (xpath('/row/n/text()', query_to_xml(
-    format('SELECT count(*) AS n FROM %%I.%%I', n.nspname, c.relname), false, true, '')))[1]::text::bigint END AS n
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+-- Tables of the schema that the console does not show, and whether the role may read them.
+SELECT c.relname AS name, has_table_privilege(c.oid, 'SELECT') AS readable
+FROM pg_class c
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> ALL (%(shown)s::text[])
     AND c.relnamespace = (SELECT k.relnamespace FROM pg_class k WHERE k.oid = 'knowledge_nodes'::regclass)
     AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')

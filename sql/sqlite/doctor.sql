@@ -1,5 +1,6 @@
 -- Faults in the rows of a store, one row each, and how the fix changes that row: kind; place and key, which find the row
--- (key is JSON); id of the memory; action ('set', 'delete', 'vector', 'event' or 'none'); sets, the new values as JSON.
+-- (key is JSON); id of the memory; action ('set', 'delete', 'vector', 'event', 'touch' for
+-- a row that another action changes too, or 'none'); sets, the new values as JSON.
 
 -- list_faulty_vectors --
 -- Vectors that no search can compare. vector_fault() is the program's. A vector without its memory is an orphan.
@@ -88,9 +89,9 @@ judged AS (
         OR (cached IS NOT NULL AND NOT EXISTS (SELECT 1 FROM knowledge_nodes w WHERE w.id = cached)) AS dangles
     FROM logged WHERE winner IS NOT NULL OR cached IS NOT NULL)
 SELECT 'winner_missing' AS kind, 'knowledge_nodes' AS place, json_object('id', id) AS key, id, 'event' AS action,
-    json_object('loser_id', id, 'winner_id', NULL, 'kind', 'winner_deleted') AS sets FROM judged WHERE dangles
+    json_object('loser_id', id, 'winner_id', NULL, 'kind', 'winner_deleted', 'log', 'supersession_events') AS sets FROM judged WHERE dangles
 UNION ALL SELECT 'winner_circle', 'knowledge_nodes', json_object('id', id), id, 'event',
-    json_object('loser_id', id, 'winner_id', NULL, 'kind', 'unsupersede') FROM closing WHERE place = 1
+    json_object('loser_id', id, 'winner_id', NULL, 'kind', 'unsupersede', 'log', 'supersession_events') FROM closing WHERE place = 1
 UNION ALL SELECT 'winner_cache', 'knowledge_nodes', json_object('id', id), id, 'set', json_object('superseded_by', winner)
 FROM judged WHERE NOT dangles AND cached IS NOT winner
 

@@ -8,8 +8,10 @@ from typing import Any, Literal, TypeAlias
 
 Image: TypeAlias = Mapping[str, Any]
 """A whole row as JSON: the values by column, each in a form from which the same value can be stored again."""
-Action: TypeAlias = Literal["set", "delete", "vector", "event", "none"]
-"""Change of a faulty row: set columns, delete it, delete a vector with its marks, append an event; or none."""
+Action: TypeAlias = Literal["set", "delete", "vector", "event", "touch", "none"]
+"""Change of a faulty row: set columns, delete it, delete a vector with its marks, append an event; or none.
+
+A row to touch is changed by the action of another one."""
 Remedy: TypeAlias = Literal["rows", "index", "mode", "none"]
 """What a fix changes: rows, which an undo brings back; the text index or the mode of files; or nothing."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vestige_tui.core.journal import REDO, REVERSALS, UNDO, entry_of
+from vestige_tui.core.journal import REDO, REPAIR, REVERSALS, UNDO, entry_of
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.text import cut, grouped, one_line, plain, short_id
 from vestige_tui.core.times import parse_stored
@@ -70,6 +70,7 @@ VERB_WORDS: Mapping[str, VerbWords] = {
     "pin": VerbWords("Pinned {subject}", "pin"),
     "unpin": VerbWords("Unpinned {subject}", "unpin"),
     "clear_marks": VerbWords("Cleared the marks of {subject}: {value}", "clear"),
+    REPAIR: VerbWords("Repaired {subject}", "repair"),
 }
 """Words of each verb that undo accepts."""
 

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Conflict
+from vestige_tui.core.journal import REPAIR
 from vestige_tui.core.text import grouped
 from vestige_tui.store.journal_snapshots import review_params, schedule_params, schedule_value, schedule_version
+from vestige_tui.store.row_snapshots import restore_rows
 from vestige_tui.store.undo import (
     MAX_KEPT_MEMORIES,
     Reversal,
@@ -118,6 +120,7 @@ _REPEATS: Mapping[str, _Repeat] = {
     "pin": restore_marks,
     "unpin": restore_marks,
     "clear_marks": restore_marks,
+    REPAIR: restore_rows,
 }
 REDOABLE_VERBS = frozenset(_REPEATS)
 """Verbs of the undone changes that can be redone."""

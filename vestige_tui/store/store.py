@@ -13,6 +13,7 @@ from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.store.accounts import AccountService
 from vestige_tui.store.bulk import BulkService
 from vestige_tui.store.context import StoreContext, actor_name, utc_now
+from vestige_tui.store.doctor import DoctorService
 from vestige_tui.store.journal import JournalService
 from vestige_tui.store.links import LinkService
 from vestige_tui.store.maintenance import MaintenanceService
@@ -59,6 +60,7 @@ class Store:
         self.accounts = AccountService(self._context)
         self.bulk = BulkService(self._context, self.memories)
         self.maintenance = MaintenanceService(self._context, self.models, self.embedders)
+        self.doctor = DoctorService(self._context, self.models)
         self._searcher = Searcher(
             backend,
             self.embedders,

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import Conflict
+from vestige_tui.core.journal import REPAIR
 from vestige_tui.core.reviews import undone_reviews
 from vestige_tui.embedding.models import same_model
 from vestige_tui.store.journal_snapshots import (
@@ -32,6 +33,7 @@ from vestige_tui.store.journal_snapshots import (
     vector_value,
 )
 from vestige_tui.store.memory_writes import snapshot as full_snapshot
+from vestige_tui.store.row_snapshots import restore_rows
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -329,6 +331,7 @@ _INVERSES: Mapping[str, _Inverse] = {
     "pin": restore_marks,
     "unpin": restore_marks,
     "clear_marks": restore_marks,
+    REPAIR: restore_rows,
 }
 UNDOABLE_VERBS = frozenset(_INVERSES)
 """Verbs of the journal entries that can be undone."""

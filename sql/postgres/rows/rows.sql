@@ -23,3 +23,7 @@ UPDATE {table} t SET {changes} FROM jsonb_populate_record(NULL::{table}, %(row)s
 -- delete_row --
 -- Delete a row.
 DELETE FROM {table} t USING jsonb_populate_record(NULL::{table}, %(row)s) k WHERE {key}
+
+-- count_rows --
+-- Rows of a table.
+SELECT count(*) AS n FROM {table}

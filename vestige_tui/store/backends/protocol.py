@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from vestige_tui.core.errors import Usage
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from vestige_tui.core.doctor import Image, OtherTable, RowKey
     from vestige_tui.core.embeddings import ModelSignature, Vector
     from vestige_tui.core.health import Connections, HealthProblem, PostgresServer, Session, SqliteFile, VectorsHeld
     from vestige_tui.core.search import Fusion, SearchStep
@@ -196,6 +199,38 @@ class Transaction(Protocol):
         """Run the statements of a migration file, one after the other."""
         ...
 
+    async def read_rows(self, keys: Sequence[RowKey]) -> list[tuple[RowKey, Image | None]]:
+        """Return whole rows of any table with their lasting keys; None for one that is not there."""
+        ...
+
+    async def write_rows(self, rows: Sequence[tuple[RowKey, Image | None]]) -> None:
+        """Insert, update or delete whole rows, so that each is as its image; None deletes."""
+        ...
+
+
+class Inspection(Protocol):
+    """What the doctor asks a database beyond its named queries."""
+
+    async def stale_texts(self, seconds: float) -> tuple[str, ...] | None:
+        """Return the memories that the text index has with other words, and entries without one; None if too slow."""
+        ...
+
+    async def other_tables(self) -> tuple[OtherTable, ...]:
+        """Return the tables beside those of the console."""
+        ...
+
+    def exposed_files(self) -> Sequence[str]:
+        """Return the names of the files that every user of the machine can read; none on a server."""
+        ...
+
+    def protect_files(self) -> None:
+        """Let only the owner read and write these files. Raises Refused."""
+        ...
+
+    async def back_up(self, now: datetime) -> str:
+        """Write a backup beside a file, and return its path. Raises Refused where there is no file, or Unavailable."""
+        ...
+
 
 class Backend(Protocol):
     """A database that holds a store. A cancelled read stops in the database; errors are ``VestigeError``s.
@@ -216,6 +251,11 @@ class Backend(Protocol):
 
     timings: Timings
     """Durations of its queries."""
+
+    @property
+    def inspection(self) -> Inspection:
+        """Return what the doctor asks beyond the named queries."""
+        ...
 
     @property
     def waits(self) -> Waits:
@@ -255,8 +295,11 @@ class Backend(Protocol):
         """Return the rows of a named query, read outside any write."""
         ...
 
-    def write(self) -> AbstractAsyncContextManager[Transaction]:
-        """Begin a write; leaving the block commits, an exception rolls back."""
+    def write(self, *, orphans: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a write; leaving the block commits, an exception rolls back.
+
+        ``orphans``: rows without their parents may be written, and a deletion deletes no other rows.
+        """
         ...
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vestige_tui.core.doctor import Image, RowKey
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.store.schema.named_sql import load
+
+log = logging.getLogger(__name__)
 
 ROWID = "rowid"
 MAX_WRITES = 2
@@ -25,6 +29,19 @@ def own_keys(keys: Sequence[RowKey], connection: sqlite3.Connection) -> list[Row
     """Return keys by row number as keys by the primary key, where the table has one: a vacuum renumbers rows."""
     columns = _Columns(connection)
     return [_own_key(connection, columns, key) for key in keys]
+
+
+def count_rows(tables: Sequence[str], connection: sqlite3.Connection) -> list[int | None]:
+    """Return the number of rows of each table; None for one that cannot be read, such as of an extension."""
+    counts: list[int | None] = []
+    for table in tables:
+        try:
+            [(count,)] = _fetch(connection, _template("count_rows").replace("{table}", _name(table)))
+        except sqlite3.Error as error:
+            log_suppressed(log, "count the rows of a table", error)
+            count = None
+        counts.append(count)
+    return counts
 
 
 def write_rows(rows: Sequence[tuple[RowKey, Image | None]], connection: sqlite3.Connection) -> None:
@@ -72,7 +89,7 @@ def _read(connection: sqlite3.Connection, columns: _Columns, key: RowKey) -> Ima
 
 def _own_key(connection: sqlite3.Connection, columns: _Columns, key: RowKey) -> RowKey:
     _, primary = columns.of(key.table)
-    if [name for name, _ in key.key] == primary:
+    if [name for name, _ in key.key] != [ROWID] or primary == [ROWID]:
         return key
     image = _read(connection, columns, key)
     return key if image is None else RowKey.of(key.table, {name: image[name] for name in primary})

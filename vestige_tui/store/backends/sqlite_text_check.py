@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 import threading
@@ -11,8 +12,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.store.schema.named_sql import load
 from vestige_tui.store.search.folding import fold_words
+
+log = logging.getLogger(__name__)
 
 Word: TypeAlias = tuple[str, int, str, int]
 """Word of a text index, row, column, and position in it."""
@@ -30,13 +34,13 @@ def stale_rows(path: Path, mode: str, seconds: float, *, folds: bool) -> list[in
     address = f"file:{quote(bytes(path))}?{mode}"
     with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)) as connection:
         connection.execute("PRAGMA temp_store = MEMORY")
-        expired = threading.Event()
-        timer = threading.Timer(seconds, lambda: (expired.set(), connection.interrupt()))
+        timer = threading.Timer(seconds, connection.interrupt)
         timer.start()
         try:
             return sorted(_stale(connection, folds=folds))
-        except sqlite3.OperationalError:
-            if expired.is_set():
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                log_suppressed(log, "compare the text index in time", error)
                 return None
             raise
         finally:
@@ -47,13 +51,15 @@ def stale_rows(path: Path, mode: str, seconds: float, *, folds: bool) -> list[in
 
 def _stale(connection: sqlite3.Connection, *, folds: bool) -> set[int]:
     blocks = load("sqlite", "rows")
-    connection.create_function("folded", 1, _folded if folds else _unchanged, deterministic=True)
+    connection.create_function("folded", 1, _folded, deterministic=True)
+    connection.text_factory = _decode
     row = connection.execute(blocks["index_definition"]).fetchone()
     if row is None:
         return set()
     columns, options = _parts(str(row[0]))
     names = ", ".join(f'"{name}"' for name in columns)
-    values = ", ".join(f'folded("{name}")' for name in columns)
+    # Texts that are no UTF-8 pass through SQLite alone.
+    values = ", ".join(f'folded("{name}")' for name in columns) if folds else names
     connection.execute("BEGIN")
     connection.execute(blocks["create_fresh_index"].replace("{columns}", names).replace("{options}", options))
     connection.execute(blocks["fill_fresh_index"].replace("{columns}", names).replace("{values}", values))
@@ -76,8 +82,8 @@ def _folded(value: Any) -> Any:
     return fold_words(value) if isinstance(value, str) and not value.isascii() else value
 
 
-def _unchanged(value: Any) -> Any:
-    return value
+def _decode(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _differing(stored: Iterator[Word], fresh: Iterator[Word]) -> set[int]:
@@ -99,4 +105,4 @@ def _differing(stored: Iterator[Word], fresh: Iterator[Word]) -> set[int]:
 
 def _order(word: Word) -> tuple[bytes, int, str, int]:
     term, row, column, position = word
-    return term.encode(), row, column, position
+    return term.encode("utf-8", "surrogateescape"), row, column, position
