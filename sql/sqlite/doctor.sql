@@ -101,11 +101,11 @@ FROM judged WHERE NOT dangles AND cached IS NOT winner
 SELECT DISTINCT iif(c."table" IN ('node_embeddings', 'embedding_profile_vectors'), 'vector_orphan', 'orphan') AS kind,
     c."table" AS place, json_object('rowid', c."rowid") AS key, c."table" || ' ' || c."rowid" AS id,
     CASE WHEN c."rowid" IS NULL THEN 'none' WHEN f.on_delete = 'CASCADE' THEN 'delete'
-        WHEN f."from" = 'owner_user_id' OR NOT (SELECT t."notnull" FROM pragma_table_info(c."table") t
+        WHEN f."from" = 'owner_user_id' OR NOT (SELECT t."notnull" FROM pragma_table_info(c."table", 'main') t
             WHERE t.name = f."from") THEN 'set' ELSE 'none' END AS action,
     CASE WHEN f."from" = 'owner_user_id' THEN json_object('owner_user_id', '00000000-0000-0000-0000-000000000001')
         ELSE json_object(f."from", NULL) END AS sets
-FROM pragma_foreign_key_check c JOIN pragma_foreign_key_list(c."table") f ON f.id = c.fkid AND f.seq = 0
+FROM pragma_foreign_key_check c JOIN pragma_foreign_key_list(c."table", 'main') f ON f.id = c.fkid AND f.seq = 0
 
 -- list_orphans_of_adoption --
 -- Rows of an adopted file whose memory its server has deleted: the tables of the console have no foreign keys there.

@@ -53,7 +53,7 @@ def plant(url: str, statements: Sequence[tuple[str, tuple[object, ...]]]) -> Non
 async def fill(store: Store, chance: random.Random) -> list[str]:
     """Add memories with vectors, tags, reviews, links and replacements; return the ids of those that are active."""
     texts = ("Café naïve ﬁnal", "Schlüssel wechseln", "deploy at night 🚀", "日本語のメモ", "plain text")
-    ids = []
+    ids: list[str] = []
     for number in range(9):
         words = " ".join(chance.sample(("alpha", "beta", "gamma", "delta", "epsilon"), 3))
         text = f"{chance.choice(texts)} {words} {number}"
@@ -70,6 +70,7 @@ def whole_rows(url: str) -> dict[str, list[str]]:
     """Return every row of every table but the journal, with every column but the words of the text index."""
     if url.startswith("sqlite:"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:"))) as connection:
+            connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
             tables = [
                 str(name)
                 for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
