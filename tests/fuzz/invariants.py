@@ -25,7 +25,7 @@ STATUS_OF_CODE = {
 WRITING_COMMANDS = frozenset(
     {
         "add", "edit", "tag", "delete", "undo", "redo", "review", "supersede", "unsupersede", "link", "unlink",
-        "import", "schema up", "schema down", "vacuum", "migrate copy", "migrate verify",
+        "import", "schema up", "schema down", "vacuum", "doctor", "migrate copy", "migrate verify",
         "suspend", "bury", "resume", "pin", "unpin",
         "migrate reembed", "registry fill", "registry rollback", "jobs retry",
     }

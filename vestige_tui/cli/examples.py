@@ -99,7 +99,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "adopt --store ~/agents/vestige.db --undo",
     ),
     "stats": ("stats", "stats --json"),
-    "doctor": ("doctor", "doctor --json"),
+    "doctor": ("doctor", "doctor --fix --dry-run", "doctor --fix --only vector_zero json --yes", "doctor --json"),
     "vacuum": ("vacuum",),
     "migrate": (
         "migrate copy --source demo.db --target copy.db",

@@ -174,7 +174,8 @@ def not_undoable(line: JournalLine) -> str:
 def _subject(entry: Journaled, content: str, *, with_id: bool, width: int = TITLE_CELLS) -> str:
     ids = list(dict.fromkeys(entry.ids))
     if len(ids) != 1:
-        return _count(len(ids))
+        # A fix also changes rows that belong to no memory.
+        return f"{grouped(len(ids))} memories or rows" if entry.verb == REPAIR else _count(len(ids))
     parts = [title(content, width)] if content.strip() else []
     return " ".join([short_id(plain(ids[0])), *parts] if with_id or not parts else parts)
 

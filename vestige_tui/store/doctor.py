@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.core.doctor import (
@@ -117,7 +118,9 @@ class DoctorService:
             params = {parameter: values[parameter] for parameter in _PARAMETERS[name]}
             for row in await reader.fetch(name, params):
                 fault = rows.faulty_row(row)
-                faults.setdefault((fault.kind, fault.row), fault)
+                # Of a Vestige file, one row can have the times of a memory and of its schedule.
+                known = faults.get((fault.kind, fault.row))
+                faults[fault.kind, fault.row] = fault if known is None else merged(known, fault)
         return list(faults.values())
 
     async def _values(self) -> dict[str, Any]:
@@ -243,6 +246,13 @@ class DoctorService:
         before, after = snapshots(changes)
         await parts.add(before, after)
         return await parts.close()
+
+
+def merged(first: FaultyRow, second: FaultyRow) -> FaultyRow:
+    """Return two faults of one kind in one row as one: what sets the columns of both, else the first."""
+    if first.action == "set" == second.action:
+        return replace(first, sets={**first.sets, **second.sets})
+    return first
 
 
 def _findings(faults: Sequence[FaultyRow]) -> list[Finding]:
