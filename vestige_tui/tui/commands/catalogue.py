@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import ModuleType
 
-from vestige_tui.tui.commands import everywhere, jobs, journal, lists, memories, places, registry, review, search, store
+from vestige_tui.tui.commands import (
+    doctor,
+    everywhere,
+    jobs,
+    journal,
+    lists,
+    memories,
+    places,
+    registry,
+    review,
+    search,
+    store,
+)
 from vestige_tui.tui.commands.command import Command
+from vestige_tui.tui.commands.doctor import ShowDoctor
 from vestige_tui.tui.commands.jobs import (
     CancelJob,
     CopyJobId,
@@ -52,7 +65,19 @@ from vestige_tui.tui.commands.search import (
 )
 from vestige_tui.tui.commands.store import Vacuum
 
-_MODULES: tuple[ModuleType, ...] = (places, everywhere, lists, memories, search, review, jobs, registry, store, journal)
+_MODULES: tuple[ModuleType, ...] = (
+    places,
+    everywhere,
+    lists,
+    memories,
+    search,
+    review,
+    jobs,
+    registry,
+    store,
+    journal,
+    doctor,
+)
 
 
 def catalogue() -> dict[str, type[Command]]:
@@ -130,7 +155,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         FillVectors,
         ConfigureModel,
     ),
-    "store": (StartCopy, Vacuum),
+    "store": (StartCopy, Vacuum, ShowDoctor),
 }
 """Commands of each place, besides ``EVERYWHERE``."""
 

@@ -76,7 +76,7 @@ The health of the store, its contents, server or file, connections, table sizes,
 changes.
 
 `c` copies this store into another one, as a job that keeps running when the console is closed. `v` frees unused space;
-it first shows what has to wait meanwhile, and `esc` stops it.
+it first shows what has to wait meanwhile, and `esc` stops it. `d` looks at every row for faults, and fixes them.
 
 Query times are measured in this console since it opened the store. `ctrl+r` refreshes all figures.
 """
@@ -202,6 +202,11 @@ Query times are measured in this console since it opened the store. `ctrl+r` ref
             self._vacuuming.cancel()
         else:
             super().action_back()
+
+    def action_show_doctor(self) -> None:
+        from vestige_tui.tui.doctor.page import DoctorScreen
+
+        self.app.push_screen(DoctorScreen())
 
     @work(group="copy", exclusive=True, exit_on_error=False)
     async def action_start_copy(self) -> None:
