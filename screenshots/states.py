@@ -125,8 +125,9 @@ FAULTS: tuple[tuple[str, tuple[object, ...]], ...] = (
     (f"UPDATE knowledge_nodes SET tags = '[broken' WHERE id IN {_SOME} 4 OFFSET 50)", ()),
     ("UPDATE scheduling SET stability = -3 WHERE memory_id IN (SELECT memory_id FROM scheduling LIMIT 2)", ()),
     ("INSERT INTO edges (source_id, target_id, created_at) VALUES ('gone', 'lost', '2026-05-01T12:00:00+00:00')", ()),
-    (f"INSERT INTO knowledge_nodes (id, content, created_at, updated_at) SELECT upper(id), content, created_at, updated_at"
-     f" FROM knowledge_nodes WHERE id IN {_SOME} 1)", ()),
+    ("INSERT INTO knowledge_nodes (id, content, created_at, updated_at)"
+     " SELECT upper(id), 'twin', created_at, updated_at"
+     " FROM knowledge_nodes ORDER BY id LIMIT 1", ()),
     ("CREATE TABLE notes_of_another_program (note TEXT)", ()),
     ("INSERT INTO notes_of_another_program VALUES ('one'), ('two')", ()),
 )  # fmt: skip

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from tests.support.planted_faults import ONLY_IN_FILES, PLANTS, Planted, fill, plant, whole_rows
+from vestige_tui.core.bulk import TagEdit, Target
 from vestige_tui.core.doctor import KINDS, Examination
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.memories import Draft
@@ -102,22 +103,36 @@ async def test_a_fix_is_refused_if_the_rows_have_changed_since_its_preview(store
     assert whole_rows(store.location) == before
 
 
-async def test_an_undo_is_refused_if_a_fixed_row_has_changed_since(store: Store) -> None:
-    chance = random.Random(1)
-    ids = await fill(store, chance)
-    plant(store.location, PLANTS["json"](store, ids[:1], chance).statements)
-    fixed = await store.doctor.fix(await store.doctor.preview(["json"]))
-    await store.bulk.apply(await _edit(store, ids[0]))
+async def test_an_undo_is_refused_if_a_fixed_column_has_changed_since(store: Store) -> None:
+    ids = await fill(store, random.Random(1))
+    lapses = "UPDATE scheduling SET lapses = ? WHERE memory_id = ?"
+    plant(store.location, [(lapses, (-1, ids[0]))])
+    fixed = await store.doctor.fix(await store.doctor.preview(["schedule"]))
+    plant(store.location, [(lapses, (5, ids[0]))])
     before = whole_rows(store.location)
     with pytest.raises(Conflict):
         await store.journal.undo(fixed.undo)
     assert whole_rows(store.location) == before
 
 
-async def _edit(store: Store, memory_id: str):  # type: ignore[no-untyped-def]
-    from vestige_tui.core.bulk import TagEdit, Target
+async def test_an_undo_keeps_later_changes_of_other_columns(store: Store) -> None:
+    ids = await fill(store, random.Random(1))
+    plant(store.location, [("UPDATE knowledge_nodes SET domain_scores = '7' WHERE id = ?", (ids[0],))])
+    fixed = await store.doctor.fix(await store.doctor.preview(["json"]))
+    await store.bulk.apply(await store.bulk.preview(Target((ids[0],)), TagEdit(add=("later",))))
+    await store.journal.undo(fixed.undo)
+    assert "later" in (await store.get(ids[0])).tags
+    assert counts(await store.doctor.examine()) == {"json": (1, 1)}
 
-    return await store.bulk.preview(Target((memory_id,)), TagEdit(add=("later",)))
+
+async def test_an_undo_replaces_a_vector_that_was_computed_since(store: Store) -> None:
+    chance = random.Random(1)
+    ids = await fill(store, chance)
+    plant(store.location, PLANTS["vector_zero"](store, ids, chance).statements)
+    fixed = await store.doctor.fix(await store.doctor.preview(["vector_zero"]))
+    assert await store.models.fill() == 1
+    await store.journal.undo(fixed.undo)
+    assert counts(await store.doctor.examine()) == {"vector_zero": (1, 1)}
 
 
 async def test_the_words_of_a_swapped_text_differ(store: Store, backend: str) -> None:

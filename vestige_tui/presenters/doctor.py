@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from vestige_tui.core.doctor import Examination, Finding, Fixed, FixPreview, OtherTable, RowChange
 
 VALUE_CELLS = 36
-_VECTOR_FIX = "Deletes the vector; then run `vestige-tui registry fill` to compute it from the text."
+_VECTOR_FIX = (
+    "Deletes the vector; `vestige-tui registry fill`, or f on the Registry screen, computes it from the text again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ KIND_WORDS: Mapping[str, KindWords] = {
         "vector missing",
         "memory is marked as having a vector and has none",
         "memories are marked as having a vector and have none",
-        "Clears the mark; then run `vestige-tui registry fill` to compute the vector.",
+        "Clears the mark; `vestige-tui registry fill`, or f on the Registry screen, computes the vector.",
     ),
     "flag_unset": KindWords(
         "vector not marked",
@@ -140,8 +142,13 @@ KIND_WORDS: Mapping[str, KindWords] = {
 
 def problem(finding: Finding) -> str:
     """Return the sentence on a finding, without its examples."""
+    return f"{grouped(finding.count)} {clause(finding)}."
+
+
+def clause(finding: Finding) -> str:
+    """Return the clause on a finding, beside its number."""
     words = KIND_WORDS[finding.kind]
-    return f"{grouped(finding.count)} {words.one if finding.count == 1 else words.many}."
+    return words.one if finding.count == 1 else words.many
 
 
 def fix_sentence(finding: Finding) -> str:

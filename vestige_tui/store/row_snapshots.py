@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,17 +16,50 @@ if TYPE_CHECKING:
 _Rows: TypeAlias = Sequence[tuple[RowKey, Image | None]]
 _PARENTLESS = frozenset({"orphan", "vector_orphan"})
 """Kinds of fault whose rows have no parent: an undo brings back what a foreign key forbids."""
+_DERIVED = frozenset({"vector_width", "vector_infinite", "vector_zero", "flag_set"})
+"""Kinds of fault whose fix removes a vector or its mark, which any program then computes again from the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One row to restore: its columns that must be as in ``start``, and those of ``goal``; None is no row."""
+
+    key: RowKey
+    start: Image | None
+    goal: Image | None
+    is_derived: bool
+    is_orphan: bool
+
+    def has_changed(self, current: Image | None) -> bool:
+        """Check whether the row differs from ``start`` in what the fix has changed."""
+        if self.is_derived or self.start is None or current is None:
+            return not self.is_derived and current != self.start
+        return any(current.get(name) != value for name, value in self.start.items())
+
+    def target(self, current: Image | None) -> Image | None:
+        """Return the row to write: the columns that the fix has changed, and the others as they are now."""
+        if self.goal is None or self.start is None:
+            return self.goal
+        return None if current is None else {**current, **self.goal}
 
 
 def snapshots(changes: Sequence[RowChange]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the journal snapshots before and after a fix: for each subject its rows."""
+    """Return the journal snapshots before and after a fix: for each subject its rows.
+
+    Of a row that stays they have the columns that change, of a new or a deleted one the whole row.
+    """
     before: dict[str, dict[str, Any]] = {}
     after: dict[str, dict[str, Any]] = {}
     for change in changes:
-        for side, image in ((before, change.before), (after, change.after)):
+        images = [change.before, change.after]
+        if change.before is not None and change.after is not None:
+            columns = change.changed_columns()
+            images = [{name: values[side] for name, values in columns.items()} for side in (0, 1)]
+        for side, image in zip((before, after), images, strict=True):
             snapshot = side.setdefault(change.subject, {"id": change.subject, "rows": []})
             row = {"table": change.row.table, "key": change.row.values, "image": image and dict(image)}
-            snapshot["rows"].append({**row, "orphan": side is before and change.kind in _PARENTLESS})
+            marks = {"derived": change.kind in _DERIVED, "orphan": side is before and change.kind in _PARENTLESS}
+            snapshot["rows"].append({**row, **marks})
     return list(before.values()), list(after.values())
 
 
@@ -33,21 +67,31 @@ async def restore_rows(
     transaction: Transaction, before: Mapping[str, Any], after: Mapping[str, Any], now: datetime
 ) -> None:
     """Write the rows of ``before``. Raises Conflict if one is no longer as in ``after``."""
-    goal, start = _rows_of(before), _rows_of(after)
-    current = await transaction.read_rows([key for key, _ in start])
-    for (key, image), (_, expected) in zip(current, start, strict=True):
-        if image != expected:
+    steps = _steps(before, after)
+    rows = await transaction.read_rows([step.key for step in steps])
+    for step, (key, image) in zip(steps, rows, strict=True):
+        if step.has_changed(image):
             raise Conflict(f"A row of {key.table} has changed since; nothing was changed.")
+    current = {id(step): image for step, (_, image) in zip(steps, rows, strict=True)}
     # New rows first: a row of a log sets a column of its memory, which then gets its own image.
-    goal = sorted(goal, key=lambda row: row[1] is None or _has_row(start, row[0]))
-    if any(row["orphan"] for snapshot in before.values() for row in snapshot["rows"]):
+    steps.sort(key=lambda step: step.goal is None or step.start is not None)
+    goal = [(step.key, step.target(current[id(step)])) for step in steps]
+    if any(step.is_orphan for step in steps):
         await _restore_orphans(transaction, goal)
     else:
         await transaction.write_rows(goal)
 
 
-def _has_row(rows: _Rows, key: RowKey) -> bool:
-    return any(each == key and image is not None for each, image in rows)
+def _steps(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[_Step]:
+    pairs = [
+        pair
+        for subject, snapshot in before.items()
+        for pair in zip(snapshot["rows"], after[subject]["rows"], strict=True)
+    ]
+    return [
+        _Step(RowKey.of(old["table"], old["key"]), new["image"], old["image"], old["derived"], old["orphan"])
+        for old, new in pairs
+    ]
 
 
 async def _restore_orphans(transaction: Transaction, goal: _Rows) -> None:
@@ -60,11 +104,3 @@ async def _restore_orphans(transaction: Transaction, goal: _Rows) -> None:
         ) from error
     await transaction.write_rows(goal)
     await transaction.execute("enforce_parents")
-
-
-def _rows_of(snapshots: Mapping[str, Any]) -> list[tuple[RowKey, Image | None]]:
-    return [
-        (RowKey.of(row["table"], row["key"]), row["image"])
-        for snapshot in snapshots.values()
-        for row in snapshot["rows"]
-    ]

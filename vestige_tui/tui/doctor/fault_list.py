@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.message import Message
 
 from vestige_tui.core.text import cells, grouped
-from vestige_tui.presenters.doctor import KIND_WORDS, problem
+from vestige_tui.presenters.doctor import KIND_WORDS, clause
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.widgets.row_list import Piece, RowList, fit
 
@@ -83,6 +83,6 @@ class FaultList(RowList):
         yield fit(grouped(finding.count), count, right=True) + "  ", "muted"
         yield fit(KIND_WORDS[finding.kind].label, name), "text"
         if sentence:
-            yield "  " + fit(problem(finding), sentence), "muted"
+            yield "  " + fit(clause(finding), sentence), "muted"
         if not finding.fixable:
             yield f"  {NOT_FIXED}", "waiting"

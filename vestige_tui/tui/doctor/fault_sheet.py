@@ -48,7 +48,8 @@ class FaultSheet(Dialog[str | None]):
     DEFAULT_CSS = """
     FaultSheet #sheet { width: 84; }
     FaultSheet Static.fault-line { height: auto; margin: 0 0 1 0; }
-    FaultSheet OptionList { margin: 0; }
+    FaultSheet OptionList { margin: 0 0 1 0; text-wrap: nowrap; text-overflow: ellipsis; }
+    FaultSheet OptionList:focus { border: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding(FixFault.key, "fix", "fix", id=FixFault.id, show=False)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from textual.widgets import Static
 
 from vestige_tui.core.text import plain, redact
 from vestige_tui.presenters.doctor import change_parts, fix_question, preview_notes
+from vestige_tui.tui import layout_widths
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.widgets.row_list import Piece, RowList, fit
 
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 14
 MAX_NARROW_ROWS = 6
-MAX_ROW_CELLS = 44
+KIND_CELLS = 22
+MAX_ROW_CELLS = 36
 """Most cells of the table and the key of a row."""
+_UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
 
 class ChangedRows(RowList):
@@ -34,9 +38,13 @@ class ChangedRows(RowList):
         self._resize_to(len(self._changes))
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
-        _, row, change = change_parts(self._changes[index])
+        kind, row, change = change_parts(self._changes[index])
+        room = 0 if layout_widths.is_narrow(self.app.size.width) else KIND_CELLS
+        if room:
+            yield fit(kind, room) + "  ", "muted"
+            width -= room + 2
         room = min(MAX_ROW_CELLS, width // 2)
-        yield fit(row, room) + "  ", "muted"
+        yield fit(_UUID.sub(r"\1", row), room) + "  ", "muted"
         yield fit(change, max(0, width - room - 2)), "text"
 
 
