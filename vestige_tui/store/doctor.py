@@ -27,7 +27,7 @@ from vestige_tui.core.errors import Conflict, VestigeError
 from vestige_tui.core.journal import REPAIR
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.scheduling import MAX_STABILITY_DAYS
-from vestige_tui.store.journal_parts import JournalParts
+from vestige_tui.store.journal_parts import PART_ROWS, JournalParts
 from vestige_tui.store.row_snapshots import snapshots
 from vestige_tui.store.schema import rows
 from vestige_tui.store.undo import append_event
@@ -244,7 +244,8 @@ class DoctorService:
     async def _record(self, transaction: Transaction, changes: Sequence[RowChange]) -> int | None:
         parts = JournalParts(self._context, transaction, REPAIR)
         before, after = snapshots(changes)
-        await parts.add(before, after)
+        for start in range(0, len(before), PART_ROWS):
+            await parts.add(before[start : start + PART_ROWS], after[start : start + PART_ROWS])
         return await parts.close()
 
 
