@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from vestige_tui.core.errors import Usage
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from vestige_tui.core.doctor import Image, OtherTable, RowKey
+    from vestige_tui.core.doctor import Image, RowKey
     from vestige_tui.core.embeddings import ModelSignature, Vector
     from vestige_tui.core.health import Connections, HealthProblem, PostgresServer, Session, SqliteFile, VectorsHeld
     from vestige_tui.core.search import Fusion, SearchStep
+    from vestige_tui.store.backends.inspection import Inspection
     from vestige_tui.store.backends.query_timings import Timings
     from vestige_tui.store.schema.named_sql import Dialect, Slots
     from vestige_tui.store.waits import Waits
@@ -205,30 +204,6 @@ class Transaction(Protocol):
 
     async def write_rows(self, rows: Sequence[tuple[RowKey, Image | None]]) -> None:
         """Insert, update or delete whole rows, so that each is as its image; None deletes."""
-        ...
-
-
-class Inspection(Protocol):
-    """What the doctor asks a database beyond its named queries."""
-
-    async def stale_texts(self, seconds: float) -> tuple[str, ...] | None:
-        """Return the memories that the text index has with other words, and entries without one; None if too slow."""
-        ...
-
-    async def other_tables(self) -> tuple[OtherTable, ...]:
-        """Return the tables beside those of the console."""
-        ...
-
-    def exposed_files(self) -> Sequence[str]:
-        """Return the names of the files that every user of the machine can read; none on a server."""
-        ...
-
-    def protect_files(self) -> None:
-        """Let only the owner read and write these files. Raises Refused."""
-        ...
-
-    async def back_up(self, now: datetime) -> str:
-        """Write a backup beside a file, and return its path. Raises Refused where there is no file, or Unavailable."""
         ...
 
 
