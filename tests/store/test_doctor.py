@@ -150,6 +150,18 @@ async def test_the_words_of_a_swapped_text_differ(store: Store, backend: str) ->
     assert (finding.kind, finding.count, sorted(finding.examples)) == ("text_index", 2, sorted(ids))
 
 
+@pytest.mark.slow
+async def test_texts_of_any_letters_are_in_step_with_their_index(store: Store) -> None:
+    seed = secrets.randbits(32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    highest = (0x250, 0x600, 0x3000, 0xFFFF, 0x1FFFF)
+    codes = [[chance.randrange(1, chance.choice(highest)) for _ in range(60)] for _ in range(200)]
+    texts = ["".join(chr(code) for code in each if not 0xD800 <= code < 0xE000) for each in codes]
+    await store.memories.insert_many([Draft(f"x {text}", tags=(text[:5],)) for text in texts], embed=False)
+    assert counts(await store.doctor.examine()) == {}
+
+
 @pytest.mark.parametrize("backend", ["postgres"])
 async def test_every_foreign_key_of_a_server_is_checked(store: Store) -> None:
     query = (
