@@ -111,6 +111,10 @@ STATES = (
     State("store-backup-written", "store", ("b", "enter")),
     State("store-restore", "store", ("B",)),
     State("store-restore-list", "store", ("b", "enter", "f3", "d", "y", "f7", "B", "enter")),
+    State("store-doctor", "store", ("d",)),
+    State("store-doctor-faults", "store", ("d",), store="faulty"),
+    State("store-doctor-sheet", "store", ("d", "j", "enter"), store="faulty"),
+    State("store-doctor-fix", "store", ("d", "F"), store="faulty"),
     State("help", "search", ("down", "question_mark")),
     State("help-review", "review", ("question_mark",)),
     State("palette", "search", ("ctrl+p",)),
@@ -126,6 +130,23 @@ STATES = (
     State("unreachable-server", "search", store="unreachable"),
     State("unreachable-details", "search", ("escape", "exclamation_mark"), store="unreachable"),
 )
+
+
+_SOME = "(SELECT id FROM knowledge_nodes ORDER BY id LIMIT"
+FAULTS: tuple[tuple[str, tuple[object, ...]], ...] = (
+    (f"UPDATE node_embeddings SET embedding = zeroblob(length(embedding)) WHERE node_id IN {_SOME} 3)", ()),
+    (f"UPDATE node_embeddings SET embedding = x'00' WHERE node_id IN {_SOME} 12 OFFSET 3)", ()),
+    (f"UPDATE knowledge_nodes SET created_at = 'soon' WHERE id IN {_SOME} 2 OFFSET 40)", ()),
+    (f"UPDATE knowledge_nodes SET tags = '[broken' WHERE id IN {_SOME} 4 OFFSET 50)", ()),
+    ("UPDATE scheduling SET stability = -3 WHERE memory_id IN (SELECT memory_id FROM scheduling LIMIT 2)", ()),
+    ("INSERT INTO edges (source_id, target_id, created_at) VALUES ('gone', 'lost', '2026-05-01T12:00:00+00:00')", ()),
+    ("INSERT INTO knowledge_nodes (id, content, created_at, updated_at)"
+     " SELECT upper(id), 'twin', created_at, updated_at"
+     " FROM knowledge_nodes ORDER BY id LIMIT 1", ()),
+    ("CREATE TABLE notes_of_another_program (note TEXT)", ()),
+    ("INSERT INTO notes_of_another_program VALUES ('one'), ('two')", ()),
+)  # fmt: skip
+"""Faults of the store "faulty"."""
 
 
 async def settled(pilot: Pilot[None]) -> None:
@@ -151,7 +172,7 @@ async def render(state: State, url: str, size: tuple[int, int], theme: str, path
     arrangements: dict[str, Callable[[VestigeApp], Awaitable[object]]] = {"jobs": show_jobs}
     async with app.run_test(size=size, notifications=True) as pilot:
         deadline = time.monotonic() + SETTLE_SECONDS
-        while state.store in ("demo", "empty", "hostile") and time.monotonic() < deadline:
+        while state.store in ("demo", "faulty", "empty", "hostile") and time.monotonic() < deadline:
             if app.session.store and app.session.facts.memories is not None and app.session.embedders.state == "ready":
                 break
             await pilot.pause(0.05)
@@ -174,13 +195,19 @@ async def render(state: State, url: str, size: tuple[int, int], theme: str, path
 
 async def make_stores(folder: Path) -> dict[str, str]:
     """Create the stores that the states need; return their URLs by name."""
+    from tests.support.planted_faults import plant
     from vestige_tui.core.memories import Draft
     from vestige_tui.sample_store import fill
     from vestige_tui.store.open import open_store
 
-    urls = {name: f"sqlite:{folder / f'{name}.db'}" for name in ("demo", "empty", "hostile", "missing", "foreign")}
+    urls = {
+        name: f"sqlite:{folder / f'{name}.db'}" for name in ("demo", "faulty", "empty", "hostile", "missing", "foreign")
+    }
     async with open_store(urls["demo"], create=True) as store:
         await fill(store, datetime.now(UTC))
+    async with open_store(urls["faulty"], create=True) as store:
+        await fill(store, datetime.now(UTC))
+    plant(urls["faulty"], FAULTS)
     async with open_store(urls["empty"], create=True):
         pass
     hostile = "\x1b[2J\u202eevil [bold]x[/bold] [/] " + "long " * 60

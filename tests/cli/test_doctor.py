@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import Command, sample_id
+from tests.support.planted_faults import whole_rows
 
 
 @pytest.fixture
@@ -24,7 +25,9 @@ def open_folders(tmp_path: Path) -> Path:
 def test_doctor_finds_nothing_in_a_healthy_store(run: Command, sample: str) -> None:
     ran = run("--store", sample, "doctor")
     assert (ran.status, ran.out.splitlines()[1:]) == (0, ["healthy"])
-    assert run("--store", sample, "--json", "doctor").json == {"state": "healthy", "concerns": []}
+    assert run("--store", sample, "--json", "doctor").json == {
+        "state": "healthy", "concerns": [], "findings": [], "tables_not_shown": [], "not_checked": [],
+    }  # fmt: skip
 
 
 def test_doctor_and_stats_name_the_same_problems(run: Command, sample: str) -> None:
@@ -33,11 +36,61 @@ def test_doctor_and_stats_name_the_same_problems(run: Command, sample: str) -> N
         connection.execute("UPDATE node_embeddings SET embedding = x'00' WHERE node_id = ?", (sample_id(3),))
     ran = run("--store", sample, "doctor")
     assert ran.status == 0
-    for words in ("degraded", f"that cannot be read: the memory {sample_id(2)}", f"the memory {sample_id(3)}"):
+    for words in ("degraded", f"1 time cannot be read. {sample_id(2)}", f"find its memory. {sample_id(3)}"):
         assert words in " ".join(ran.out.split())
     concerns = run("--store", sample, "--json", "doctor").json["concerns"]
     assert len(concerns) == 2
     assert run("--store", sample, "--json", "stats").json["health"]["concerns"] == concerns
+
+
+# Fixes
+
+
+@pytest.fixture
+def faulty(sample: str) -> str:
+    """The sample store with a vector of zeros, and with tags that cannot be read."""
+    with closing(sqlite3.connect(sample.removeprefix("sqlite:"))) as connection, connection:
+        connection.execute(
+            "UPDATE node_embeddings SET embedding = zeroblob(length(embedding)) WHERE node_id = ?", (sample_id(3),)
+        )
+        connection.execute("UPDATE knowledge_nodes SET tags = '[broken' WHERE id = ?", (sample_id(2),))
+    return sample
+
+
+def test_a_dry_run_prints_the_rows_that_a_fix_changes(run: Command, faulty: str) -> None:
+    before = whole_rows(faulty)
+    document = run("--store", faulty, "--json", "doctor", "--fix", "--dry-run").json
+    assert [(each["kind"], each["subject"]) for each in document["rows"]] == [
+        ("vector_zero", sample_id(3)), ("json", sample_id(2)),
+    ]  # fmt: skip
+    [tags] = [each for each in document["rows"] if each["kind"] == "json"]
+    assert (tags["before"], tags["after"]) == ({"tags": "[broken"}, {"tags": "[]"})
+    text = run("--store", faulty, "doctor", "--fix", "--dry-run")
+    assert (text.status, "tags [broken → []" in text.out) == (0, True)
+    assert whole_rows(faulty) == before
+
+
+def test_a_fix_is_one_change_that_undo_reverses(run: Command, faulty: str) -> None:
+    before = whole_rows(faulty)
+    assert run("--store", faulty, "doctor", "--fix").status == 3
+    assert whole_rows(faulty) == before
+    ran = run("--store", faulty, "doctor", "--fix", "--yes")
+    assert (ran.status, ran.out.startswith("Fixed 2 rows.  Undo: vestige-tui undo ")) == (0, True)
+    assert run("--store", faulty, "--json", "doctor").json["findings"] == []
+    assert run("--store", faulty, "doctor", "--fix", "--yes").out == "Nothing changed.\n"
+    assert run("--store", faulty, "undo").status == 0
+    assert whole_rows(faulty) == before
+
+
+def test_a_fix_of_some_kinds_leaves_the_others(run: Command, faulty: str, tmp_path: Path) -> None:
+    before, backup = whole_rows(faulty), tmp_path / "before.db"
+    changed = run("--store", faulty, "--json", "doctor", "--fix", "--only", "json", "--yes", "--backup", backup).json
+    assert (changed["changed"], changed["backup"]) == ([sample_id(2)], str(backup))
+    assert whole_rows(f"sqlite:{backup}") == before
+    [left] = run("--store", faulty, "--json", "doctor").json["findings"]
+    assert (left["kind"], left["count"], left["fixable"], left["examples"]) == ("vector_zero", 1, 1, [sample_id(3)])
+    assert run("--store", faulty, "--read-only", "doctor", "--fix", "--yes").status == 3
+    assert run("--store", faulty, "doctor", "--yes").status == 2
 
 
 def test_a_store_that_every_user_can_read_is_told_once(run: Command, sample: str, open_folders: Path) -> None:
@@ -47,7 +100,10 @@ def test_a_store_that_every_user_can_read_is_told_once(run: Command, sample: str
     warning = f"Every user of this machine can read {files}. Run chmod 600 on {files}."
     assert run("--store", sample, "list").err.count(warning) == 1
     ran = run("--store", sample, "doctor")
-    assert (warning in " ".join(ran.out.split()), ran.err) == (True, "")
+    assert "file_mode: 2 files of the store can be read by every user of this machine. store.db, store.db-wal" in (
+        " ".join(ran.out.split())
+    )
+    assert "Every user" not in ran.err
     path.chmod(0o600)
     assert run("--store", sample, "list").err == ""
 

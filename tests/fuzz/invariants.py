@@ -25,7 +25,7 @@ STATUS_OF_CODE = {
 WRITING_COMMANDS = frozenset(
     {
         "add", "edit", "tag", "delete", "undo", "redo", "review", "supersede", "unsupersede", "link", "unlink",
-        "import", "schema up", "schema down", "vacuum", "restore", "migrate copy", "migrate verify",
+        "import", "schema up", "schema down", "vacuum", "doctor", "restore", "migrate copy", "migrate verify",
         "suspend", "bury", "resume", "pin", "unpin",
         "domains set", "domains rename", "domains merge", "domains delete", "classify",
         "migrate reembed", "registry fill", "registry rollback", "jobs retry",

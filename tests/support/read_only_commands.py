@@ -80,7 +80,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "jobs retry": ((JOB,), REFUSED),
     "jobs fail": ((JOB,), REFUSED),
     "jobs sweep": ((), REFUSED),
-    "doctor": ((), READ),
+    "doctor": (("--fix", "--yes"), REFUSED),
     "config show": ((), READ),
     "config path": ((), READ),
     "config init": ((), READ),

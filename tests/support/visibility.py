@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from vestige_tui.core.accounts import Account, Membership
+from vestige_tui.core.accounts import Account, Group, Membership, User
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.reviews import Scheduling
 from vestige_tui.store.store import Store
@@ -43,8 +43,8 @@ WORDS = [
 class Community:
     """Users, groups, memberships and memories."""
 
-    users: tuple[Account, ...]
-    groups: tuple[Account, ...]
+    users: tuple[User, ...]
+    groups: tuple[Group, ...]
     memberships: tuple[Membership, ...]
     drafts: tuple[Draft, ...]
 
@@ -67,8 +67,8 @@ def _id(chance: random.Random) -> str:
 
 def community(seed: int, *, memories: int = 80) -> Community:
     chance = random.Random(seed)
-    users = tuple(Account(_id(chance), f"user{n}", f"User {n}", FOUNDED) for n in range(4))
-    groups = tuple(Account(_id(chance), f"group{n}", f"Group {n}", FOUNDED) for n in range(3))
+    users = tuple(User(_id(chance), f"user{n}", f"User {n}", FOUNDED) for n in range(4))
+    groups = tuple(Group(_id(chance), f"group{n}", f"Group {n}", FOUNDED) for n in range(3))
     memberships = tuple(
         Membership(user.id, group.id, FOUNDED) for user in users for group in groups if chance.random() < 0.4
     )

@@ -116,7 +116,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "adopt --store ~/agents/vestige.db --undo",
     ),
     "stats": ("stats", "stats --json"),
-    "doctor": ("doctor", "doctor --json"),
+    "doctor": ("doctor", "doctor --fix --dry-run", "doctor --fix --only vector_zero json --yes", "doctor --json"),
     "vacuum": ("vacuum",),
     "backup": ("backup before.db", "backup before.db --store ~/agents/vestige.db"),
     "restore": (

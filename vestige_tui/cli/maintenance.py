@@ -1,4 +1,4 @@
-"""Commands for a whole store: schema, stats, vacuum."""
+"""Commands for a whole store: schema, stats, doctor, vacuum."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from vestige_tui.cli import backup_offer, server_upgrade
+from vestige_tui.cli import backup_offer, doctor, server_upgrade
 from vestige_tui.cli.global_options import chosen_store, settings, store_url
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, version
@@ -42,7 +42,7 @@ def add_commands(commands: Commands) -> None:
     backup_offer.add_option(down)
     server_upgrade.add_command(steps)
     commands.add("stats", _stats, "print counts, sizes, connections and slow queries")
-    commands.add("doctor", _doctor, "check the store for damage and other problems, with a remedy for each")
+    doctor.add_command(commands)
     commands.add("vacuum", _vacuum, "free unused space")
 
 
@@ -186,7 +186,7 @@ async def _stats(args: Namespace, output: Output) -> int:
     model = f"{stats.registered_model_name} ({stats.registered_model_dim})" if stats.registered_model_name else "none"
     output.line(title)
     output.line(report.health.state)
-    for sentence in store_report.problems(report.health):
+    for sentence in store_report.problems(report.health.problems):
         output.line(sentence)
     output.line()
     output.table(
@@ -205,19 +205,6 @@ async def _stats(args: Namespace, output: Output) -> int:
     _print_sessions(output, report.sessions, now)
     _print_sizes(output, report.sizes or (), now)
     _print_queries(output, report.queries)
-    return 0
-
-
-async def _doctor(args: Namespace, output: Output) -> int:
-    async with chosen_store(args, announces=False) as store:
-        report, title = await store.maintenance.report(thorough=True), store.title
-    if output.as_json:
-        output.document(json_shapes.health(report.health))
-        return 0
-    output.line(title)
-    output.line(report.health.state)
-    for sentence in store_report.problems(report.health):
-        output.line(sentence)
     return 0
 
 

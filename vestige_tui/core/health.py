@@ -26,10 +26,14 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class HealthProblem:
-    """Problem of a store and its remedy, one sentence each; the remedy is empty if there is none."""
+    """Problem of a store and its remedy, one sentence each; the remedy is empty if there is none.
+
+    ``kinds`` are the kinds of fault of the doctor that it is about.
+    """
 
     problem: str
     remedy: str = ""
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

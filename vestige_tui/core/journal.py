@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any
 
 UNDO, REDO = "undo", "redo"
+REPAIR = "repair"
+"""Verb of a fix of the doctor, whose snapshots are whole rows."""
 REVERSALS = frozenset({UNDO, REDO})
 """Verbs of entries that reverse another entry."""
 _TOKEN_BYTES = 4

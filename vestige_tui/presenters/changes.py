@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vestige_tui.core.journal import REDO, REVERSALS, UNDO, entry_of
+from vestige_tui.core.journal import REDO, REPAIR, REVERSALS, UNDO, entry_of
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.text import cut, grouped, one_line, plain, short_id
 from vestige_tui.core.times import parse_stored
@@ -79,6 +79,7 @@ VERB_WORDS: Mapping[str, VerbWords] = {
     "merge_domains": VerbWords("Merged domains {value} in {subject}", "merge domains"),
     "delete_domain": VerbWords("Deleted domain {value} from {subject}", "delete domain"),
     "optimize": VerbWords("Applied FSRS weights {value} to {subject}", "apply FSRS weights"),
+    REPAIR: VerbWords("Repaired {subject}", "repair"),
 }
 """Words of each verb that undo accepts."""
 
@@ -193,7 +194,8 @@ def _subject(entry: Journaled, content: str, *, with_id: bool, width: int = TITL
     if entry.verb == "optimize" and not ids:
         return NEW_REVIEWS
     if len(ids) != 1:
-        return _count(len(ids))
+        # A fix also changes rows that belong to no memory.
+        return f"{grouped(len(ids))} memories or rows" if entry.verb == REPAIR else _count(len(ids))
     parts = [title(content, width)] if content.strip() else []
     return " ".join([short_id(plain(ids[0])), *parts] if with_id or not parts else parts)
 

@@ -15,7 +15,7 @@ from vestige_tui.presenters.job_progress import step_in_words
 if TYPE_CHECKING:
     from vestige_tui.core.health import (
         Connections,
-        Health,
+        HealthProblem,
         MigrationInfo,
         Session,
         Stats,
@@ -47,9 +47,9 @@ _VACUUM_EFFECTS = {
 _STATE_WORDS = {"idle in transaction": "in a transaction", "idle in transaction (aborted)": "in a failed transaction"}
 
 
-def problems(health: Health) -> list[str]:
+def problems(problems: Sequence[HealthProblem]) -> list[str]:
     """Return each problem with its remedy, one line each."""
-    return [plain(f"{each.problem} {each.remedy}".rstrip()) for each in health.problems]
+    return [plain(f"{each.problem} {each.remedy}".rstrip()) for each in problems]
 
 
 def contents(stats: Stats) -> list[tuple[str, int, bool]]:

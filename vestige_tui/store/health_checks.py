@@ -21,6 +21,8 @@ from vestige_tui.core.text import bytes_size, duration, grouped
 MAX_WAL_BYTES = 256_000_000
 MIN_DEAD_ROWS = 10_000
 MAX_IDLE_IN_TRANSACTION = timedelta(minutes=10)
+DOCTOR = "Run `vestige-tui doctor --fix`, or press d on the Store screen: both show the changes before."
+"""Remedy of faults in rows that the doctor fixes."""
 _VECTOR_TROUBLE = {
     "width": "{verb} a different number of dimensions than the model ({dimension})",
     "infinite": "{verb} a number that is not finite",
@@ -110,7 +112,9 @@ def of_successor(sentence: str) -> HealthProblem:
 def of_exposed(names: Sequence[str]) -> HealthProblem:
     """Health check: other users of the machine can read files of the store."""
     listed = " and ".join(names)
-    return HealthProblem(f"Every user of this machine can read {listed}.", f"Run chmod 600 on {listed}.")
+    return HealthProblem(
+        f"Every user of this machine can read {listed}.", f"Run chmod 600 on {listed}.", ("file_mode",)
+    )
 
 
 def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool = False) -> Iterator[HealthProblem]:
@@ -126,13 +130,15 @@ def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool 
             subject = "1 memory has a time" if is_one else f"{grouped(fault.count)} memories have times"
             yield HealthProblem(
                 f"{subject} that cannot be read: {memory}.",
-                copied or "Correct it with an SQL tool; a time is written as 2026-05-01T12:00:00+00:00.",
+                copied or DOCTOR,
+                ("time",),
             )
         elif fault.kind == "json":
             subject = "1 memory has" if is_one else f"{grouped(fault.count)} memories have"
             yield HealthProblem(
                 f"{subject} tags, domains or metadata that cannot be read and are treated as empty: {memory}.",
-                copied or "Set them again with `vestige-tui tag` or `edit`.",
+                copied or DOCTOR,
+                ("json",),
             )
         else:
             verb = "has" if is_one else "have"
@@ -140,9 +146,8 @@ def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool 
             subject = "1 vector" if is_one else f"{grouped(fault.count)} vectors"
             yield HealthProblem(
                 f"{subject} {trouble}; vector search cannot find {'it' if is_one else 'them'}: {memory}.",
-                copied
-                or "Edit the text of a memory (`vestige-tui edit ID`) to compute its vector again; for many, re-embed "
-                "with another model: `vestige-tui migrate reembed --model NAME` (the same model changes nothing).",
+                copied or DOCTOR,
+                (f"vector_{fault.kind}", "vector_orphan"),
             )
 
 

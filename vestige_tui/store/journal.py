@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vestige_tui.core.errors import Conflict, NotFound
-from vestige_tui.core.journal import REDO, REVERSALS, UNDO, JournalFilter, JournalLine, entry_of
+from vestige_tui.core.journal import REDO, REPAIR, REVERSALS, UNDO, JournalFilter, JournalLine, entry_of
 from vestige_tui.core.memories import Change, JournalEntry, Page, UndoneChange
 from vestige_tui.core.text import quoted
 from vestige_tui.store.journal_parts import whole
@@ -136,7 +136,9 @@ class JournalService:
         Raises NotFound, or Conflict if its memories have changed since.
         """
         self._context.refuse_read_only()
-        async with self._backend.write() as transaction:
+        repair = await self._repair(entry)
+        entry = entry if repair is None else repair
+        async with self._backend.write(orphans=repair is not None) as transaction:
             if entry is None:
                 target = await self._last(transaction, "last_change", "actor")
                 if target is None:
@@ -193,6 +195,15 @@ class JournalService:
         if reversed_change.verb == OPTIMIZE:
             await refresh_weights(self._context, self._backend)
 
+    async def _repair(self, entry: int | None) -> int | None:
+        """Return the number of the change to undo if it is a fix of the doctor, whose rows may have no parents."""
+        if entry is None:
+            target = await self._last(self._backend, "last_change", "actor")
+        else:
+            records = await self._backend.fetch("get_journal", {"id": entry})
+            target = rows.journal_entry(records[0]) if records else None
+        return target.id if target is not None and target.verb == REPAIR else None
+
     async def _encode(self, reversal: Reversal) -> tuple[str, ...]:
         """Encode the texts whose vectors belong to a model that is no longer used; return warnings."""
         if not reversal.texts:
@@ -235,7 +246,8 @@ def _stamps(reversal: Reversal) -> list[dict[str, str]]:
 async def _described(transaction: Transaction, entry: JournalEntry, *, undone: bool) -> UndoneChange:
     """Return an entry with the text of its only memory as an undo, or a redo, leaves it; of a deleted one as it was."""
     ids = set(entry.ids)
-    if len(ids) != 1:
+    # The rows of a fix need not be those of a memory.
+    if len(ids) != 1 or entry.verb == REPAIR:
         return UndoneChange(entry)
     snapshots = [*entry.before[:1], *entry.after[:1]]
     memory_id, other = ids.pop(), _other_id(snapshots)

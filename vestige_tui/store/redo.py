@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.core.domains import DOMAIN_VERBS
 from vestige_tui.core.errors import Conflict
+from vestige_tui.core.journal import REPAIR
 from vestige_tui.core.text import grouped
 from vestige_tui.store.domain_undo import restore_domains
 from vestige_tui.store.journal_snapshots import review_params, schedule_params, schedule_value, schedule_version
 from vestige_tui.store.locked_memories import changed_since
+from vestige_tui.store.row_snapshots import restore_rows
 from vestige_tui.store.undo import (
     MAX_KEPT_MEMORIES,
     OF_THE_STORE,
@@ -125,6 +127,7 @@ _REPEATS: Mapping[str, _Repeat] = {
     "unpin": restore_marks,
     "clear_marks": restore_marks,
     "optimize": restore_weights,
+    REPAIR: restore_rows,
 }
 REDOABLE_VERBS = frozenset(_REPEATS) | DOMAIN_VERBS
 """Verbs of the undone changes that can be redone."""

@@ -15,6 +15,7 @@ from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.store.accounts import AccountService
 from vestige_tui.store.bulk import BulkService
 from vestige_tui.store.context import PolicyInForce, StoreContext, actor_name, utc_now
+from vestige_tui.store.doctor import DoctorService
 from vestige_tui.store.domains import DomainService
 from vestige_tui.store.journal import JournalService
 from vestige_tui.store.links import LinkService
@@ -71,6 +72,7 @@ class Store:
         self.links = LinkService(self._context, self.memories)
         self.bulk = BulkService(self._context, self.memories)
         self.maintenance = MaintenanceService(self._context, self.models, self.embedders)
+        self.doctor = DoctorService(self._context, self.models)
         self._searcher = Searcher(
             backend,
             self.embedders,

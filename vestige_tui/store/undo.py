@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.domains import DOMAIN_VERBS
 from vestige_tui.core.errors import Conflict
+from vestige_tui.core.journal import REPAIR
 from vestige_tui.core.reviews import undone_reviews
 from vestige_tui.embedding.models import same_model
 from vestige_tui.store.domain_undo import restore_domains
@@ -36,6 +37,7 @@ from vestige_tui.store.journal_snapshots import (
 )
 from vestige_tui.store.locked_memories import changed_since, gone
 from vestige_tui.store.memory_writes import snapshot as full_snapshot
+from vestige_tui.store.row_snapshots import restore_rows
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -367,6 +369,7 @@ _INVERSES: Mapping[str, _Inverse] = {
     "unpin": restore_marks,
     "clear_marks": restore_marks,
     "optimize": restore_weights,
+    REPAIR: restore_rows,
 }
 UNDOABLE_VERBS = frozenset(_INVERSES) | DOMAIN_VERBS
 """Verbs of the journal entries that can be undone."""

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vestige_tui.core.backups import Backup, BackupListener, BackupStep, RestorePlan
 from vestige_tui.core.errors import Usage
@@ -20,8 +20,13 @@ from vestige_tui.tui.dialogs.loss import ConfirmLoss
 from vestige_tui.tui.dialogs.modals import Ask
 
 if TYPE_CHECKING:
+    from textual.app import App
+
+    from vestige_tui.core.memories import Change
     from vestige_tui.store.store import Store
+    from vestige_tui.tui.notice import Severity
     from vestige_tui.tui.place import Place
+    from vestige_tui.tui.store_session import StoreSession
 
 RESTORE_NOTE = "A file that `backup` has written. What the store would lose is listed before anything changes."
 
@@ -32,7 +37,22 @@ def _open_store(place: Place) -> Store:
     return place.store
 
 
-def told(place: Place, stop: str = "") -> BackupListener:
+class BackingScreen(Protocol):
+    """What a backup needs of a screen: its store, and a line for the progress."""
+
+    @property
+    def app(self) -> App[Any]: ...
+
+    @property
+    def store_session(self) -> StoreSession: ...
+
+    @property
+    def is_mounted(self) -> bool: ...
+
+    def say(self, text: str, change: Change | None = None, severity: Severity = "done") -> object: ...
+
+
+def told(place: BackingScreen, stop: str = "") -> BackupListener:
     """Return a receiver that shows the progress in the status line, from any thread."""
     loop = asyncio.get_running_loop()
 
@@ -47,7 +67,7 @@ def told(place: Place, stop: str = "") -> BackupListener:
     return tell
 
 
-async def suggested_path(place: Place) -> Path:
+async def suggested_path(place: BackingScreen) -> Path:
     """Return the path of a new backup in the state directory."""
     return await asyncio.to_thread(backups.suggested_path, place.store_session.url, datetime.now(UTC))
 
@@ -78,7 +98,7 @@ async def _room(store: Store, path: Path) -> str:
     return f"{needs}{bytes_size(free)} are free here. An existing file is not replaced."
 
 
-async def written(place: Place, path: str | Path, stop: str = "") -> Backup:
+async def written(place: BackingScreen, path: str | Path, stop: str = "") -> Backup:
     """Write a backup of the open store, with its progress in the status line."""
     try:
         return await backups.back_up(place.store_session.url, path, told(place, stop))
@@ -88,7 +108,7 @@ async def written(place: Place, path: str | Path, stop: str = "") -> Backup:
         raise
 
 
-async def confirmed_with_backup(place: Place, question: ConfirmLoss) -> bool:
+async def confirmed_with_backup(place: BackingScreen, question: ConfirmLoss) -> bool:
     """Ask before a loss; write a backup first if the user wants one. Return whether to go on."""
     if not await place.app.push_screen_wait(question):
         return False

@@ -298,3 +298,71 @@ UPDATE main.knowledge_nodes SET has_embedding = 1, embedding_model = :model WHER
 UPDATE main.embedding_profile_manifests SET vector_count = (
     SELECT count(*) FROM main.embedding_profile_vectors v WHERE v.profile_id = embedding_profile_manifests.profile_id)
 WHERE profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1);
+
+-- write list_faulty_vectors when no ?active_profile --
+-- A vector goes with the marks of its memory.
+WITH faulty AS MATERIALIZED (SELECT e.node_id, vector_fault(e.embedding, :width) AS fault FROM main.node_embeddings e
+    WHERE vector_fault(e.embedding, :width) <> '' AND EXISTS (SELECT 1 FROM main.knowledge_nodes m WHERE m.id = e.node_id))
+SELECT 'vector_' || fault AS kind, 'node_embeddings' AS place, json_object('node_id', node_id) AS key, node_id AS id,
+    'vector' AS action, NULL AS sets FROM faulty
+UNION ALL SELECT 'vector_' || fault, 'knowledge_nodes', json_object('id', node_id), node_id, 'touch', NULL FROM faulty;
+
+-- write list_faulty_vectors when ?active_profile --
+WITH faulty AS MATERIALIZED (SELECT v.profile_id, v.node_id, vector_fault(v.embedding, :width) AS fault
+    FROM main.embedding_profile_vectors v
+    WHERE v.profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1)
+        AND vector_fault(v.embedding, :width) <> ''
+        AND EXISTS (SELECT 1 FROM main.knowledge_nodes m WHERE m.id = v.node_id))
+SELECT 'vector_' || fault AS kind, 'embedding_profile_vectors' AS place,
+    json_object('profile_id', profile_id, 'node_id', node_id) AS key, node_id AS id, 'vector' AS action, NULL AS sets FROM faulty
+UNION ALL SELECT 'vector_' || fault, 'knowledge_nodes', json_object('id', node_id), node_id, 'touch', NULL FROM faulty;
+
+-- write list_faulty_times --
+-- The time of the last review is computed, and links are the server's.
+SELECT 'time' AS kind, 'knowledge_nodes' AS place, json_object('id', id) AS key, id, 'set' AS action, CASE
+    WHEN NOT unreadable_time(created_at) THEN json_object('updated_at', coalesce(created_at, :now))
+    WHEN NOT unreadable_time(updated_at) THEN json_object('created_at', coalesce(updated_at, :now))
+    ELSE json_object('created_at', :now, 'updated_at', :now) END AS sets
+FROM main.knowledge_nodes WHERE unreadable_time(created_at) OR unreadable_time(updated_at)
+UNION ALL SELECT 'time', 'knowledge_nodes', json_object('id', n.id), n.id, 'set',
+    json_object('next_review', CASE WHEN CAST(n.reps AS INTEGER) > 0 THEN :now END)
+FROM main.knowledge_nodes n WHERE unreadable_time(n.next_review)
+UNION ALL SELECT 'time', 'review_events', json_object('id', id), memory_id, iif(known IS NULL, 'none', 'set'),
+    json_object('timestamp', known)
+FROM (SELECT v.id, v.memory_id, CASE WHEN json_valid(v.new_state)
+        AND NOT unreadable_time(json_extract(v.new_state, '$.last_review'))
+        THEN json_extract(v.new_state, '$.last_review') END AS known
+    FROM main.review_events v WHERE unreadable_time(v.timestamp))
+UNION ALL SELECT 'time', 'memory_connections', json_object('source_id', d.source_id, 'target_id', d.target_id),
+    d.source_id, 'set', json_object('created_at', coalesce((SELECT max(m.created_at) FROM main.knowledge_nodes m
+        WHERE m.id IN (d.source_id, d.target_id) AND NOT unreadable_time(m.created_at)), :now))
+FROM main.memory_connections d WHERE unreadable_time(d.created_at);
+
+-- write list_faulty_schedules when knowledge_nodes.retention_strength --
+SELECT 'schedule' AS kind, 'knowledge_nodes' AS place, json_object('id', memory_id) AS key, memory_id AS id, 'set' AS action,
+    json_object('stability', new_stability, 'difficulty', new_difficulty, 'retention_strength', new_retrievability,
+        'reps', CAST(new_reps AS INTEGER), 'lapses', CAST(new_lapses AS INTEGER)) AS sets
+FROM (SELECT s.*, clamped(s.stability, iif(s.reps > 0, 0.001, 0.0), :max_stability, 0.001) AS new_stability,
+    clamped(s.difficulty, iif(s.reps > 0, 1.0, 0.0), 10.0, 5.0) AS new_difficulty,
+    clamped(s.retrievability, 0.0, 1.0, 1.0) AS new_retrievability,
+    clamped(s.reps, 0, 2147483647, 0) AS new_reps, clamped(s.lapses, 0, 2147483647, 0) AS new_lapses FROM scheduling s)
+WHERE new_stability IS NOT stability OR new_difficulty IS NOT difficulty OR new_retrievability IS NOT retrievability
+    OR new_reps IS NOT reps OR new_lapses IS NOT lapses ORDER BY memory_id;
+
+-- write list_faulty_schedules when no knowledge_nodes.retention_strength --
+SELECT 'schedule' AS kind, 'knowledge_nodes' AS place, json_object('id', memory_id) AS key, memory_id AS id, 'set' AS action,
+    json_object('stability', new_stability, 'difficulty', new_difficulty, 'reps', CAST(new_reps AS INTEGER),
+        'lapses', CAST(new_lapses AS INTEGER)) AS sets
+FROM (SELECT s.*, clamped(s.stability, iif(s.reps > 0, 0.001, 0.0), :max_stability, 0.001) AS new_stability,
+    clamped(s.difficulty, iif(s.reps > 0, 1.0, 0.0), 10.0, 5.0) AS new_difficulty,
+    clamped(s.reps, 0, 2147483647, 0) AS new_reps, clamped(s.lapses, 0, 2147483647, 0) AS new_lapses FROM scheduling s)
+WHERE new_stability IS NOT stability OR new_difficulty IS NOT difficulty OR new_reps IS NOT reps OR new_lapses IS NOT lapses
+ORDER BY memory_id;
+
+-- write clear_text_index --
+-- The index of the server reads its texts from the table of the memories.
+INSERT INTO main.knowledge_fts (knowledge_fts) VALUES ('rebuild');
+
+-- write fold_memories --
+-- The index is full already.
+UPDATE main.console_adoption SET id = id WHERE :after IS NULL AND :last IS NULL;

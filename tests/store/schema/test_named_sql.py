@@ -103,7 +103,7 @@ ONLY_POSTGRES = {
     "drop_index_concurrently",
     "analyze_spare",
 }
-UNPREPARED = ("VACUUM", "ANALYZE", "ALTER", "CREATE", "DROP", "TRUNCATE", "LOCK", "COPY", "DO")
+UNPREPARED = ("VACUUM", "ANALYZE", "ALTER", "CREATE", "DROP", "TRUNCATE", "LOCK", "COPY", "DO", "SET")
 """What PostgreSQL prepares no statement for."""
 FRAGMENTS = (
     "filter_",

@@ -22,10 +22,12 @@ from vestige_tui.core.storable import is_plain_uuid
 from vestige_tui.store.backends import postgres_pooler as pooler
 from vestige_tui.store.backends.postgres_connection import ServerConnection, adapt_params
 from vestige_tui.store.backends.postgres_errors import translate
+from vestige_tui.store.backends.postgres_inspection import PostgresInspection
 from vestige_tui.store.backends.postgres_listener import ChangeListener
 from vestige_tui.store.backends.postgres_pool import PostgresPool
 from vestige_tui.store.backends.postgres_replica import QUERIES, ReadReplica
 from vestige_tui.store.backends.postgres_rights import READER_RIGHTS, WRITER_RIGHTS, RightMissing, of_statement
+from vestige_tui.store.backends.postgres_rows import PostgresRows
 from vestige_tui.store.backends.postgres_search import PostgresSearch
 from vestige_tui.store.backends.postgres_settings import as_statement
 from vestige_tui.store.backends.postgres_word_weights import WordWeights
@@ -50,6 +52,7 @@ from vestige_tui.store.schema.viewed_tables import with_viewed_tables
 from vestige_tui.store.waits import Waits, long_work
 
 if TYPE_CHECKING:
+    from vestige_tui.core.doctor import Image, RowKey
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.core.errors import VestigeError
     from vestige_tui.core.health import HealthProblem
@@ -74,6 +77,7 @@ class PostgresTransaction:
     def __init__(self, connection: AsyncConnection[dict[str, Any]], backend: PostgresBackend) -> None:
         self.connection = connection
         self._backend = backend
+        self._rows = PostgresRows(connection)
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
         try:
@@ -103,6 +107,19 @@ class PostgresTransaction:
 
     def _translated(self, error: psycopg.Error, name: str, slots: Slots | None = None) -> VestigeError:
         return of_statement(translate(error, self._backend.title), compose("postgres", name, slots))
+
+    async def read_rows(self, keys: Sequence[RowKey]) -> list[tuple[RowKey, Image | None]]:
+        try:
+            return [(key, await self._rows.read(key)) for key in keys]
+        except psycopg.Error as error:
+            raise translate(error, self._backend.title) from error
+
+    async def write_rows(self, rows: Sequence[tuple[RowKey, Image | None]]) -> None:
+        try:
+            for key, image in rows:
+                await self._rows.write(key, image)
+        except psycopg.Error as error:
+            raise translate(error, self._backend.title) from error
 
     async def script(self, sql: str) -> None:
         try:
@@ -165,6 +182,7 @@ class PostgresBackend:
         self._changes = ChangeListener(self._pool, self.change_token)
         self._weights = WordWeights(self)
         self._search = PostgresSearch(self, self._weights)
+        self.inspection = PostgresInspection(self)
         self._replica: ReadReplica | None = None
         if read_url:
             self._replica = ReadReplica(
@@ -349,7 +367,8 @@ class PostgresBackend:
     # Writing
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[Transaction]:
+    async def write(self, *, orphans: bool = False) -> AsyncIterator[Transaction]:
+        """Begin a write. Rows without parents need a setting of the role within it (``allow_orphans``)."""
         async with self.transaction() as transaction:
             yield transaction
 

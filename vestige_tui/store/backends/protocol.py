@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from vestige_tui.core.errors import Usage
 
 if TYPE_CHECKING:
+    from vestige_tui.core.doctor import Image, RowKey
     from vestige_tui.core.embeddings import ModelSignature, Vector
     from vestige_tui.core.health import Connections, HealthProblem, PostgresServer, Session, SqliteFile, VectorsHeld
     from vestige_tui.core.search import Fusion, SearchStep
+    from vestige_tui.store.backends.inspection import Inspection
     from vestige_tui.store.backends.query_timings import Timings
     from vestige_tui.store.schema.named_sql import Dialect, Slots
     from vestige_tui.store.waits import Waits
@@ -196,6 +198,14 @@ class Transaction(Protocol):
         """Run the statements of a migration file, one after the other."""
         ...
 
+    async def read_rows(self, keys: Sequence[RowKey]) -> list[tuple[RowKey, Image | None]]:
+        """Return whole rows of any table with their lasting keys; None for one that is not there."""
+        ...
+
+    async def write_rows(self, rows: Sequence[tuple[RowKey, Image | None]]) -> None:
+        """Insert, update or delete whole rows, so that each is as its image; None deletes."""
+        ...
+
 
 class Backend(Protocol):
     """A database that holds a store. A cancelled read stops in the database; errors are ``VestigeError``s.
@@ -218,6 +228,11 @@ class Backend(Protocol):
 
     timings: Timings
     """Durations of its queries."""
+
+    @property
+    def inspection(self) -> Inspection:
+        """Return what the doctor asks beyond the named queries."""
+        ...
 
     @property
     def waits(self) -> Waits:
@@ -262,8 +277,11 @@ class Backend(Protocol):
         """Return the rows of a named query, read outside any write."""
         ...
 
-    def write(self) -> AbstractAsyncContextManager[Transaction]:
-        """Begin a write; leaving the block commits, an exception rolls back."""
+    def write(self, *, orphans: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a write; leaving the block commits, an exception rolls back.
+
+        ``orphans``: rows without their parents may be written, and a deletion deletes no other rows.
+        """
         ...
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:

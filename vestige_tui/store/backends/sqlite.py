@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from vestige_tui.core.errors import ForeignStore, ReadOnly, StoreMissing, Unavailable, Unreachable, VestigeError
-from vestige_tui.core.file_permissions import is_readable_by_others
 from vestige_tui.core.file_targets import refuse_side_name
 from vestige_tui.core.health import Connections, HealthProblem
 from vestige_tui.core.log import suppressed
@@ -45,6 +44,7 @@ from vestige_tui.store.backends.sqlite_connection import (
     prepare_for_writing,
 )
 from vestige_tui.store.backends.sqlite_file import OpenedFile, page_damage, refuse_log_without_file
+from vestige_tui.store.backends.sqlite_inspection import SqliteInspection
 from vestige_tui.store.backends.sqlite_readers import Readers
 from vestige_tui.store.backends.sqlite_search import SqliteSearch
 from vestige_tui.store.backends.sqlite_wal import is_stale
@@ -118,6 +118,7 @@ class SqliteBackend:
         self._has_stale_log = False
         self.waits = Waits(lambda: self.title)
         self.readers = Readers(self.file, self.timings, self.waits)
+        self.inspection = SqliteInspection(self)
         self._search = SqliteSearch(self, self.readers)
         self._writer: SqliteWriter | None = None
         self._watch: Connection | None = None
@@ -319,8 +320,8 @@ class SqliteBackend:
         return self._writer
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[Transaction]:
-        async with self._get_writer().transaction() as transaction:
+    async def write(self, *, orphans: bool = False) -> AsyncIterator[Transaction]:
+        async with self._get_writer().transaction(orphans=orphans) as transaction:
             yield transaction
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
@@ -422,15 +423,21 @@ class SqliteBackend:
             problems.append(of_stale_log(self.path.name))
         if self._successor:
             problems.append(of_successor(self._successor))
-        # The -shm beside them holds no text.
-        exposed = [
-            path.name for side in ("", "-wal", "-journal") if is_readable_by_others(path := Path(f"{self.path}{side}"))
-        ]
+        exposed = self.inspection.exposed_files()
         return [*problems, of_exposed(exposed)] if exposed else problems
 
     async def find_damage(self, seconds: float) -> str:
-        mode = "mode=ro&immutable=1" if self._is_immutable else "mode=ro"
-        return await asyncio.to_thread(page_damage, self.path, seconds, mode) or ""
+        return await asyncio.to_thread(page_damage, self.path, seconds, self.look_mode) or ""
+
+    @property
+    def look_mode(self) -> str:
+        """Mode of another connection that only reads the file."""
+        return "mode=ro&immutable=1" if self._is_immutable else "mode=ro"
+
+    @property
+    def view_script(self) -> str:
+        """Views over the tables of a Vestige file; empty for a store of our own."""
+        return self._script
 
     async def vacuum_steps(self) -> Sequence[VacuumStep]:
         return _VACUUM_STEPS

@@ -28,6 +28,7 @@ from vestige_tui.store.backends.protocol import Json, Params, Row, fitting
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.backends.sqlite_errors import is_busy
 from vestige_tui.store.schema.named_sql import Script, compose
+from vestige_tui.store.schema.rows import clamped
 from vestige_tui.store.schema.sqlite_scripts import statements
 
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ def add_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("vector_fault", 2, _vector_fault, deterministic=True)
     connection.create_function("matches", 3, _matches, deterministic=True)
     connection.create_function("unreadable_time", 1, _is_unreadable_time, deterministic=True)
+    connection.create_function("clamped", 4, clamped, deterministic=True)
 
 
 _ENCODINGS = {b"a\0": "utf-16-le", b"\0a": "utf-16-be"}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias, TypeVar
 
+from vestige_tui.core.doctor import Image, RowKey
 from vestige_tui.core.errors import Busy, VestigeError
 from vestige_tui.core.log import suppressed
 from vestige_tui.store.backends.protocol import Params, Row, Write
@@ -28,6 +29,7 @@ from vestige_tui.store.backends.sqlite_connection import (
 )
 from vestige_tui.store.backends.sqlite_errors import is_busy, is_full
 from vestige_tui.store.backends.sqlite_file import OpenedFile
+from vestige_tui.store.backends.sqlite_rows import own_keys, read_rows, write_rows
 from vestige_tui.store.schema.named_sql import Script, Slots, compose
 from vestige_tui.store.schema.sqlite_scripts import statements
 from vestige_tui.store.waits import Waits, long_work
@@ -150,6 +152,13 @@ class SqliteTransaction:
             return 0
         return await self.run(name, _execute_many(self._scripts, name, many))
 
+    async def read_rows(self, keys: Sequence[RowKey]) -> list[tuple[RowKey, Image | None]]:
+        own = await self.run("own_keys", partial(own_keys, keys))
+        return list(zip(own, await self.run("read_rows", partial(read_rows, own)), strict=True))
+
+    async def write_rows(self, rows: Sequence[tuple[RowKey, Image | None]]) -> None:
+        await self.run("write_rows", partial(write_rows, rows))
+
     async def script(self, sql: str) -> None:
         # executescript() would commit the transaction first; a migration and its record share one.
         try:
@@ -179,26 +188,40 @@ class SqliteWriter:
         self._queue: list[_QueuedWrite] = []
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
-        """Begin a write; leaving the block commits, an exception rolls back."""
-        writer = self.connection
+    async def transaction(self, *, orphans: bool = False) -> AsyncIterator[SqliteTransaction]:
+        """Begin a write; leaving the block commits, an exception rolls back. ``orphans``: without foreign keys."""
         async with self._lock:
-            await self._file.verify()
+            if not orphans:
+                async with self._begun() as transaction:
+                    yield transaction
+                return
+            # SQLite takes this setting outside of a transaction only.
+            await self._finish(self.connection.execute("PRAGMA foreign_keys = OFF"))
             try:
-                await self._alternate(lambda: writer.execute("BEGIN IMMEDIATE"))
-                if self._file.is_suspect:
-                    await writer.run(self._file.compare)
-                yield SqliteTransaction(writer, self._file, self._timings, self._waits, self._scripts)
-                self._file.refuse_replaced()
-                await self._finish(writer.commit())
-                self._file.note_written()
-            except BaseException as error:
-                # Also where the caller was cancelled just as the transaction began.
-                if writer.in_transaction:
-                    await self._finish(writer.rollback())
-                if is_full(error) or is_full(error.__cause__):
-                    await self._finish(self._checkpoint())
-                raise
+                async with self._begun() as transaction:
+                    yield transaction
+            finally:
+                await self._finish(self.connection.execute("PRAGMA foreign_keys = ON"))
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[SqliteTransaction]:
+        writer = self.connection
+        await self._file.verify()
+        try:
+            await self._alternate(lambda: writer.execute("BEGIN IMMEDIATE"))
+            if self._file.is_suspect:
+                await writer.run(self._file.compare)
+            yield SqliteTransaction(writer, self._file, self._timings, self._waits, self._scripts)
+            self._file.refuse_replaced()
+            await self._finish(writer.commit())
+            self._file.note_written()
+        except BaseException as error:
+            # Also where the caller was cancelled just as the transaction began.
+            if writer.in_transaction:
+                await self._finish(writer.rollback())
+            if is_full(error) or is_full(error.__cause__):
+                await self._finish(self._checkpoint())
+            raise
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
         """Run several writes as one transaction, together with those that wait as well."""

@@ -25,6 +25,7 @@ class Script:
 
 _BLOCK = re.compile(r"^-- (\w+) --\n", re.MULTILINE)
 _INCLUDE = re.compile(r"/\*= (\w+) \*/")
+_CREATE = re.compile(r"CREATE (?:VIRTUAL |UNLOGGED )?TABLE (?:IF NOT EXISTS )?(\w+)")
 _SLOT = re.compile(r"/\*(\w+)\*/")
 
 
@@ -48,6 +49,13 @@ def load(dialect: Dialect, folder: str = "") -> Mapping[str, str]:
                 lines.pop(0)
             blocks[name] = "\n".join(lines)
     return {name: _INCLUDE.sub(lambda match: blocks[match[1]], body) for name, body in blocks.items()}
+
+
+@cache
+def created_tables(dialect: Dialect) -> frozenset[str]:
+    """Return the names of all tables that the SQL of a dialect creates."""
+    paths = sorted((sql_folder() / dialect).rglob("*.sql"))
+    return frozenset(name for path in paths for name in _CREATE.findall(path.read_text(encoding="utf-8")))
 
 
 @cache

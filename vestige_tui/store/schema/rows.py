@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.accounts import Domain, Group, Membership, User
+from vestige_tui.core.doctor import FaultyRow, RowKey
 from vestige_tui.core.domains import CENTROID_AT, DomainScore, DomainSummary
 from vestige_tui.core.embeddings import INPUT, EncodingTemplates, ModelSignature
 from vestige_tui.core.health import ContentFault, PostgresServer, Session, SqliteFile, TableSize
@@ -85,7 +86,8 @@ def as_vector(value: object) -> Vector:
     return np.asarray(to_numpy() if to_numpy else value, dtype=np.float32)
 
 
-def _number(value: object, low: float, high: float, default: float) -> float:
+def clamped(value: object, low: float, high: float, default: float) -> float:
+    """Return a stored figure within its bounds; ``default`` for what is no number."""
     if type(value) is float and low <= value <= high:
         return value
     if not isinstance(value, (int, float)) or math.isnan(value):
@@ -94,7 +96,7 @@ def _number(value: object, low: float, high: float, default: float) -> float:
 
 
 def _count(value: object) -> int:
-    return value if type(value) is int and 0 <= value <= _MAX_COUNT else int(_number(value, 0, _MAX_COUNT, 0))
+    return value if type(value) is int and 0 <= value <= _MAX_COUNT else int(clamped(value, 0, _MAX_COUNT, 0))
 
 
 def scheduling(row: Row) -> Scheduling | None:
@@ -103,9 +105,9 @@ def scheduling(row: Row) -> Scheduling | None:
         return None
     reps = _count(row["reps"])
     return Scheduling(
-        _number(row["stability"], 0.001 if reps else 0.0, MAX_STABILITY_DAYS, 0.001),
-        _number(row["difficulty"], 1.0 if reps else 0.0, 10.0, 5.0),
-        _number(row["retrievability"], 0.0, 1.0, 1.0),
+        clamped(row["stability"], 0.001 if reps else 0.0, MAX_STABILITY_DAYS, 0.001),
+        clamped(row["difficulty"], 1.0 if reps else 0.0, 10.0, 5.0),
+        clamped(row["retrievability"], 0.0, 1.0, 1.0),
         as_time(row["last_review"]),
         as_time(row["next_review"]),
         reps,
@@ -210,7 +212,7 @@ def edge(row: Row) -> Edge:
         source_id=str(row["source_id"]),
         target_id=str(row["target_id"]),
         edge_type=_text(row["edge_type"]),
-        weight=_number(row["weight"], 0.0, 1.0, 1.0),
+        weight=clamped(row["weight"], 0.0, 1.0, 1.0),
         created_at=as_time(row["created_at"]),
     )
 
@@ -359,6 +361,16 @@ def session(row: Row) -> Session:
         state=None if state is None else str(state),
         since=as_time(row["since"]),
         mine=bool(row["mine"]),
+    )
+
+
+def faulty_row(row: Row) -> FaultyRow:
+    return FaultyRow(
+        kind=str(row["kind"]),
+        row=RowKey.of(str(row["place"]), as_json(row["key"])),
+        subject=str(row["id"]),
+        action=row["action"],
+        sets=as_json(row["sets"]) or {},
     )
 
 

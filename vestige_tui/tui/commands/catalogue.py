@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from types import ModuleType
 
 from vestige_tui.tui.commands import (
+    doctor,
     domains,
     everywhere,
     jobs,
@@ -21,6 +22,7 @@ from vestige_tui.tui.commands import (
     users,
 )
 from vestige_tui.tui.commands.command import Command
+from vestige_tui.tui.commands.doctor import ShowDoctor
 from vestige_tui.tui.commands.domains import ShowDomains
 from vestige_tui.tui.commands.jobs import (
     CancelJob,
@@ -83,6 +85,7 @@ _MODULES: tuple[ModuleType, ...] = (
     journal,
     domains,
     users,
+    doctor,
 )
 
 
@@ -173,7 +176,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         FillVectors,
         ConfigureModel,
     ),
-    "store": (StartCopy, BackUp, RestoreBackup, Vacuum, ShowDomains, ShowUsers),
+    "store": (StartCopy, BackUp, RestoreBackup, Vacuum, ShowDoctor, ShowDomains, ShowUsers),
 }
 """Commands of each place, besides ``EVERYWHERE``."""
 

@@ -80,7 +80,7 @@ changes.
 
 `c` copies this store into another one, as a job that keeps running when the console is closed. `b` writes a backup into
 a file, and `B` makes the store equal to one, after a list of what it would lose. `v` frees unused space; it first shows
-what has to wait meanwhile. `esc` stops a backup or a vacuum.
+what has to wait meanwhile. `esc` stops a backup or a vacuum. `d` looks at every row for faults, and fixes them.
 
 Query times are measured in this console since it opened the store. `ctrl+r` refreshes all figures.
 """
@@ -239,6 +239,11 @@ Query times are measured in this console since it opened the store. `ctrl+r` ref
         if (plan := await ask_for_restore(self)) is not None:
             assert isinstance(self.app, ConsoleApp)
             self.app.action_restore(plan)
+
+    def action_show_doctor(self) -> None:
+        from vestige_tui.tui.doctor.page import DoctorScreen
+
+        self.app.push_screen(DoctorScreen())
 
     @work(group="copy", exclusive=True, exit_on_error=False)
     async def action_start_copy(self) -> None:

@@ -1,0 +1,168 @@
+"""Faults in the rows of a store, what the doctor finds of each kind, and the changes that fix them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Image: TypeAlias = Mapping[str, Any]
+"""A whole row as JSON: the values by column, each in a form from which the same value can be stored again."""
+Action: TypeAlias = Literal["set", "delete", "vector", "event", "touch", "none"]
+"""Change of a faulty row: set columns, delete it, delete a vector with its marks, append an event; or none.
+
+A row to touch is changed by the action of another one."""
+Remedy: TypeAlias = Literal["rows", "index", "mode", "none"]
+"""What a fix changes: rows, which an undo brings back; the text index or the mode of files; or nothing."""
+
+MAX_EXAMPLES = 5
+"""Examples of a finding: ids of memories, or names of rows and files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Kind of fault: its name in JSON and commands, and what a fix of it changes."""
+
+    name: str
+    remedy: Remedy
+    of_memories: bool = True
+    """Whether its examples are memories."""
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("vector_width", "rows"),
+        Kind("vector_infinite", "rows"),
+        Kind("vector_zero", "rows"),
+        Kind("vector_orphan", "rows", of_memories=False),
+        Kind("flag_set", "rows"),
+        Kind("flag_unset", "rows"),
+        Kind("time", "rows"),
+        Kind("json", "rows"),
+        Kind("schedule", "rows"),
+        Kind("winner_missing", "rows"),
+        Kind("winner_circle", "rows"),
+        Kind("winner_cache", "rows"),
+        Kind("orphan", "rows", of_memories=False),
+        Kind("duplicate_id", "none"),
+        Kind("text_index", "index"),
+        Kind("file_mode", "mode", of_memories=False),
+    )
+}
+"""Every kind of fault, in the order of a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowKey:
+    """A row of a table, by the columns of its primary key, or by its row number."""
+
+    table: str
+    key: tuple[tuple[str, Any], ...]
+
+    @classmethod
+    def of(cls, table: str, key: Mapping[str, Any]) -> RowKey:
+        return cls(table, tuple(key.items()))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return dict(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultyRow:
+    """A row with a fault of a kind, and the change that fixes it.
+
+    ``subject`` is the id of its memory, or the name of the row; ``sets`` are the new values of its columns, or the
+    fields of the appended event.
+    """
+
+    kind: str
+    row: RowKey
+    subject: str
+    action: Action
+    sets: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Faults of one kind: their number, the number of those that a fix changes, and the first subjects."""
+
+    kind: str
+    count: int
+    fixable: int
+    examples: tuple[str, ...]
+
+    @property
+    def remedy(self) -> Remedy:
+        return KINDS[self.kind].remedy if self.fixable else "none"
+
+
+@dataclass(frozen=True, slots=True)
+class OtherTable:
+    """Table of the database that the console does not show; ``rows`` is None if they cannot be counted."""
+
+    name: str
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Result of a look at every row of a store. ``unfinished`` names the checks that could not be made."""
+
+    findings: tuple[Finding, ...]
+    other_tables: tuple[OtherTable, ...] = ()
+    unfinished: tuple[str, ...] = ()
+
+    @property
+    def fixable(self) -> tuple[str, ...]:
+        """Kinds of which a fix changes something."""
+        return tuple(each.kind for each in self.findings if each.fixable)
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """Change of one row by a fix: None before is a new row, None after a deleted one."""
+
+    kind: str
+    subject: str
+    row: RowKey
+    before: Image | None
+    after: Image | None
+
+    def changed_columns(self) -> dict[str, tuple[Any, Any]]:
+        """Return the value before and after of each column that differs."""
+        before, after = self.before or {}, self.after or {}
+        return {
+            name: (before.get(name), after.get(name))
+            for name in {**before, **after}
+            if before.get(name) != after.get(name)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FixPreview:
+    """Changes that a fix of some kinds makes, row by row, and what it changes besides.
+
+    ``texts`` is the number of memories that are indexed again, ``files`` the files whose mode changes.
+    """
+
+    kinds: tuple[str, ...]
+    changes: tuple[RowChange, ...]
+    texts: int = 0
+    files: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.changes or self.texts or self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Result of a fix: the journal entry that undoes the changed rows, if any, and how much was changed."""
+
+    subjects: tuple[str, ...]
+    undo: int | None
+    rows: int
+    texts: int = 0
+    files: tuple[str, ...] = ()

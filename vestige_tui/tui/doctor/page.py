@@ -1,0 +1,240 @@
+"""Page of the doctor: the faults in the rows of the open store, their examples, and fixes after a preview."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.content import Content
+from textual.widgets import Static
+
+from vestige_tui.core.errors import Conflict, NotFound
+from vestige_tui.core.text import plain, short_id
+from vestige_tui.presenters import doctor as words
+from vestige_tui.presenters.changes import NOTHING_TO_REDO, redo_sentence, undo_sentence
+from vestige_tui.presenters.job_progress import quantity
+from vestige_tui.presenters.stores import read_only_sentence
+from vestige_tui.tui.backups import confirmed_with_backup
+from vestige_tui.tui.command_screen import NOT_OPEN, CommandScreen
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.doctor import OF_THE_DOCTOR
+from vestige_tui.tui.commands.memories import UndoChange
+from vestige_tui.tui.dialogs.memory_sheet import memory_sheet
+from vestige_tui.tui.doctor.fault_list import FaultList
+from vestige_tui.tui.doctor.fault_sheet import FIX, FaultSheet, examples_of
+from vestige_tui.tui.doctor.fix_dialog import FixDialog
+from vestige_tui.tui.widgets.empty import Empty
+from vestige_tui.tui.widgets.key_line import KeyLine
+from vestige_tui.tui.workers import work
+
+if TYPE_CHECKING:
+    from vestige_tui.core.doctor import Examination, Finding
+    from vestige_tui.core.memories import Change
+    from vestige_tui.store.store import Store
+    from vestige_tui.tui.notice import Severity
+
+log = logging.getLogger(__name__)
+
+LOOKING = "Looking at every row of the store…"
+NO_FAULTS = "No faults found."
+
+
+class DoctorScreen(CommandScreen):
+    """Faults of the open store, by kind. The store is examined when the page opens, after each fix, and on request."""
+
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["page.tcss"]
+    AUTO_FOCUS = "FaultList"
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_THE_DOCTOR)
+    HELP = """\
+The doctor looks at every row of the store: vectors that no search can compare, times and tags that cannot be read,
+figures beyond their range, replacements that are missing or go in a circle, rows without their parent, ids in two
+spellings, the text index, and the permissions of the files.
+
+`enter` opens a kind of fault with examples; `enter` on an example opens its memory. `f` fixes the faults under the
+cursor, and `F` all that can be fixed. Each shows every row that it changes, and asks; one `u` brings the rows back.
+"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._list = FaultList(id="faults")
+        self._examination: Examination | None = None
+
+    @property
+    def help_title(self) -> str:
+        return "Doctor"
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content.styled("Doctor", "$text bold"), id="doctor-title", markup=False)
+        yield Static(id="doctor-why", markup=False)
+        yield self._list
+        yield Empty(id="nothing")
+        yield Static(id="doctor-notes", markup=False)
+        yield self._status
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self.console.frame_changed.subscribe(self, self._frame_changed)
+        self._examine()
+
+    def _frame_changed(self, _: None) -> None:
+        if self.is_current:
+            self.refresh_bindings()
+
+    # Examination
+
+    @work(group="examine", exclusive=True, exit_on_error=False)
+    async def _examine(self) -> None:
+        store = self.store
+        if store is None:
+            self._say_nothing(NOT_OPEN)
+            return
+        if self._examination is None:
+            self._say_nothing(LOOKING)
+        self._show(store, await store.doctor.examine())
+
+    def _show(self, store: Store, examination: Examination) -> None:
+        self._examination = examination
+        findings = examination.findings
+        count = sum(each.count for each in findings)
+        facts = f"{quantity(count, 'fault')} of {quantity(len(findings), 'kind')}" if findings else ""
+        self.query_one("#doctor-title", Static).update(
+            Content.assemble(("Doctor", "$text bold"), (f"   {facts}", "$text-muted"))
+        )
+        why = self._why_not_written() if findings else ""
+        self.query_one("#doctor-why", Static).update(Content(plain(why)))
+        self.set_class(bool(why), "-why")
+        notes = (words.unfinished(examination), words.other_tables(examination.other_tables))
+        self.query_one("#doctor-notes", Static).update(Content("\n".join(filter(None, notes))))
+        self._list.show(findings)
+        if findings:
+            self.set_class(False, "-nothing")
+            self._list.focus()
+        else:
+            self._say_nothing(NO_FAULTS)
+        self.refresh_bindings()
+
+    def _say_nothing(self, why: str) -> None:
+        self.query_one("#nothing", Empty).say(why, ("esc", "back"))
+        self.set_class(True, "-nothing")
+
+    # Disabled commands
+
+    def why_not(self, action: str) -> str:
+        if reason := super().why_not(action):
+            return reason
+        if action == "fix_fault":
+            finding = self._list.current
+            if finding is None:
+                return "There is no fault here."
+            return "" if finding.fixable else words.fix_sentence(finding)
+        if action == "fix_all_faults" and not (self._examination and self._examination.fixable):
+            return "There is no fault that can be fixed here."
+        return ""
+
+    @on(FaultList.FaultHighlighted)
+    def _highlighted(self) -> None:
+        self.refresh_bindings()
+
+    # Commands
+
+    @on(FaultList.FaultChosen)
+    def _chosen(self, event: FaultList.FaultChosen) -> None:
+        event.stop()
+        self._open(event.finding)
+
+    @work(group="open", exclusive=True, exit_on_error=False)
+    async def _open(self, finding: Finding) -> None:
+        store = self.store
+        if store is None:
+            return
+        memories = await examples_of(store, finding)
+        why = read_only_sentence(store.read_only_reason) if store.read_only else ""
+        while answer := await self.app.push_screen_wait(FaultSheet(finding, memories, why_not=why)):
+            if answer == FIX:
+                self.action_fix_fault()
+                return
+            try:
+                await self.app.push_screen_wait(await memory_sheet(store, answer))
+            except NotFound as error:
+                log.debug("The memory of an example is gone: %s", error)
+                self._status.say(f"Memory {short_id(answer)} was deleted meanwhile.", severity="waiting")
+                return
+
+    @work(group="write", exclusive=True, exit_on_error=False)
+    async def action_fix_fault(self) -> None:
+        finding = self._list.current
+        if finding is not None:
+            await self._fix([finding.kind])
+
+    @work(group="write", exclusive=True, exit_on_error=False)
+    async def action_fix_all_faults(self) -> None:
+        if self._examination is not None:
+            await self._fix(self._examination.fixable)
+
+    async def _fix(self, kinds: Sequence[str]) -> None:
+        """Preview a fix, ask, and make it; if a row has changed since, show the new preview."""
+        store, fault = self.store, ""
+        if store is None:
+            return
+        while True:
+            self._status.say("Reading the rows…", severity="quiet")
+            preview = await store.doctor.preview(kinds)
+            self._status.say("")
+            if preview.is_empty:
+                self._status.say("Nothing to fix: the faults are gone.", severity="quiet")
+                break
+            if not await confirmed_with_backup(self, FixDialog(preview, fault=fault)):
+                return
+            try:
+                fixed = await store.doctor.fix(preview)
+            except Conflict as error:
+                log.info("A previewed fix was refused: %s", type(error).__name__)
+                fault = f"{error.message} Below are the rows as they are now."
+                continue
+            hint = f"{self._key_of_undo()} undo" if fixed.undo is not None else ""
+            self._status.say(f"{words.fixed_sentence(fixed)}.", hint)
+            self.store_session.note_change()
+            break
+        self._examine()
+
+    def say(self, text: str, change: Change | None = None, severity: Severity = "done") -> None:
+        """Say a sentence in the status line."""
+        self._status.say(text, severity=severity)
+
+    def _key_of_undo(self) -> str:
+        keys = [each.binding for each in self.active_bindings.values() if each.binding.id == UndoChange.id]
+        return self.app.get_key_display(keys[0]) if keys else UndoChange.key
+
+    @work(group="write", exit_on_error=False)
+    async def action_undo(self) -> None:
+        store = self.store
+        if store is None:
+            return
+        change = await self.store_session.own_changes.undo(store)
+        self._reversed("There is nothing to undo." if change is None else undo_sentence(change), change is not None)
+
+    @work(group="write", exit_on_error=False)
+    async def action_redo(self) -> None:
+        store = self.store
+        if store is None:
+            return
+        change = await self.store_session.own_changes.redo(store)
+        self._reversed(NOTHING_TO_REDO if change is None else redo_sentence(change), change is not None)
+
+    def _reversed(self, sentence: str, has_changed: bool) -> None:
+        self._status.say(sentence, severity="done" if has_changed else "quiet")
+        if has_changed:
+            self.store_session.note_change()
+            self._examine()
+
+    def action_refresh_place(self) -> None:
+        self._examine()
+        self._status.say("Refreshed.", severity="quiet")
+
+    def action_back(self) -> None:
+        self.dismiss(None)
