@@ -13,6 +13,7 @@ from vestige_tui.core.errors import Conflict, Usage
 from vestige_tui.core.memories import Filter, Memory, Page, Sort
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import fitting
+from vestige_tui.store.moments import as_they_were
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ async def read_page(
     cursor = _read_cursor(after, sort) if after is not None else None
     if cursor is not None and not context.backend.is_id(cursor.memory_id):
         raise Usage(NO_CURSOR)
-    moment = cursor.moment if cursor is not None else moment or context.now()
+    as_of = context.as_of(filter)
+    moment = cursor.moment if cursor is not None else moment or as_of or context.now()
     filters, params = context.filters(filter)
     params |= {"head": ALL_CHARS if head is None else head, "moment": moment}
     index, skipped = (cursor.segment, 0) if cursor is not None else (0, offset or 0)
@@ -99,8 +101,9 @@ async def read_page(
             last = (index, part[-1])
         index, skipped, cursor = index + 1, 0, None
     full = last is not None and len(records) == limit
+    memories = await as_they_were(context.backend, [rows.memory(row) for row in records], as_of)
     return Page(
-        tuple(rows.memory(row) for row in records),
+        memories,
         _write_cursor(sort, segments, *last, moment) if full and last is not None else None,
     )
 
@@ -111,7 +114,7 @@ async def count_last(context: StoreContext, filter: Filter, sort: Sort) -> int:
     if len(segments) == 1:
         return 0
     filters, params = context.filters(filter)
-    return await _count(context, filters, params | {"moment": context.now()}, segments[1])
+    return await _count(context, filters, params | {"moment": context.as_of(filter) or context.now()}, segments[1])
 
 
 async def find_position(
@@ -120,7 +123,7 @@ async def find_position(
     """Return the index of a memory in a sorted list, from 0; None if the list lacks it."""
     if not context.backend.is_id(memory_id):
         return None
-    segments, moment = _SEGMENTS[sort], moment or context.now()
+    segments, moment = _SEGMENTS[sort], moment or context.as_of(filter) or context.now()
     filters, params = context.filters(filter)
     params |= {"moment": moment}
     before = 0

@@ -176,7 +176,9 @@ class ReviewService:
 
     async def log(self, memory_id: str) -> tuple[Review, ...]:
         """Return the review log of a memory, oldest first."""
-        return tuple(rows.review(row) for row in await self._backend.fetch("list_reviews", {"id": memory_id}))
+        reviews = map(rows.review, await self._backend.fetch("list_reviews", {"id": memory_id}))
+        moment = self._context.moment
+        return tuple(review for review in reviews if moment is None or review.at <= moment)
 
     async def since(self, since: datetime) -> tuple[Review, ...]:
         """Return all reviews since a time, oldest first."""

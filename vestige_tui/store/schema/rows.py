@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.embeddings import INPUT, EncodingTemplates, ModelSignature
 from vestige_tui.core.health import ContentFault, PostgresServer, Session, SqliteFile, TableSize
+from vestige_tui.core.history import DeletedMemory
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, JournalEntry, Memory
@@ -187,6 +188,19 @@ def event(row: Row) -> SupersessionEvent:
         winner_id=None if row["winner_id"] is None else str(row["winner_id"]),
         kind=str(row["kind"]),
         decided_at=as_time(row["decided_at"]) or datetime.fromtimestamp(0, UTC),
+    )
+
+
+def deleted_memory(row: Row) -> DeletedMemory:
+    return DeletedMemory(
+        id=str(row["id"]),
+        content=_text(row["content"]),
+        node_type=_text(row["node_type"]) or "fact",
+        tags=as_list(row["tags"]),
+        created_at=as_time(row["created_at"]),
+        deleted_at=as_time(row["at"]) or datetime.fromtimestamp(0, UTC),
+        actor=str(row["actor"]),
+        entry=int(row["entry"]),
     )
 
 
