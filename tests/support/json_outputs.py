@@ -31,6 +31,8 @@ READING = (
     ("due",),
     ("forecast",),
     ("history", "{first}"),
+    ("diff", "--from", "2020-01-01"),
+    ("list", "--as-of", "-1d"),
     ("edges", "{first}"),
     ("neighbors", "{first}"),
     ("stats",),

@@ -31,6 +31,7 @@ from vestige_tui.cli import (
     maintenance,
     memories,
     migrate,
+    moments,
     portable,
     registry,
     reviews,
@@ -38,7 +39,7 @@ from vestige_tui.cli import (
 )
 from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.examples import examples_text
-from vestige_tui.cli.global_options import start_log
+from vestige_tui.cli.global_options import refuse_moment, start_log
 from vestige_tui.cli.output import Output, Unwritable, say
 from vestige_tui.cli.parser import PROGRAM, Commands, Parser
 from vestige_tui.cli.waits import note_waits
@@ -64,6 +65,7 @@ _FAMILIES = (
     journal,
     reviews,
     supersession,
+    moments,
     links,
     portable,
     maintenance,
@@ -113,6 +115,12 @@ def _add_common(target: Parser, default: object) -> None:
     )
     target.add_argument(
         "--read-only", action="store_true", default=false, help="never write to a store, source or target"
+    )
+    target.add_argument(
+        "--as-of",
+        metavar="TIME",
+        default=default,
+        help="show the store at a past moment, without changing it: 2026-11-01, -7d, yesterday or an RFC 3339 time",
     )
     target.add_argument(
         "--debug", action="store_true", default=false, help="write a more detailed log; `about` prints its path"
@@ -232,6 +240,7 @@ def _run(arguments: Sequence[str], output: Output) -> int:
 def _run_command(args: argparse.Namespace, output: Output) -> int:
     if args.command is None:
         return _console(args, output)
+    refuse_moment(args)
     status: int = asyncio.run(_cancel_on_signals(args.run(args, output)))
     if status == 0 and "afterwards" in args:
         status = args.afterwards(args, output)

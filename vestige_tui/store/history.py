@@ -11,9 +11,11 @@ from vestige_tui.core.errors import NotFound, Usage
 from vestige_tui.core.history import DecidedMemory, DeletedMemory, Difference, DifferenceCounts
 from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.text import quoted
+from vestige_tui.store.backends.protocol import fitting
 from vestige_tui.store.journal_parts import whole
 from vestige_tui.store.journal_snapshots import memory_value
 from vestige_tui.store.moments import as_they_were, decisions_at
+from vestige_tui.store.pages import ALL_CHARS
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 RECALL_LIMIT = 50
 DIFFERENCE_LIMIT = 200
 """Memories of each group of a difference."""
-HEAD_CHARS = 400
-"""Characters of a text in a list."""
 
 _CREATED_BETWEEN = ("filter_created_since", "filter_active_at")
 _REPLACED_BETWEEN = ("filter_created_before", "filter_active_before", "filter_replaced_at")
@@ -45,7 +45,7 @@ class HistoryService:
 
         Deleted memories are not among them; a moment in the future gives the memories of now.
         """
-        return await self._page(filter or Filter(), (), moment, moment, limit)
+        return await self._page(filter or Filter(), (), moment, moment, fitting(limit), None)
 
     async def decision_before(self, moment: datetime) -> SupersessionEvent | None:
         """Return the last decision before a moment."""
@@ -67,17 +67,28 @@ class HistoryService:
         return {memory_id: at for memory_id, at in times.items() if at is not None}
 
     async def difference(
-        self, start: datetime, end: datetime, filter: Filter | None = None, *, limit: int = DIFFERENCE_LIMIT
+        self,
+        start: datetime,
+        end: datetime,
+        filter: Filter | None = None,
+        *,
+        limit: int = DIFFERENCE_LIMIT,
+        head: int | None = None,
     ) -> Difference:
-        """Return what differs between two moments. Raises Usage if the start is after the end."""
+        """Return what differs between two moments; ``head`` truncates each content to so many characters.
+
+        Deleted memories are counted whatever the filter is, for the journal has no index of it. Raises Usage if the
+        start is after the end.
+        """
+        fitting(limit)
         if start > end:
             raise Usage("The first moment is after the second; exchange the two.")
         chosen = filter or Filter()
         appeared, superseded, again, deleted, counts = await asyncio.gather(
-            self._page(chosen, _CREATED_BETWEEN, start, end, limit),
-            self._page(chosen, _REPLACED_BETWEEN, start, end, limit),
-            self._page(chosen, _ACTIVE_AGAIN, start, end, limit),
-            self._deleted(start, end, limit),
+            self._page(chosen, _CREATED_BETWEEN, start, end, limit, head),
+            self._page(chosen, _REPLACED_BETWEEN, start, end, limit, head),
+            self._page(chosen, _ACTIVE_AGAIN, start, end, limit, head),
+            self._deleted(start, end, limit, head),
             self._counts(chosen, start, end),
         )
         ids = [memory.id for memory in (*superseded, *again)]
@@ -110,15 +121,16 @@ class HistoryService:
         return int(row["n"])
 
     async def _page(
-        self, filter: Filter, group: Sequence[str], start: datetime, end: datetime, limit: int
+        self, filter: Filter, group: Sequence[str], start: datetime, end: datetime, limit: int, head: int | None
     ) -> tuple[Memory, ...]:
         fragments, params = self._conditions(filter, group, start, end)
+        params |= {"head": ALL_CHARS if head is None else head, "limit": limit}
         slots = {"filters": fragments, "order": ["order_created"], "sort_key": ["sort_key_created"]}
-        records = await self._backend.fetch("page_memories", {**params, "head": HEAD_CHARS, "limit": limit}, slots)
+        records = await self._backend.fetch("page_memories", params, slots)
         return await as_they_were(self._backend, [rows.memory(row) for row in records], end)
 
-    async def _deleted(self, start: datetime, end: datetime, limit: int) -> tuple[DeletedMemory, ...]:
-        params = {"earlier": start, "as_of": end, "head": HEAD_CHARS, "limit": limit}
+    async def _deleted(self, start: datetime, end: datetime, limit: int, head: int | None) -> tuple[DeletedMemory, ...]:
+        params = {"earlier": start, "as_of": end, "head": ALL_CHARS if head is None else head, "limit": limit}
         return tuple(rows.deleted_memory(row) for row in await self._backend.fetch("list_deletions", params))
 
     async def deleted_memory(self, entry: int, memory_id: str) -> Memory:
