@@ -59,6 +59,11 @@ def refuse_moment(args: Namespace) -> None:
         raise Usage(f"--as-of works with {', '.join(others)} and {last}, not with {args.command}.{instead}")
 
 
+def chosen_moment(args: Namespace, config: Config) -> datetime | None:
+    """Return the moment of --as-of; None for now. Raises Usage."""
+    return None if args.as_of is None else parse_argument(args.as_of, datetime.now(UTC), config.policy().days)
+
+
 def store_url(args: Namespace, config: Config) -> str:
     """Return the URL of the store: --store, else the configured one, else the default location."""
     from vestige_tui.config.default_store import default_store_url
@@ -76,7 +81,6 @@ def chosen_store(
 ) -> AbstractAsyncContextManager[Store]:
     """Open the store of this run. ``create`` allows to create a SQLite file; ``announces`` prints its file problems."""
     config = settings(args)
-    as_of = None if args.as_of is None else parse_argument(args.as_of, datetime.now(UTC), config.policy().days)
     return open_with_settings(
         store_url(args, config),
         config,
@@ -84,7 +88,7 @@ def chosen_store(
         create=create,
         announces=announces,
         origin=command_origin(args.command),
-        as_of=as_of,
+        as_of=chosen_moment(args, config),
     )
 
 

@@ -281,13 +281,13 @@ async def _cancel_on_signals(command: Coroutine[Any, Any, int]) -> int:
 
 
 def _console(args: argparse.Namespace, output: Output) -> int:
-    from vestige_tui.cli.global_options import settings, store_url
+    from vestige_tui.cli.global_options import chosen_moment, settings, store_url
 
     if output.as_json:
         raise Usage("--json works only with a command; see `vestige-tui --help`.")
     refuse_without_terminal()
     config = settings(args)
-    return open_console(config, store_url(args, config), read_only=args.read_only)
+    return open_console(config, store_url(args, config), read_only=args.read_only, moment=chosen_moment(args, config))
 
 
 def _report_error(output: Output, code: str, message: str, status: int) -> int:

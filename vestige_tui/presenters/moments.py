@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,19 @@ def decision_words(event: SupersessionEvent | None, now: datetime) -> str:
     winner = f" {short_id(event.winner_id)}" if event.winner_id else ""
     verb = DECISIONS.get(event.kind, plain(event.kind)).removesuffix(":")
     return f"{verb}{winner}, {ago(event.decided_at, now)}"
+
+
+def decision_sentence(event: SupersessionEvent, names: Mapping[str, str]) -> str:
+    """Return a decision with its moment as a sentence; ``names`` are the quoted texts of its memories by id."""
+    loser = names.get(event.loser_id, short_id(event.loser_id))
+    verb = DECISIONS.get(event.kind, plain(event.kind)).removesuffix(":")
+    winner = f" {names.get(event.winner_id, short_id(event.winner_id))}" if event.winner_id else ""
+    return f"{moment_text(event.decided_at)}: {loser} {verb}{winner}."
+
+
+def past_moment_reason(moment: datetime, key: str = "T") -> str:
+    """Return why nothing is written while a past moment is shown, and the key that ends it."""
+    return f"The console shows a past moment, {moment_text(moment)}, and writes nothing; {key} returns to now."
 
 
 def deletion_words(memory: DeletedMemory, now: datetime) -> str:

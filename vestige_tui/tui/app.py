@@ -44,11 +44,13 @@ from vestige_tui.tui.commands.catalogue import default_keys
 from vestige_tui.tui.commands.command import bindings, key_display
 from vestige_tui.tui.commands.everywhere import Interrupt, OpenPalette, OpenStore, Quit, SuspendConsole
 from vestige_tui.tui.commands.journal import ShowJournal
+from vestige_tui.tui.commands.moments import CompareMoments, EarlierDecision, LaterDecision, ShowMoment
 from vestige_tui.tui.commands.palette import PaletteEntry, entries_of
 from vestige_tui.tui.console_app import ConsoleApp
 from vestige_tui.tui.console_state import ConsoleState
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm, Dialog
+from vestige_tui.tui.moments import choose_moment, step_moment
 from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.removal import is_being_removed
@@ -69,6 +71,7 @@ from vestige_tui.tui.themes import register, themes
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from vestige_tui.embedding.embedder_source import EmbedderSource
@@ -137,7 +140,16 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         "store": _store,
     }
     BINDINGS: ClassVar[list[BindingType]] = bindings(
-        Quit, Interrupt, SuspendConsole, OpenPalette, OpenStore, ShowJournal
+        Quit,
+        Interrupt,
+        SuspendConsole,
+        OpenPalette,
+        OpenStore,
+        ShowJournal,
+        ShowMoment,
+        EarlierDecision,
+        LaterDecision,
+        CompareMoments,
     )
 
     def __init__(
@@ -150,6 +162,7 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         embedders: EmbedderSource | None = None,
         clock: Clock | None = None,
         state: ConsoleState | None = None,
+        moment: datetime | None = None,
     ) -> None:
         load_table()
         super().__init__()
@@ -162,7 +175,7 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         """What the console remembers; nothing unless it is given."""
         self._clock = clock
         self.session = self.new_session(
-            store_url, read_only=read_only, create_confirmed=create_confirmed, embedders=embedders
+            store_url, read_only=read_only, create_confirmed=create_confirmed, embedders=embedders, moment=moment
         )
         self._noted_url = ""
         self.store_changed: Signal[None] = Signal(self, "store_changed")
@@ -410,6 +423,25 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         if not isinstance(self.screen, JournalScreen):
             self.push_screen(JournalScreen(self.session.origin))
 
+    @work(group="moment", exclusive=True, exit_on_error=False)
+    async def action_show_moment(self) -> None:
+        """Ask for the moment at which the store is shown."""
+        if isinstance(self.screen, CommandScreen):
+            await choose_moment(self.screen)
+
+    @work(group="moment", exclusive=True, exit_on_error=False)
+    async def action_step_moment(self, step: int) -> None:
+        """Show the store as of the decision before the present moment, or after it."""
+        if isinstance(self.screen, CommandScreen):
+            await step_moment(self.screen, step)
+
+    def action_compare_moments(self) -> None:
+        """Open the comparison of two moments over the screen in front, unless it is that screen."""
+        from vestige_tui.tui.compare.page import ComparisonScreen
+
+        if not isinstance(self.screen, ComparisonScreen):
+            self.push_screen(ComparisonScreen())
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("open_palette", "open_store") and isinstance(self.screen, Dialog):
             # A dialog has the keys; help alone gives way.
@@ -522,12 +554,24 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         self.session.embedders.close()
 
 
-def run_console(config: Config, store_url: str, *, read_only: bool = False, create_confirmed: bool = False) -> int:
-    """Run the console until the user quits; return the exit status. Raises ConfigError for an unknown key or theme."""
+def run_console(
+    config: Config,
+    store_url: str,
+    *,
+    read_only: bool = False,
+    create_confirmed: bool = False,
+    moment: datetime | None = None,
+) -> int:
+    """Run the console until the user quits; return the exit status. Raises ConfigError for an unknown key or theme.
+
+    ``moment`` is the past moment at which it shows the store first.
+    """
     check_keys(config, default_keys())
     check_theme(config, themes())
     state = ConsoleState(state_dir())
-    app = VestigeApp(config, store_url, read_only=read_only, create_confirmed=create_confirmed, state=state)
+    app = VestigeApp(
+        config, store_url, read_only=read_only, create_confirmed=create_confirmed, state=state, moment=moment
+    )
     app.run()
     for sentence in app.last_words:
         with suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import TypeAlias
 
@@ -37,6 +38,8 @@ class StoreFacts:
     memories: int | None = None
     model: str | None = None
     state: SessionState = SessionState.OPENING
+    moment: datetime | None = None
+    """Past moment at which the store is shown; None for now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import ModuleType
 
-from vestige_tui.tui.commands import everywhere, jobs, journal, lists, memories, places, registry, review, search, store
+from vestige_tui.tui.commands import (
+    everywhere,
+    jobs,
+    journal,
+    lists,
+    memories,
+    moments,
+    places,
+    registry,
+    review,
+    search,
+    store,
+)
 from vestige_tui.tui.commands.command import Command
 from vestige_tui.tui.commands.jobs import (
     CancelJob,
@@ -52,7 +64,19 @@ from vestige_tui.tui.commands.search import (
 )
 from vestige_tui.tui.commands.store import Vacuum
 
-_MODULES: tuple[ModuleType, ...] = (places, everywhere, lists, memories, search, review, jobs, registry, store, journal)
+_MODULES: tuple[ModuleType, ...] = (
+    places,
+    everywhere,
+    lists,
+    memories,
+    search,
+    review,
+    jobs,
+    registry,
+    store,
+    journal,
+    moments,
+)
 
 
 def catalogue() -> dict[str, type[Command]]:
