@@ -23,8 +23,8 @@ DECISIONS = {
     "winner_deleted": "active again, replacement deleted:",
     "imported": "replaced by (imported):",
 }
-GROUPS = ("appeared", "superseded", "active_again", "deleted")
-"""Groups of a difference, in the order in which they are shown."""
+GROUPS = ("superseded", "active_again", "deleted", "appeared")
+"""Groups of a difference, in the order in which they are shown: what appeared is often the most."""
 GROUP_TITLES = {
     "appeared": "Appeared",
     "superseded": "Replaced",

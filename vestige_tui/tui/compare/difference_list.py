@@ -33,14 +33,14 @@ class DifferenceRow:
 
 def rows_of(difference: Difference, now: datetime) -> Iterator[DifferenceRow]:
     """Yield the rows of a difference, group by group."""
-    for memory in difference.appeared:
-        created = f"created {ago(memory.created_at, now)}" if memory.created_at else ""
-        yield DifferenceRow("appeared", memory.content, created, memory)
     for group, members in (("superseded", difference.superseded), ("active_again", difference.active_again)):
         for each in members:
             yield DifferenceRow(group, each.memory.content, decision_words(each.decision, now), each.memory)
     for deleted in difference.deleted:
         yield DifferenceRow("deleted", deleted.content, deletion_words(deleted, now), deleted)
+    for memory in difference.appeared:
+        created = f"created {ago(memory.created_at, now)}" if memory.created_at else ""
+        yield DifferenceRow("appeared", memory.content, created, memory)
 
 
 class DifferenceList(GroupedList):

@@ -174,11 +174,16 @@ redoes the change that this console undid last.
         else:
             self._recheck()
 
-    def _say_past(self) -> None:
+    @work(group="card", exit_on_error=False)
+    async def _say_past(self) -> None:
         """Show that a past moment has no reviews; the session begins anew at now."""
-        self._session = self._card = None
-        self.query_one("#nothing", Empty).say(NO_REVIEWS_THEN, (self.key_named(ShowMoment), "return to now"))
-        self._set_phase(Phase.EMPTY)
+        async with self._lock:
+            # A reading that was under way has ended, so that it shows no card any more.
+            if self.store is None or self.store.moment is None:
+                return
+            self._session = self._card = None
+            self.query_one("#nothing", Empty).say(NO_REVIEWS_THEN, (self.key_named(ShowMoment), "return to now"))
+            self._set_phase(Phase.EMPTY)
 
     def _has_begun(self) -> bool:
         return self._session is not None and self._phase is not Phase.EMPTY
@@ -327,7 +332,7 @@ redoes the change that this console undid last.
         """Follow a change of the store: count again; the card stays unless it was deleted or graded elsewhere."""
         async with self._lock:
             store, session = self.store, self._session
-            if store is None or session is None:
+            if store is None or session is None or store.moment is not None:
                 return
             self._counts = await store.reviews.queue_counts(self._chosen)
             card = self._card
