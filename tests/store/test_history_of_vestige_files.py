@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ PHASE_1 = -14
 CREATED = NOW - timedelta(days=50)
 REPLACED = (NOW - timedelta(days=20)).replace(microsecond=250_000)
 INSTANT = timedelta(microseconds=1)
-FORMS = {
+FORMS: Mapping[str, Callable[[datetime], str]] = {
     "nine digits": chrono,
     "six digits": lambda moment: chrono(moment, 6),
     "three digits": lambda moment: chrono(moment, 3),
