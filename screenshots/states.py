@@ -85,6 +85,7 @@ STATES = (
     State("browse-past-moment-asked", "browse", ("T",)),
     State("browse-decision", "browse", ("<",)),
     State("browse-compare", "browse", ("C",)),
+    State("browse-lineage", "browse", ("<", "H")),
     State("browse-compare-decisions", "browse", ("C", "s", "type 2026-01-01", "enter")),
     State("browse-past-journal", "browse", ("T", "type 2026-05-01", "enter", "J")),
     State("review-past-moment", "review", ("T", "type 2026-05-01", "enter")),

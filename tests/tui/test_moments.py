@@ -12,9 +12,11 @@ from textual.widgets import Input
 from tests.support.console import Console, open_browse, open_console
 from tests.support.corpus import ACTIVE, MEMORIES, NOW, second_handle
 from tests.support.read_only_commands import digest
-from vestige_tui.core.memories import Draft, Patch
+from vestige_tui.core.links import Lineage, SupersessionEvent
+from vestige_tui.core.memories import Draft, Memory, Patch
 from vestige_tui.core.times import format_time
-from vestige_tui.presenters.moments import past_moment_reason
+from vestige_tui.presenters.moments import lineage_note, past_moment_reason
+from vestige_tui.tui.browse.memory_table import MemoryTable
 from vestige_tui.tui.command_screen import CommandScreen
 from vestige_tui.tui.commands.catalogue import action_names, catalogue
 from vestige_tui.tui.commands.command import Command
@@ -23,6 +25,8 @@ from vestige_tui.tui.compare.difference_list import DifferenceList
 from vestige_tui.tui.compare.page import ComparisonScreen
 from vestige_tui.tui.dialogs.memory_sheet import MemorySheet
 from vestige_tui.tui.journal.page import JournalScreen
+from vestige_tui.tui.lineage.lineage_list import DECISIONS, TREE, LineageList
+from vestige_tui.tui.lineage.page import LineageScreen
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.search.hit_list import HitList
 
@@ -289,3 +293,63 @@ async def test_equal_moments_do_not_differ(corpus: Path) -> None:
         await console.paste(format_time(NOW))
         await console.press("enter")
         await console.until("Nothing differs between these moments.")
+
+
+# Lineage
+
+
+async def test_the_lineage_shows_both_directions_late_decisions_and_deleted_winners(corpus: Path) -> None:
+    async with second_handle(corpus) as store:
+        oldest, middle, newest, gone = [
+            (await store.insert(Draft(text, created_at=NOW - timedelta(days=9 - days)))).changed[0]
+            for days, text in enumerate(("Emus run.", "Emus jog.", "Emus walk.", "Emus fly."))
+        ]
+        await store.links.supersede(middle, gone)
+        await store.delete([gone])
+        await store.links.supersede(oldest, middle)
+        await store.links.supersede(middle, newest)
+        early = NOW - timedelta(days=5)
+        await store.links.restore_events([SupersessionEvent(0, middle, newest, "imported", early)])
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        table = console.app.screen.query_one(MemoryTable)
+        await console.press("o")
+        await console.still()
+        while table.current is None or table.current.id != middle:
+            await console.press("j")
+            await console.still()
+        await console.press("H")
+        await console.until(lambda: isinstance(console.app.screen, LineageScreen))
+        await console.still()
+        rows = console.app.screen.query_one(LineageList).rows
+        assert [(row.memory_id, row.here) for row in rows if row.heading == TREE] == [
+            (newest, False),
+            (middle, True),
+            (oldest, False),
+        ]
+        notes = {row.note for row in rows if row.heading == DECISIONS}
+        assert {"deleted", "recorded late"} <= notes
+        assert console.says("recorded late")
+        await console.press("enter")
+        await console.until(lambda: isinstance(console.app.screen, MemorySheet))
+        await console.until("Emus walk.")
+        await console.press("escape", "escape")
+        await console.until(lambda: isinstance(console.app.screen, Place))
+
+
+async def test_a_memory_without_decisions_says_so(corpus: Path) -> None:
+    async with second_handle(corpus) as store:
+        await store.insert(Draft("A lonely kiwi.", created_at=NOW))
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        await console.until("A lonely kiwi.")
+        await console.press("H")
+        await console.until("never replaced, and replaces no other")
+
+
+def test_a_cycle_and_a_missing_winner_are_named() -> None:
+    one, other = Memory("one", "One.", superseded_by="other"), Memory("other", "Other.", superseded_by="one")
+    assert "in a cycle" in lineage_note(Lineage(one, (Lineage(other),)), {"one", "other"})
+    assert "does not exist" in lineage_note(Lineage(one), {"one"})
+    assert lineage_note(Lineage(one), {"one", "other"}) == ""
+    assert lineage_note(Lineage(Memory("free", "Free.")), ()) == ""

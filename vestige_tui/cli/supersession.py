@@ -13,7 +13,7 @@ from vestige_tui.core.bulk import Replacement
 from vestige_tui.core.links import Lineage
 from vestige_tui.core.text import ago, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
-from vestige_tui.presenters.moments import DECISIONS, late_events
+from vestige_tui.presenters.moments import DECISIONS, RECORDED_LATE, late_events
 
 
 def add_commands(commands: Commands) -> None:
@@ -69,7 +69,7 @@ async def _history(args: Namespace, output: Output) -> int:
     for event in events:
         winner = f" {short_id(event.winner_id)}" if event.winner_id else ""
         verb = DECISIONS.get(event.kind, plain(event.kind))
-        recorded = "  (recorded late)" if event.id in late else ""
+        recorded = f"  ({RECORDED_LATE})" if event.id in late else ""
         output.line(f"{ago(event.decided_at, now):>10}  {short_id(event.loser_id)} {verb}{winner}{recorded}")
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
     from vestige_tui.core.history import DecidedMemory, DeletedMemory, Difference, DifferenceCounts
-    from vestige_tui.core.links import SupersessionEvent
+    from vestige_tui.core.links import Lineage, SupersessionEvent
 
 EDITED_SINCE = "text edited since"
 DECISIONS = {
@@ -31,6 +31,7 @@ GROUP_TITLES = {
     "active_again": "Active again",
     "deleted": "Deleted in between",
 }
+RECORDED_LATE = "recorded late"
 TODAYS_TEXTS = "Texts and tags are those of today."
 
 
@@ -97,6 +98,25 @@ def late_events(events: Sequence[SupersessionEvent]) -> frozenset[int]:
             late.add(event.id)
         latest[event.loser_id] = max(event.decided_at, last or event.decided_at)
     return frozenset(late)
+
+
+def lineage_note(lineage: Lineage, known: Collection[str]) -> str:
+    """Return what is wrong with a lineage as a sentence: a cycle, or a winner that is gone; empty if nothing is.
+
+    ``known`` are the ids of the memories that exist, of those that its decisions name.
+    """
+    winner = lineage.memory.superseded_by
+    if winner is None:
+        return ""
+    if winner in _members(lineage):
+        return "These memories replace each other in a cycle, so all of them are hidden; make one of them active again."
+    if winner not in known:
+        return f"The memory on top is replaced by {short_id(winner)}, which does not exist; make it active again."
+    return ""
+
+
+def _members(lineage: Lineage) -> set[str]:
+    return {lineage.memory.id}.union(*map(_members, lineage.replaces))
 
 
 def difference_document(difference: Difference, weights: Sequence[float] = DEFAULT_WEIGHTS) -> dict[str, Any]:

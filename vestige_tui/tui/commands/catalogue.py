@@ -43,6 +43,7 @@ from vestige_tui.tui.commands.memories import (
     SupersedeMemory,
     UndoChange,
 )
+from vestige_tui.tui.commands.moments import ShowLineage
 from vestige_tui.tui.commands.registry import (
     ConfigureModel,
     DropOldVectors,
@@ -113,6 +114,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         ExplainAnswer,
         *ON_A_MEMORY,
         *BESIDE_A_CARD,
+        ShowLineage,
         AddMemory,
         CycleMode,
         SearchLiteral,
@@ -122,7 +124,17 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         ToggleSuperseded,
         *OF_FILTERS,
     ),
-    "browse": (FocusFilter, PickFilters, Sort, *ON_A_MEMORY, *BESIDE_A_CARD, AddMemory, ToggleSuperseded, *OF_FILTERS),
+    "browse": (
+        FocusFilter,
+        PickFilters,
+        Sort,
+        *ON_A_MEMORY,
+        *BESIDE_A_CARD,
+        ShowLineage,
+        AddMemory,
+        ToggleSuperseded,
+        *OF_FILTERS,
+    ),
     "review": (
         Reveal,
         GradeAgain,

@@ -59,6 +59,22 @@ class LeaveComparison(Command):
     help = "Close the comparison."
 
 
+class ShowLineage(Command):
+    id, key, label, action = "memory.lineage", "H", "lineage", "show_lineage"
+    group = "Memory"
+    help = "Open the lineage of the memory: what replaces it, what it replaces, and every decision on it."
+    words = "history supersession tree replaced"
+
+
+class LeaveLineage(Command):
+    id, key, label, action = "lineage.leave", "escape", "back", "back"
+    group, footer, display = "Lineage", True, "esc"
+    help = "Close the lineage."
+
+
+OF_THE_LINEAGE: tuple[type[Command], ...] = (LeaveLineage, *PLACES, Refresh, Close, ShowLegend, ShowHelp)
+"""Commands of the page of a lineage, besides those of its list."""
+
 OF_THE_COMPARISON: tuple[type[Command], ...] = (
     SetStart,
     SetEnd,
