@@ -104,3 +104,33 @@ WHERE j.verb = 'edit' AND (j.at > %(as_of)s OR u.at > %(as_of)s)
     AND e.value ->> 'id' = ANY (%(ids)s::text[])
     AND e.value #>> '{memory,content}' <> (j.after -> (e.key::int - 1)) #>> '{memory,content}'
 GROUP BY e.value ->> 'id'
+
+-- elapsed_at --
+-- Time from the last review before the moment to the moment, as elapsed has it, by the schedule of then; NULL without one.
+(SELECT CASE WHEN a.days < 0 THEN a.days ELSE 0 * a.days END / least(greatest(CASE WHEN s.last_review <= %(as_of)s THEN s.stability ELSE
+        (SELECT (v.prior_state ->> 'stability')::float8 FROM review_events v WHERE v.memory_id = m.id AND v.undoes IS NULL AND v.timestamp > %(as_of)s AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))
+        ORDER BY v.timestamp, v.id LIMIT 1) END, 0.001), 36500.0)
+    FROM (SELECT extract(epoch FROM (CASE WHEN s.reps > 0 AND isfinite(s.last_review) AND s.last_review <= %(as_of)s THEN s.last_review ELSE
+        (SELECT CASE WHEN (v.prior_state ->> 'reps')::float8 > 0 THEN (v.prior_state ->> 'last_review')::timestamptz END
+        FROM review_events v WHERE v.memory_id = m.id AND v.undoes IS NULL AND v.timestamp > %(as_of)s AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))
+        ORDER BY v.timestamp, v.id LIMIT 1) END) - %(as_of)s::timestamptz)::float8 / 86400.0 AS days) a)
+
+-- order_recall_at --
+-- Sort order: lowest recall at the moment first.
+ORDER BY /*= elapsed_at */, m.id
+
+-- sort_key_recall_at --
+-- Sort key of a row, for the cursor of keyset pagination.
+/*= elapsed_at */ AS sort_key
+
+-- after_recall_at --
+-- Keyset pagination: rows after the cursor.
+AND (/*= elapsed_at */, m.id) > (%(after_key)s::float8, %(after_id)s::uuid)
+
+-- only_recalled_at --
+-- Rows with a recall at the moment, for a list sorted by it.
+AND /*= elapsed_at */ IS NOT NULL
+
+-- without_recall_at --
+-- Rows without a recall at the moment, which stand last in a list sorted by it.
+AND /*= elapsed_at */ IS NULL

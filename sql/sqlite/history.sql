@@ -106,3 +106,32 @@ WHERE j.verb = 'edit' AND (j.at > :as_of OR u.at > :as_of)
     AND json_extract(e.value, '$.id') IN (SELECT value FROM json_each(:ids))
     AND json_extract(e.value, '$.memory.content') <> json_extract(j.after, '$[' || e.key || '].memory.content')
 GROUP BY json_extract(e.value, '$.id')
+
+-- elapsed_at --
+-- Time from the last review before the moment to the moment, as elapsed has it, by the schedule of then; NULL without one.
+(min(julianday(CASE WHEN s.reps > 0 AND julianday(s.last_review) <= julianday(:as_of) THEN s.last_review ELSE
+        (SELECT CASE WHEN json_extract(CASE WHEN json_valid(v.prior_state) THEN v.prior_state ELSE '{}' END, '$.reps') > 0 THEN json_extract(CASE WHEN json_valid(v.prior_state) THEN v.prior_state ELSE '{}' END, '$.last_review') END FROM review_events v WHERE v.memory_id = m.id AND v.undoes IS NULL AND v.timestamp > :as_of AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))
+        ORDER BY v.timestamp, v.id LIMIT 1) END) - julianday(:as_of), 0)
+    / min(max(CASE WHEN julianday(s.last_review) <= julianday(:as_of) THEN s.stability ELSE
+        (SELECT json_extract(CASE WHEN json_valid(v.prior_state) THEN v.prior_state ELSE '{}' END, '$.stability') FROM review_events v WHERE v.memory_id = m.id AND v.undoes IS NULL AND v.timestamp > :as_of AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))
+        ORDER BY v.timestamp, v.id LIMIT 1) END, 0.001), 36500.0))
+
+-- order_recall_at --
+-- Sort order: lowest recall at the moment first.
+ORDER BY /*= elapsed_at */, m.id
+
+-- sort_key_recall_at --
+-- Sort key of a row, for the cursor of keyset pagination.
+/*= elapsed_at */ AS sort_key
+
+-- after_recall_at --
+-- Keyset pagination: rows after the cursor.
+AND (/*= elapsed_at */, m.id) > (:after_key, :after_id)
+
+-- only_recalled_at --
+-- Rows with a recall at the moment, for a list sorted by it.
+AND /*= elapsed_at */ IS NOT NULL
+
+-- without_recall_at --
+-- Rows without a recall at the moment, which stand last in a list sorted by it.
+AND /*= elapsed_at */ IS NULL

@@ -29,6 +29,7 @@ from vestige_tui.core.errors import NotFound, ReadOnly, Usage
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating
+from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
@@ -203,6 +204,33 @@ async def test_recall_is_that_of_the_moment(store: Store, clock: Clock) -> None:
     await store.journal.undo()
     assert (await store.at(between).get(memory)).scheduling == first
     assert (await store.get(other)).scheduling is None
+
+
+async def test_a_list_sorted_by_recall_has_the_recalls_of_the_moment(store: Store, clock: Clock) -> None:
+    ids = [await add(store, f"Memory {number}.") for number in range(6)]
+    for number, rating in ((0, Rating.EASY), (1, Rating.HARD), (2, Rating.GOOD), (3, Rating.AGAIN)):
+        clock.advance(days=3)
+        await store.reviews.record(ids[number], rating)
+    moment = clock() + timedelta(days=10)
+    clock.advance(days=30)
+    for number in (0, 3, 4):
+        await store.reviews.record(ids[number], Rating.GOOD)
+    view = store.at(moment)
+    memories = (await view.page(sort="recall")).items
+    assert {memory.id for memory in memories[4:]} == {ids[4], ids[5]}
+    recalls = [retrievability(memory.scheduling, moment) for memory in memories[:4] if memory.scheduling]
+    assert None not in recalls
+    assert recalls == sorted(recalls, key=lambda recall: recall or 0)
+    assert await view.memories.count_last(sort="recall") == 2
+    pages, after = [], None
+    while True:
+        page = await view.page(sort="recall", limit=2, after=after)
+        pages += [memory.id for memory in page.items]
+        after = page.next
+        if after is None:
+            break
+    assert pages == [memory.id for memory in memories]
+    assert [await view.memories.position(each, sort="recall") for each in pages] == list(range(6))
 
 
 async def test_steps_go_from_decision_to_decision(store: Store, clock: Clock) -> None:

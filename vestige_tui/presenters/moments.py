@@ -69,10 +69,15 @@ def decision_words(event: SupersessionEvent | None, now: datetime) -> str:
 
 def decision_sentence(event: SupersessionEvent, names: Mapping[str, str]) -> str:
     """Return a decision with its moment as a sentence; ``names`` are the quoted texts of its memories by id."""
+    return f"{moment_text(event.decided_at)}: {decision_clause(event, names)}."
+
+
+def decision_clause(event: SupersessionEvent, names: Mapping[str, str]) -> str:
+    """Return a decision without its moment, with the quoted texts of its memories."""
     loser = names.get(event.loser_id, short_id(event.loser_id))
     verb = DECISIONS.get(event.kind, plain(event.kind)).removesuffix(":")
     winner = f" {names.get(event.winner_id, short_id(event.winner_id))}" if event.winner_id else ""
-    return f"{moment_text(event.decided_at)}: {loser} {verb}{winner}."
+    return f"{loser} {verb}{winner}"
 
 
 def past_moment_reason(moment: datetime, key: str = "T") -> str:

@@ -12,7 +12,7 @@ from vestige_tui.core.links import Lineage, SupersessionEvent
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.text import ago, cells, cut, one_line, short_id
 from vestige_tui.presenters.changes import title
-from vestige_tui.presenters.moments import RECORDED_LATE, decision_sentence, late_events
+from vestige_tui.presenters.moments import RECORDED_LATE, decision_clause, late_events
 from vestige_tui.tui.widgets.grouped_list import GroupedList
 from vestige_tui.tui.widgets.lineage import tree
 from vestige_tui.tui.widgets.row_list import Piece, fit
@@ -48,7 +48,7 @@ def rows_of(
         gone = other is not None and other not in known
         note = ", ".join(words for words, said in ((RECORDED_LATE, event.id in late), ("deleted", gone)) if said)
         when = f"{ago(event.decided_at, now):>{WHEN_CELLS}}  "
-        yield LineageRow(DECISIONS, when, decision_sentence(event, names), note, None if gone else other)
+        yield LineageRow(DECISIONS, when, decision_clause(event, names), note, None if gone else other)
 
 
 class LineageList(GroupedList):
