@@ -14,6 +14,7 @@ from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Change, Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating
+from vestige_tui.presenters.bulk import beside_notes
 from vestige_tui.store import bulk, journal_parts
 from vestige_tui.store.store import Store
 
@@ -242,3 +243,22 @@ class _Counting:
             return await method(block, *arguments)
 
         return counted
+
+
+async def test_the_preview_of_a_deletion_in_a_chain_names_the_memory_beside_which_a_replaced_one_returns(
+    store: Store,
+) -> None:
+    first, middle, later, head = [(await store.insert(Draft(f"Version {n}."))).changed[0] for n in range(4)]
+    for old, new in ((first, middle), (middle, later), (later, head)):
+        await store.links.supersede(old, new)
+    preview = await store.bulk.preview(Target((middle,)), Deletion())
+    assert {each: memory.id for each, memory in preview.beside.items()} == {first: later}
+    both = await store.bulk.preview(Target((middle, later)), Deletion())
+    assert {each: memory.id for each, memory in both.beside.items()} == {first: head}
+    [note] = beside_notes(both)
+    assert note.startswith('"Version 0." is then active beside "Version 3."')
+    last = await store.bulk.preview(Target((head,)), Deletion())
+    assert [memory.id for memory in last.resurrected] == [later]
+    assert (last.beside, beside_notes(last)) == ({}, [])
+    whole = await store.bulk.preview(Target((first, middle, later, head)), Deletion())
+    assert (whole.resurrected, whole.beside) == ((), {})

@@ -33,6 +33,8 @@ READING = (
     ("forecast", "--retention", "0.8"),
     ("reviews",),
     ("history", "{first}"),
+    ("diff", "--from", "2020-01-01"),
+    ("list", "--as-of", "-1d"),
     ("edges", "{first}"),
     ("neighbors", "{first}"),
     ("domains", "list"),

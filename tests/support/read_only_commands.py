@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "supersede": ((sample_id(2), "--by", sample_id(3)), REFUSED),
     "unsupersede": ((sample_id(5),), REFUSED),
     "history": ((sample_id(5),), READ),
+    "diff": (("--from", "2020-01-01"), READ),
     "edges": ((sample_id(0),), READ),
     "link": ((sample_id(2), sample_id(3)), REFUSED),
     "unlink": ((sample_id(0), sample_id(1)), REFUSED),

@@ -224,7 +224,8 @@ async def answer(console: Console) -> None:
         if isinstance(screen, Confirm):
             await console.press("y")
         elif isinstance(screen, Ask):
-            await console.press("x", "enter")
+            # A line that was refused is not repeated.
+            await console.press(*(("escape",) if screen.query("#sheet-fault") else ("x", "enter")))
         else:
             # A wizard stays the same screen from step to step.
             await console.press("enter" if isinstance(screen, ModalScreen) and screen not in entered else "escape")

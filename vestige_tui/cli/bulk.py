@@ -15,7 +15,15 @@ from vestige_tui.core.errors import Refused, Usage
 from vestige_tui.core.filter_syntax import filter_of, read_chips
 from vestige_tui.core.memories import Change, Filter
 from vestige_tui.core.text import grouped, one_line, short_id
-from vestige_tui.presenters.bulk import bulk_sentence, left_out_notes, loss_notes, many, preview_title, types_line
+from vestige_tui.presenters.bulk import (
+    beside_notes,
+    bulk_sentence,
+    left_out_notes,
+    loss_notes,
+    many,
+    preview_title,
+    types_line,
+)
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -116,6 +124,8 @@ def _note_consequences(output: Output, preview: BulkPreview) -> None:
         output.note(f"Becomes active again: {named(memory)}")
     if preview.resurrected_count > len(preview.resurrected):
         output.note(f"and {grouped(preview.resurrected_count - len(preview.resurrected))} more.")
+    for note in beside_notes(preview):
+        output.note(note)
     for note in left_out_notes(preview):
         output.note(note)
 
@@ -130,4 +140,5 @@ def preview_document(preview: BulkPreview) -> dict[str, Any]:
         "links": preview.edges,
         "reviews": preview.reviews,
         "active_again": preview.resurrected_count,
+        "beside": {memory_id: successor.id for memory_id, successor in preview.beside.items()},
     }

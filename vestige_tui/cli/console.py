@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.errors import Refused
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from vestige_tui.config.settings import Config
 
 
@@ -17,8 +19,10 @@ def refuse_without_terminal() -> None:
         raise Refused("The console needs a terminal. For commands see `vestige-tui --help`.")
 
 
-def open_console(config: Config, store_url: str, *, read_only: bool, viewer: str | None = None) -> int:
+def open_console(
+    config: Config, store_url: str, *, read_only: bool, viewer: str | None = None, moment: datetime | None = None
+) -> int:
     """Run the console until the user quits; return the exit status."""
     from vestige_tui.tui.app import run_console
 
-    return run_console(config, store_url, read_only=read_only, viewer=viewer)
+    return run_console(config, store_url, read_only=read_only, viewer=viewer, moment=moment)

@@ -89,7 +89,7 @@ async def chosen_filter(args: Namespace, store: Store, *, superseded: bool = Fal
     chips = [*saved_chips, *_option_chips(args)]
     if superseded:
         chips.append(Chip("with", "replaced"))
-    chosen = filter_of(chips, datetime.now(UTC), store.policy.days)
+    chosen = filter_of(chips, store.now(), store.policy.days)
     return await store.memories.resolve_owner(chosen)
 
 

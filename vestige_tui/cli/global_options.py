@@ -7,11 +7,15 @@ import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vestige_tui import __version__
+from vestige_tui.core.errors import Usage
 from vestige_tui.core.journal import command_origin
+from vestige_tui.core.times import parse_argument
+from vestige_tui.presenters.moments import as_of_sentence
 
 if TYPE_CHECKING:
     from vestige_tui.config.settings import Config
@@ -43,6 +47,23 @@ def settings(args: Namespace) -> Config:
     return config
 
 
+AT_A_MOMENT = ("search", "list", "show", "export", "history", "edges", "neighbors")
+"""Commands that answer for the moment of --as-of."""
+
+
+def refuse_moment(args: Namespace) -> None:
+    """Raise Usage for --as-of with a command that knows no past moment."""
+    if args.as_of is not None and args.command not in AT_A_MOMENT:
+        *others, last = AT_A_MOMENT
+        instead = " Use --from and --to." if args.command == "diff" else ""
+        raise Usage(f"--as-of works with {', '.join(others)} and {last}, not with {args.command}.{instead}")
+
+
+def chosen_moment(args: Namespace, config: Config) -> datetime | None:
+    """Return the moment of --as-of; None for now. Raises Usage."""
+    return None if args.as_of is None else parse_argument(args.as_of, datetime.now(UTC), config.policy().days)
+
+
 def store_url(args: Namespace, config: Config) -> str:
     """Return the URL of the store: --store, else the configured one, else the default location."""
     from vestige_tui.config.default_store import default_store_url
@@ -68,6 +89,7 @@ def chosen_store(
         announces=announces,
         origin=command_origin(args.command),
         viewer=args.viewer,
+        as_of=chosen_moment(args, config),
     )
 
 
@@ -89,10 +111,12 @@ async def open_with_settings(
     announces: bool = True,
     origin: str | None = None,
     viewer: str | None = None,
+    as_of: datetime | None = None,
 ) -> AsyncIterator[Store]:
     """Open a store by URL under these settings, with its embedding model loadable.
 
-    ``origin`` names the command in the journal, ``viewer`` the user as whom the store is read.
+    ``origin`` names the command in the journal, ``viewer`` the user as whom the store is read; ``as_of`` shows the
+    store at that moment.
     """
     from vestige_tui.cli.output import say
     from vestige_tui.embedding.embedder_source import EmbedderSource
@@ -116,6 +140,8 @@ async def open_with_settings(
                 say(store.maintenance.pending_text())
             if announces:
                 _say_file_problems(store)
-            yield store
+            if as_of is not None:
+                say(as_of_sentence(as_of))
+            yield store if as_of is None else store.at(as_of)
     finally:
         embedders.close()

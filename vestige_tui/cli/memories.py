@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -21,10 +21,12 @@ from vestige_tui.core.reviews import Review, Scheduling, is_redo
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import Hit, SearchQuery
 from vestige_tui.core.text import ago, grouped, one_line, plain, short_id
+from vestige_tui.core.times import moment_text
 from vestige_tui.presenters import json_shapes
 from vestige_tui.presenters.empty_answers import empty_sentence, literal_offer, literal_sentence
 from vestige_tui.presenters.job_progress import quantity
 from vestige_tui.presenters.marks import mark_words
+from vestige_tui.presenters.moments import EDITED_SINCE
 from vestige_tui.presenters.passages import passage_parts
 from vestige_tui.presenters.sorting import SORTS, sort_sentence
 
@@ -118,6 +120,7 @@ async def _list(args: Namespace, output: Output) -> int:
             head=None if output.as_json else _HEAD_CHARS,
         )
         now, weights = store.now(), store.policy.weights
+        edited = await store.history.edited_since(page.items, now) if store.moment is not None else {}
     if last:
         output.note(f"Sorted {sort_sentence(args.sort, last)}.")
     if output.as_json:
@@ -125,14 +128,19 @@ async def _list(args: Namespace, output: Output) -> int:
             json_shapes.listed((json_shapes.memory(memory, now, weights) for memory in page.items), page.next)
         )
         return 0
-    print_memories(output, page.items, now, due=args.sort == "due")
+    print_memories(output, page.items, now, due=args.sort == "due", edited=edited)
     if page.next:
         output.note(f"Next page: --after {page.next}")
     return 0
 
 
-def print_memories(output: Output, memories: Sequence[Memory], now: datetime, *, due: bool) -> None:
-    """Print one line for each memory, with its creation time or, with ``due``, its due time."""
+def print_memories(
+    output: Output, memories: Sequence[Memory], now: datetime, *, due: bool, edited: Collection[str] = ()
+) -> None:
+    """Print one line for each memory, with its creation time or, with ``due``, its due time.
+
+    ``edited``: ids of those whose text was another one at the moment of the store.
+    """
     rows = [
         (
             short_id(memory.id),
@@ -141,7 +149,7 @@ def print_memories(output: Output, memories: Sequence[Memory], now: datetime, *,
             ", ".join(memory.tags[:3]),
             since(memory.scheduling.next_review if due and memory.scheduling else memory.created_at, now),
             recall(memory.scheduling, now),
-            ", ".join(mark_words(memory, now)),
+            ", ".join([*mark_words(memory, now), *([EDITED_SINCE] if memory.id in edited else [])]),
         )
         for memory in memories
     ]
@@ -168,17 +176,21 @@ async def _show(args: Namespace, output: Output) -> int:
         reviews = await store.reviews.log(memory.id)
         events = await store.links.history(memory.id)
         now, weights = store.now(), store.policy.weights
+        edited = await store.history.edited_since([memory], now) if store.moment is not None else {}
         if output.as_json:
-            output.document(
-                {
-                    "memory": json_shapes.memory(memory, now, weights),
-                    "edges": [json_shapes.edge(each) for each in edges],
-                    "reviews": [json_shapes.review(each) for each in reviews],
-                    "supersession": [json_shapes.event(each) for each in events],
-                }
-            )
+            document: dict[str, object] = {
+                "memory": json_shapes.memory(memory, now, weights),
+                "edges": [json_shapes.edge(each) for each in edges],
+                "reviews": [json_shapes.review(each) for each in reviews],
+                "supersession": [json_shapes.event(each) for each in events],
+            }
+            if store.moment is not None:
+                document["text_edited_since"] = json_shapes.time(edited.get(memory.id))
+            output.document(document)
             return 0
         await _show_text(output, store, memory, edges, reviews)
+        if (at := edited.get(memory.id)) is not None:
+            output.note(f"Its text was edited since this moment, last at {moment_text(at)}.")
     return 0
 
 

@@ -33,6 +33,7 @@ from vestige_tui.cli import (
     maintenance,
     memories,
     migrate,
+    moments,
     portable,
     registry,
     review_statistics,
@@ -42,7 +43,7 @@ from vestige_tui.cli import (
 )
 from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.examples import examples_text
-from vestige_tui.cli.global_options import start_log
+from vestige_tui.cli.global_options import refuse_moment, start_log
 from vestige_tui.cli.output import Output, Unwritable, say
 from vestige_tui.cli.parser import PROGRAM, Commands, Parser
 from vestige_tui.cli.waits import note_waits
@@ -71,6 +72,7 @@ _FAMILIES = (
     reviews,
     review_statistics,
     supersession,
+    moments,
     links,
     domains,
     portable,
@@ -129,6 +131,12 @@ def _add_common(target: Parser, default: object) -> None:
         metavar="USER",
         default=default,
         help="read as this user: only what the user may see; the store is read-only",
+    )
+    target.add_argument(
+        "--as-of",
+        metavar="TIME",
+        default=default,
+        help="show the store at a past moment, without changing it: 2026-11-01, -7d, yesterday or an RFC 3339 time",
     )
     target.add_argument(
         "--debug", action="store_true", default=false, help="write a more detailed log; `about` prints its path"
@@ -250,6 +258,7 @@ def _run(arguments: Sequence[str], output: Output) -> int:
 def _run_command(args: argparse.Namespace, output: Output) -> int:
     if args.command is None:
         return _console(args, output)
+    refuse_moment(args)
     status: int = asyncio.run(_cancel_on_signals(args.run(args, output)))
     if status == 0 and "afterwards" in args:
         status = args.afterwards(args, output)
@@ -290,13 +299,15 @@ async def _cancel_on_signals(command: Coroutine[Any, Any, int]) -> int:
 
 
 def _console(args: argparse.Namespace, output: Output) -> int:
-    from vestige_tui.cli.global_options import settings, store_url
+    from vestige_tui.cli.global_options import chosen_moment, settings, store_url
 
     if output.as_json:
         raise Usage("--json works only with a command; see `vestige-tui --help`.")
     refuse_without_terminal()
     config = settings(args)
-    return open_console(config, store_url(args, config), read_only=args.read_only, viewer=args.viewer)
+    moment = chosen_moment(args, config)
+    url = store_url(args, config)
+    return open_console(config, url, read_only=args.read_only, viewer=args.viewer, moment=moment)
 
 
 def _report_error(output: Output, code: str, message: str, status: int) -> int:

@@ -13,13 +13,7 @@ from vestige_tui.core.bulk import Replacement
 from vestige_tui.core.links import Lineage
 from vestige_tui.core.text import ago, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
-
-_EVENT_VERBS = {
-    "supersede": "replaced by",
-    "unsupersede": "active again",
-    "winner_deleted": "active again, replacement deleted:",
-    "imported": "replaced by (imported):",
-}
+from vestige_tui.presenters.moments import DECISIONS, RECORDED_LATE, late_events
 
 
 def add_commands(commands: Commands) -> None:
@@ -71,10 +65,12 @@ async def _history(args: Namespace, output: Output) -> int:
         output.note("This memory was never replaced, and replaces no other.")
         return 0
     output.line()
+    late = late_events(events)
     for event in events:
         winner = f" {short_id(event.winner_id)}" if event.winner_id else ""
-        verb = _EVENT_VERBS.get(event.kind, plain(event.kind))
-        output.line(f"{ago(event.decided_at, now):>10}  {short_id(event.loser_id)} {verb}{winner}")
+        verb = DECISIONS.get(event.kind, plain(event.kind))
+        recorded = f"  ({RECORDED_LATE})" if event.id in late else ""
+        output.line(f"{ago(event.decided_at, now):>10}  {short_id(event.loser_id)} {verb}{winner}{recorded}")
     return 0
 
 

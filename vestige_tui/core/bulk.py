@@ -112,6 +112,8 @@ class BulkPreview:
     resurrected: tuple[Memory, ...] = ()
     """Memories that become active again because the one that replaces them is deleted; at most SHOWN_RESURRECTED."""
     resurrected_count: int = 0
+    beside: Mapping[str, Memory] = field(default_factory=dict)
+    """Memories that replace the deleted ones themselves, by the ids of the resurrected ones that stand beside them."""
     first: Memory | None = None
     """First of the memories, for a sentence on the only one."""
     winner: Memory | None = None

@@ -6,7 +6,7 @@ Times are timezone-aware UTC datetimes, ids the strings that the store holds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -115,6 +115,12 @@ class Filter:
     """Only memories in none of these states."""
     superseded: bool = False
     """Include replaced memories."""
+    as_of: datetime | None = None
+    """Moment of the answer: memories created by then, replaced or not by the decisions up to then."""
+
+    def at(self, moment: datetime, *, superseded: bool = False) -> Filter:
+        """Return this filter at a moment; ``superseded`` includes replaced memories."""
+        return replace(self, as_of=moment, superseded=superseded or self.superseded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,13 @@ def parse_argument(text: str, now: datetime, days: LocalDays = CALENDAR_DAYS) ->
     return moment
 
 
+def moment_text(moment: datetime) -> str:
+    """Return a past moment as it is displayed: ``2026-05-01 12:00 UTC``, with seconds where they are not zero."""
+    moment = moment.astimezone(UTC)
+    shown = moment.isoformat(sep=" ", timespec="seconds" if moment.second else "minutes").removesuffix("+00:00")
+    return f"{shown} UTC"
+
+
 def format_time(moment: datetime) -> str:
     """Format in RFC 3339, UTC, always 32 characters: ``2026-05-01T12:00:00.123456+00:00``. Naive means UTC."""
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

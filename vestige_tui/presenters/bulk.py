@@ -76,7 +76,18 @@ def preview_notes(preview: BulkPreview) -> list[str]:
         more = preview.resurrected_count - len(preview.resurrected)
         names = ", ".join(title(memory.content) for memory in preview.resurrected)
         notes.append(f"Becomes active again: {names}" + (f" and {grouped(more)} more" if more else ""))
+        notes += beside_notes(preview)
     return [*notes, *loss_notes(preview), *left_out_notes(preview)]
+
+
+def beside_notes(preview: BulkPreview) -> list[str]:
+    """Return a sentence for each memory that would be active beside the one that replaced its deleted winner."""
+    return [
+        f"{title(memory.content)} is then active beside {title(preview.beside[memory.id].content)}, which replaced the "
+        "deleted memory; replace it by that one to keep it hidden."
+        for memory in preview.resurrected
+        if memory.id in preview.beside
+    ]
 
 
 def loss_notes(preview: BulkPreview) -> list[str]:

@@ -54,6 +54,7 @@ class _Losses:
     reviews: int = 0
     resurrected: list[Memory] = field(default_factory=list)
     resurrected_count: int = 0
+    beside: dict[str, Memory] = field(default_factory=dict)
 
 
 class BulkService:
@@ -90,6 +91,7 @@ class BulkService:
             losses.reviews,
             tuple(losses.resurrected),
             losses.resurrected_count,
+            losses.beside,
             tally.first,
             winner,
         )
@@ -162,7 +164,22 @@ class BulkService:
             restored = [loser for loser in losers if loser.id not in chosen]
             losses.resurrected_count += len(restored)
             losses.resurrected += restored[: SHOWN_RESURRECTED - len(losses.resurrected)]
+        losses.beside = await self._successors(losses.resurrected, chosen)
         return losses
+
+    async def _successors(self, restored: Sequence[Memory], deleted: set[str]) -> dict[str, Memory]:
+        """Return what replaces the deleted winners of these memories, by their ids: the chain of each goes on there."""
+        heads: dict[str, str] = {}
+        for memory in restored:
+            current, visited = memory.superseded_by, {memory.id}
+            while current is not None and current in deleted and current not in visited:
+                visited.add(current)
+                records = await self._backend.fetch("get_winner", {"id": current})
+                current = records[0]["superseded_by"] if records else None
+            if current is not None and current not in visited:
+                heads[memory.id] = str(current)
+        by_id = {memory.id: memory for memory in await self._memories.get_many(list(heads.values()))}
+        return {memory_id: by_id[head] for memory_id, head in heads.items() if head in by_id}
 
     async def _lock_winner(self, transaction: Transaction, preview: BulkPreview) -> None:
         """Lock the memory that replaces the others. Raises NotFound, or Conflict if it was replaced by one of them."""

@@ -12,6 +12,7 @@ from vestige_tui.core.errors import NotFound, ReadOnly, Usage
 from vestige_tui.core.scheduling import LEECH_LAPSES, Policy, horizon
 from vestige_tui.core.storable import clean
 from vestige_tui.core.text import quoted
+from vestige_tui.core.times import moment_text
 from vestige_tui.store.backends.protocol import Json, Write
 from vestige_tui.store.schema import rows
 
@@ -74,6 +75,8 @@ _STATE_FRAGMENTS: Mapping[MemoryState, tuple[str, str]] = {
 """SQL fragments of each state, and of its opposite."""
 _TIMED = frozenset({"filter_due", "filter_not_due", "filter_buried", "filter_not_buried"})
 """SQL fragments that depend on the time."""
+_AT_A_MOMENT: Mapping[str, str] = {"filter_active": "filter_active_at", "filter_replaced": "filter_replaced_at"}
+"""SQL fragments of states by the log of decisions, which knows them at a past moment."""
 _COUNTING = frozenset({"filter_leech", "filter_not_leech"})
 """SQL fragments that depend on the lapses of a leech."""
 
@@ -112,6 +115,8 @@ class StoreContext:
     actor: str
     origin: str | None = None
     """Console or command that writes, for the journal."""
+    moment: datetime | None = None
+    """Past moment at which the store is shown; None for now."""
 
     @property
     def policy(self) -> Policy:
@@ -119,13 +124,33 @@ class StoreContext:
         return self.policies.current
 
     def now(self) -> datetime:
-        """Return the current time of the store's clock, in UTC."""
-        return self.clock()
+        """Return the current time of the store's clock, in UTC; the moment of a store that is shown at one."""
+        return self.moment or self.clock()
+
+    def as_of(self, filter: Filter) -> datetime | None:
+        """Return the moment at which memories of a filter are shown; None for now."""
+        return filter.as_of or self.moment
+
+    def has(self, memory: Memory) -> bool:
+        """Check whether a memory existed at the moment of the store."""
+        return self.moment is None or (memory.created_at is not None and memory.created_at <= self.moment)
+
+    @property
+    def read_only(self) -> bool:
+        """True if nothing may be written."""
+        return self.moment is not None or self.backend.read_only
+
+    @property
+    def read_only_reason(self) -> str:
+        """Reason for which nothing may be written, as the end of a sentence; empty if it may."""
+        if self.moment is not None:
+            return f"it is shown as of {moment_text(self.moment)}"
+        return self.backend.reason
 
     def refuse_read_only(self) -> None:
         """Raise ReadOnly for a store that may not be written."""
-        if self.backend.read_only:
-            raise ReadOnly(f"{self.backend.title} is open read-only: {self.backend.reason}.")
+        if self.read_only:
+            raise ReadOnly(f"{self.backend.title} is open read-only: {self.read_only_reason}.")
 
     async def lock_memory(self, transaction: Transaction, memory_id: str) -> Memory:
         """Lock a memory until the transaction ends, and return it. Raises NotFound."""
@@ -150,13 +175,17 @@ class StoreContext:
         for group in (*filter.groups, *filter.all_groups, *filter.no_groups):
             if not self.backend.is_id(group):
                 raise Usage(f"{quoted(group)} is not a group's id; PostgreSQL takes only UUIDs.")
+        as_of = self.as_of(filter)
+        if as_of is not None:
+            fragments.append("filter_created_by")
+            params["as_of"] = as_of
         if filter.min_retrievability is not None:
             if not 0 <= filter.min_retrievability <= 1:
                 raise Usage("Recall must be between 0 and 1.")
-            fragments.append("filter_min_retrievability")
+            fragments.append("filter_min_retrievability" if as_of is None else "filter_min_retrievability_at")
             recall = filter.min_retrievability
             params |= {
-                "now": self.now(),
+                "now": as_of or self.now(),
                 "retrievability": recall,
                 "horizon": horizon(recall, self.policy.weights),
             }
@@ -173,8 +202,12 @@ class StoreContext:
         if not filter.superseded and "replaced" not in filter.states:
             fragments.append("filter_active")
         fragments = list(dict.fromkeys(fragments))
+        as_of = self.as_of(filter)
+        if as_of is not None:
+            fragments = [_AT_A_MOMENT.get(fragment, fragment) for fragment in fragments]
         if _TIMED.intersection(fragments):
-            params |= {"now": self.now(), "due_before": self.policy.days.bound(self.now(), 1)}
+            now = as_of or self.now()
+            params |= {"now": now, "due_before": self.policy.days.bound(now, 1)}
         if _COUNTING.intersection(fragments):
             params["leech_lapses"] = LEECH_LAPSES
         return fragments

@@ -14,7 +14,7 @@ from vestige_tui.core.memories import JournalEntry
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
-    from vestige_tui.store.backends.protocol import Transaction
+    from vestige_tui.store.backends.protocol import Backend, Transaction
     from vestige_tui.store.context import StoreContext
 
 PART = "part"
@@ -71,7 +71,7 @@ class JournalParts:
         return await self._context.journal(self._transaction, self._verb, before, [new, *rest] if new else [])
 
 
-async def whole(transaction: Transaction, entry: JournalEntry) -> JournalEntry:
+async def whole(reader: Backend | Transaction, entry: JournalEntry) -> JournalEntry:
     """Return an entry with the snapshots of its parts."""
     parts = entry.before[0].get("parts") if entry.before else None
     if not parts:
@@ -81,7 +81,7 @@ async def whole(transaction: Transaction, entry: JournalEntry) -> JournalEntry:
     before: list[Any] = entry.before[:1] if has_head else []
     after: list[Any] = entry.after[:1] if has_head else []
     for part in parts:
-        [row] = await transaction.fetch("get_journal", {"id": part})
+        [row] = await reader.fetch("get_journal", {"id": part})
         snapshots = rows.journal_entry(row)
         before += snapshots.before
         after += snapshots.after

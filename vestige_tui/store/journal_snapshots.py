@@ -50,6 +50,28 @@ def memory_fields(memory: Memory) -> dict[str, Any]:
     }
 
 
+def memory_value(snapshot: Mapping[str, Any]) -> Memory:
+    """Return the memory of a snapshot that keeps it as a whole."""
+    fields: Mapping[str, Any] = snapshot["memory"]
+    return Memory(
+        id=str(snapshot["id"]),
+        content=str(fields["content"]),
+        node_type=str(fields["node_type"]),
+        tags=tuple(fields["tags"]),
+        domains=tuple(fields["domains"]),
+        domain_scores=dict(fields["domain_scores"]),
+        codebase=fields["codebase"],
+        metadata=dict(fields["metadata"]),
+        created_at=as_time(fields["created_at"]),
+        updated_at=as_time(fields["updated_at"]),
+        owner_user_id=str(fields["owner_user_id"]),
+        visibility=str(fields["visibility"]),
+        shared_with_groups=tuple(fields["shared_with_groups"]),
+        scheduling=schedule_value(snapshot.get("scheduling")),
+        has_embedding=bool(snapshot.get("embedding")),
+    )
+
+
 def schedule_fields(state: Scheduling | None) -> dict[str, Any] | None:
     return None if state is None else to_json(state)
 

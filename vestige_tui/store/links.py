@@ -82,8 +82,13 @@ class LinkService:
         records = (
             await self._backend.fetch("list_edges", {"ids": [memory_id]}) if self._backend.is_id(memory_id) else []
         )
-        edges = [rows.edge(row) for row in records]
+        edges = [edge for edge in map(rows.edge, records) if self._existed(edge)]
         return tuple(edge for edge in edges if edge_type is None or edge.edge_type == clean(edge_type))
+
+    def _existed(self, edge: Edge) -> bool:
+        """Check whether a link existed at the moment of the store."""
+        moment = self._context.moment
+        return moment is None or edge.created_at is None or edge.created_at <= moment
 
     async def neighbors(self, memory_id: str, depth: int = 1) -> tuple[Neighbor, ...]:
         """Return memories at most ``depth`` links away, by the best product of weights over all paths, best first.
@@ -93,7 +98,8 @@ class LinkService:
         best: dict[str, tuple[float, int]] = {memory_id: (1.0, 0)}
         frontier = {memory_id}
         for step in range(1, max(1, min(depth, 6)) + 1):
-            edges = [rows.edge(row) for row in await self._backend.fetch("list_edges", {"ids": sorted(frontier)})]
+            records = await self._backend.fetch("list_edges", {"ids": sorted(frontier)})
+            edges = [edge for edge in map(rows.edge, records) if self._existed(edge)]
             reached: dict[str, tuple[float, int]] = {}
             for edge in edges:
                 for start, end in ((edge.source_id, edge.target_id), (edge.target_id, edge.source_id)):
@@ -150,7 +156,17 @@ class LinkService:
     async def history(self, memory_id: str) -> tuple[SupersessionEvent, ...]:
         """Return all supersession events in which a memory lost or won, oldest first."""
         records = await self._backend.fetch("list_events", {"id": memory_id}) if self._backend.is_id(memory_id) else []
-        return tuple(rows.event(row) for row in records)
+        moment = self._context.moment
+        return tuple(event for event in map(rows.event, records) if moment is None or event.decided_at <= moment)
+
+    async def _losers(self, winner_ids: Sequence[str]) -> list[Memory]:
+        """Return the memories that the given ones replace, at the moment of the store, oldest first."""
+        moment = self._context.moment
+        if moment is None:
+            return [rows.memory(row) for row in await self._backend.fetch("list_losers", {"ids": list(winner_ids)})]
+        records = await self._backend.fetch("list_losers_at", {"ids": list(winner_ids), "as_of": moment})
+        losers = await self._memories.get_many([rows.event(row).loser_id for row in records])
+        return sorted(losers, key=lambda memory: (memory.created_at or moment, memory.id))
 
     async def decisions(self, memory_ids: Sequence[str]) -> tuple[SupersessionEvent, ...]:
         """Return all supersession events in which these memories lost, oldest first."""
@@ -178,8 +194,7 @@ class LinkService:
         members: dict[str, Memory] = {head.id: head}
         frontier = [head.id]
         while frontier and len(members) < MAX_LINEAGE_MEMORIES:
-            losers = [rows.memory(row) for row in await self._backend.fetch("list_losers", {"ids": frontier})]
-            fresh = {memory.id: memory for memory in losers if memory.id not in members}
+            fresh = {memory.id: memory for memory in await self._losers(frontier) if memory.id not in members}
             members |= fresh
             frontier = list(fresh)
 

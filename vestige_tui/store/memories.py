@@ -22,8 +22,8 @@ from vestige_tui.core.memories import (
 from vestige_tui.core.reviews import left_out_sentence
 from vestige_tui.core.scheduling import horizon
 from vestige_tui.core.storable import as_uuid, check_draft, clean, replacement_warning
-from vestige_tui.core.text import quoted
-from vestige_tui.core.times import format_time
+from vestige_tui.core.text import plain, quoted, short_id
+from vestige_tui.core.times import format_time, moment_text
 from vestige_tui.store.backends.protocol import Transaction
 from vestige_tui.store.journal_snapshots import (
     memory_fields,
@@ -33,6 +33,7 @@ from vestige_tui.store.journal_snapshots import (
     vector_params,
 )
 from vestige_tui.store.memory_writes import insert_writes, patched, sharing_warning, snapshots
+from vestige_tui.store.moments import as_they_were
 from vestige_tui.store.pages import count_last, find_position, read_page
 from vestige_tui.store.schema import rows
 
@@ -91,12 +92,21 @@ class MemoryService:
         records = await self._backend.fetch("get_memory", {"id": memory_id}) if self._backend.is_id(memory_id) else []
         if not records:
             raise NotFound(f"No memory has the id {quoted(memory_id)}.")
-        return rows.memory(records[0])
+        memory = rows.memory(records[0])
+        if not self._context.has(memory):
+            raise NotFound(
+                f"Memory {short_id(plain(memory.id))} did not exist yet at {moment_text(self._context.now())}."
+            )
+        [memory] = await as_they_were(self._backend, [memory], self._context.moment)
+        return memory
 
     async def get_many(self, memory_ids: Sequence[str]) -> tuple[Memory, ...]:
         """Return the existing memories among these ids, in the order of the ids."""
         ids = [memory_id for memory_id in memory_ids if self._backend.is_id(memory_id)]
-        by_id = {str(row["id"]): rows.memory(row) for row in await self._backend.fetch("get_memories", {"ids": ids})}
+        memories = [rows.memory(row) for row in await self._backend.fetch("get_memories", {"ids": ids})]
+        existing = [memory for memory in memories if self._context.has(memory)]
+        then = await as_they_were(self._backend, existing, self._context.moment)
+        by_id = {memory.id: memory for memory in then}
         return tuple(by_id[memory_id] for memory_id in ids if memory_id in by_id)
 
     async def page(

@@ -13,6 +13,7 @@ from vestige_tui.core.errors import Conflict, Usage
 from vestige_tui.core.memories import Filter, Memory, Page, Sort
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import fitting
+from vestige_tui.store.moments import as_they_were
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -55,6 +56,17 @@ _SEGMENTS: Mapping[Sort, tuple[_Segment, ...]] = {
 """Orders. Memories without the key of an order stand last in it, newest first: no order leaves out a memory."""
 
 
+_RECALLED_THEN: tuple[_Segment, ...] = (
+    _Segment("order_recall_at", "sort_key_recall_at", "after_recall_at", ("only_recalled_at",), by_id=True),
+    _Segment(*_NEWEST, ("without_recall_at",)),
+)
+"""Order by recall at a past moment, by the schedules of then."""
+
+
+def _segments(sort: Sort, as_of: datetime | None) -> tuple[_Segment, ...]:
+    return _RECALLED_THEN if sort == "recall" and as_of is not None else _SEGMENTS[sort]
+
+
 @dataclass(frozen=True, slots=True)
 class _Cursor:
     """Place in a sorted list: after this id and these keys of a segment. ``moment`` is that of recalls in the keys."""
@@ -78,11 +90,12 @@ async def read_page(
 ) -> Page[Memory]:
     """Return one page of a filtered list, as ``MemoryService.page`` does."""
     fitting(limit)
-    segments = _SEGMENTS[sort]
+    as_of = context.as_of(filter)
+    segments = _segments(sort, as_of)
     cursor = _read_cursor(after, sort) if after is not None else None
     if cursor is not None and not context.backend.is_id(cursor.memory_id):
         raise Usage(NO_CURSOR)
-    moment = cursor.moment if cursor is not None else moment or context.now()
+    moment = cursor.moment if cursor is not None else moment or as_of or context.now()
     filters, params = context.filters(filter)
     params |= {"head": ALL_CHARS if head is None else head, "moment": moment}
     index, skipped = (cursor.segment, 0) if cursor is not None else (0, offset or 0)
@@ -99,19 +112,20 @@ async def read_page(
             last = (index, part[-1])
         index, skipped, cursor = index + 1, 0, None
     full = last is not None and len(records) == limit
+    memories = await as_they_were(context.backend, [rows.memory(row) for row in records], as_of)
     return Page(
-        tuple(rows.memory(row) for row in records),
+        memories,
         _write_cursor(sort, segments, *last, moment) if full and last is not None else None,
     )
 
 
 async def count_last(context: StoreContext, filter: Filter, sort: Sort) -> int:
     """Count the memories that stand last in this order, because they have no due date or no recall."""
-    segments = _SEGMENTS[sort]
+    segments = _segments(sort, context.as_of(filter))
     if len(segments) == 1:
         return 0
     filters, params = context.filters(filter)
-    return await _count(context, filters, params | {"moment": context.now()}, segments[1])
+    return await _count(context, filters, params | {"moment": context.as_of(filter) or context.now()}, segments[1])
 
 
 async def find_position(
@@ -120,7 +134,7 @@ async def find_position(
     """Return the index of a memory in a sorted list, from 0; None if the list lacks it."""
     if not context.backend.is_id(memory_id):
         return None
-    segments, moment = _SEGMENTS[sort], moment or context.now()
+    segments, moment = _segments(sort, context.as_of(filter)), moment or context.as_of(filter) or context.now()
     filters, params = context.filters(filter)
     params |= {"moment": moment}
     before = 0
@@ -190,7 +204,7 @@ def _read_cursor(text: str, sort: Sort) -> _Cursor:
     segments, at = _SEGMENTS[sort], rows.as_time(moment) if isinstance(moment, str) else None
     if type(index) is not int or not 0 <= index < len(segments) or not isinstance(memory_id, str) or at is None:
         raise Usage(NO_CURSOR)
-    key_types = (float, int) if segments[index].after == "after_recall" else (str,)
+    key_types = (float, int) if segments[index].after.startswith("after_recall") else (str,)
     if not isinstance(keys, list) or len(keys) != segments[index].keys:
         raise Usage(NO_CURSOR)
     if not all(type(key) in key_types for key in keys):

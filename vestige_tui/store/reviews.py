@@ -179,16 +179,20 @@ class ReviewService:
 
     async def log(self, memory_id: str) -> tuple[Review, ...]:
         """Return the review log of a memory, oldest first."""
-        return tuple(rows.review(row) for row in await self._backend.fetch("list_reviews", {"id": memory_id}))
+        return self._reviews(await self._backend.fetch("list_reviews", {"id": memory_id}))
+
+    def _reviews(self, records: Sequence[Row]) -> tuple[Review, ...]:
+        """Return the reviews of these rows, without those after the moment of the store."""
+        moment, reviews = self._context.moment, map(rows.review, records)
+        return tuple(review for review in reviews if moment is None or review.at <= moment)
 
     async def since(self, since: datetime) -> tuple[Review, ...]:
         """Return all reviews since a time, oldest first."""
-        return tuple(rows.review(row) for row in await self._backend.fetch("list_reviews_since", {"since": since}))
+        return self._reviews(await self._backend.fetch("list_reviews_since", {"since": since}))
 
     async def of(self, memory_ids: Sequence[str]) -> tuple[Review, ...]:
         """Return the review logs of memories as one, oldest first."""
-        records = await self._backend.fetch("list_reviews_of", {"ids": list(memory_ids)})
-        return tuple(rows.review(row) for row in records)
+        return self._reviews(await self._backend.fetch("list_reviews_of", {"ids": list(memory_ids)}))
 
     async def marks(self, memory_id: str) -> Marks:
         """Return the marks of a memory."""

@@ -17,6 +17,7 @@ from vestige_tui.store.bulk import BulkService
 from vestige_tui.store.context import PolicyInForce, StoreContext, actor_name, utc_now
 from vestige_tui.store.doctor import DoctorService
 from vestige_tui.store.domains import DomainService
+from vestige_tui.store.history import HistoryService
 from vestige_tui.store.journal import JournalService
 from vestige_tui.store.links import LinkService
 from vestige_tui.store.maintenance import MaintenanceService
@@ -54,15 +55,19 @@ class Store:
         clock: Clock | None = None,
         origin: str | None = None,
         viewer: str | None = None,
+        moment: datetime | None = None,
     ) -> None:
+        """``moment``: show the store read-only as of that time; ``at`` makes such a view of an open store."""
         self._backend = backend
         self._viewer_name = viewer
         self.viewer: Account | None = None
         """The user as whom the store is viewed: every query finds only what this user may see."""
         self._create = create
         self.embedders = embedders or EmbedderSource()
-        self._context = StoreContext(backend, PolicyInForce(policy or Policy()), clock or utc_now, actor_name(), origin)
+        policies = PolicyInForce(policy or Policy())
+        self._context = StoreContext(backend, policies, clock or utc_now, actor_name(), origin, moment)
         self.models = ModelService(self._context, self.embedders)
+        self.history = HistoryService(self._context)
         self.accounts = AccountService(self._context)
         self.memories = MemoryService(self._context, self.models, self.accounts)
         self.journal = JournalService(self._context, self.models)
@@ -110,11 +115,35 @@ class Store:
 
     @property
     def read_only(self) -> bool:
-        return self._backend.read_only
+        return self._context.read_only
 
     @property
     def read_only_reason(self) -> str:
-        return self._backend.reason
+        return self._context.read_only_reason
+
+    @property
+    def moment(self) -> datetime | None:
+        """Past moment at which the store is shown; None for now."""
+        return self._context.moment
+
+    def at(self, moment: datetime | None) -> Store:
+        """Return this open store as of a past moment, read-only, over the same connections; of now for None.
+
+        Its clock stands at the moment, so recalls are those of then. Close the store itself, not the view.
+        """
+        context = self._context
+        view = Store(
+            self._backend,
+            create=self._create,
+            embedders=self.embedders,
+            policy=context.policy,
+            clock=context.clock,
+            origin=context.origin,
+            moment=moment,
+        )
+        view._viewer_name, view.viewer = self._viewer_name, self.viewer
+        view.maintenance.pending = self.maintenance.pending
+        return view
 
     def refuse_read_only(self) -> None:
         """Raise ReadOnly for a store that may not be written, before a command asks for anything."""

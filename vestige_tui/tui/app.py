@@ -45,11 +45,13 @@ from vestige_tui.tui.commands.catalogue import default_keys
 from vestige_tui.tui.commands.command import bindings, key_display
 from vestige_tui.tui.commands.everywhere import Interrupt, OpenPalette, OpenStore, Quit, SuspendConsole
 from vestige_tui.tui.commands.journal import ShowJournal
+from vestige_tui.tui.commands.moments import CompareMoments, EarlierDecision, LaterDecision, ShowMoment
 from vestige_tui.tui.commands.palette import PaletteEntry, entries_of
 from vestige_tui.tui.console_app import ConsoleApp
 from vestige_tui.tui.console_state import ConsoleState
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm, Dialog
+from vestige_tui.tui.moments import choose_moment, step_moment
 from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.removal import is_being_removed
@@ -71,6 +73,7 @@ from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from vestige_tui.core.backups import RestorePlan
@@ -141,7 +144,16 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         "store": _store,
     }
     BINDINGS: ClassVar[list[BindingType]] = bindings(
-        Quit, Interrupt, SuspendConsole, OpenPalette, OpenStore, ShowJournal
+        Quit,
+        Interrupt,
+        SuspendConsole,
+        OpenPalette,
+        OpenStore,
+        ShowJournal,
+        ShowMoment,
+        EarlierDecision,
+        LaterDecision,
+        CompareMoments,
     )
 
     def __init__(
@@ -155,6 +167,7 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         embedders: EmbedderSource | None = None,
         clock: Clock | None = None,
         state: ConsoleState | None = None,
+        moment: datetime | None = None,
     ) -> None:
         load_table()
         super().__init__()
@@ -172,6 +185,7 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
             viewer=viewer,
             create_confirmed=create_confirmed,
             embedders=embedders,
+            moment=moment,
         )
         self._noted_url = ""
         self.store_changed: Signal[None] = Signal(self, "store_changed")
@@ -426,6 +440,25 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
         if not isinstance(self.screen, JournalScreen):
             self.push_screen(JournalScreen(self.session.origin))
 
+    @work(group="moment", exclusive=True, exit_on_error=False)
+    async def action_show_moment(self) -> None:
+        """Ask for the moment at which the store is shown."""
+        if isinstance(self.screen, CommandScreen):
+            await choose_moment(self.screen)
+
+    @work(group="moment", exclusive=True, exit_on_error=False)
+    async def action_step_moment(self, step: int) -> None:
+        """Show the store as of the decision before the present moment, or after it."""
+        if isinstance(self.screen, CommandScreen):
+            await step_moment(self.screen, step)
+
+    def action_compare_moments(self) -> None:
+        """Open the comparison of two moments over the screen in front, unless it is that screen."""
+        from vestige_tui.tui.compare.page import ComparisonScreen
+
+        if not isinstance(self.screen, ComparisonScreen):
+            self.push_screen(ComparisonScreen())
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("open_palette", "open_store") and isinstance(self.screen, Dialog):
             # A dialog has the keys; help alone gives way.
@@ -598,13 +631,23 @@ def run_console(
     read_only: bool = False,
     viewer: str | None = None,
     create_confirmed: bool = False,
+    moment: datetime | None = None,
 ) -> int:
-    """Run the console until the user quits; return the exit status. Raises ConfigError for an unknown key or theme."""
+    """Run the console until the user quits; return the exit status. Raises ConfigError for an unknown key or theme.
+
+    ``viewer`` is the user as whom it shows the store, ``moment`` the past moment at which it shows it first.
+    """
     check_keys(config, default_keys())
     check_theme(config, themes())
     state = ConsoleState(state_dir())
     app = VestigeApp(
-        config, store_url, read_only=read_only, viewer=viewer, create_confirmed=create_confirmed, state=state
+        config,
+        store_url,
+        read_only=read_only,
+        viewer=viewer,
+        create_confirmed=create_confirmed,
+        state=state,
+        moment=moment,
     )
     app.run()
     for sentence in app.last_words:

@@ -14,6 +14,7 @@ from textual.worker import Worker, WorkerState
 
 from vestige_tui.core.errors import Cancelled, VestigeError
 from vestige_tui.core.text import plain, redact
+from vestige_tui.presenters.moments import past_moment_reason
 from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.catalogue import WRITES_ELSEWHERE, WRITES_THE_STORE
@@ -23,6 +24,8 @@ from vestige_tui.tui.removal import WhileMounted
 from vestige_tui.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from vestige_tui.config.search_history import SearchHistory
     from vestige_tui.store.store import Store
     from vestige_tui.tui.console_state import ConsoleState
@@ -97,6 +100,11 @@ class CommandScreen(WhileMounted, Screen[None]):
         return self.store_session.store
 
     @property
+    def shown_moment(self) -> datetime | None:
+        """Past moment that the key line names; None for now, and on a screen that names it elsewhere."""
+        return self.store_session.moment
+
+    @property
     def help_title(self) -> str:
         """Title of the help of this screen."""
         return self.title or ""
@@ -120,15 +128,25 @@ class CommandScreen(WhileMounted, Screen[None]):
         """Return why a command is disabled, as a sentence; empty if it is enabled."""
         if action in WRITES_THE_STORE:
             return self._why_not_written()
-        if action in WRITES_ELSEWHERE and self.store_session.opened_read_only:
+        if action in WRITES_ELSEWHERE:
+            return self._why_not_written_elsewhere()
+        return ""
+
+    def _why_not_written_elsewhere(self) -> str:
+        session = self.store_session
+        if session.moment is not None:
+            return past_moment_reason(session.moment)
+        if session.opened_read_only:
             return CONSOLE_READ_ONLY
-        if action in WRITES_ELSEWHERE and self.store is not None and self.store.viewer is not None:
+        if self.store is not None and self.store.viewer is not None:
             return read_only_sentence(self.store.read_only_reason)
         return ""
 
     def _why_not_written(self) -> str:
         """Return why the open store accepts no write; empty if it does."""
-        store = self.store
+        store, moment = self.store, self.store_session.moment
+        if store is not None and moment is not None:
+            return past_moment_reason(moment)
         if store is not None:
             return read_only_sentence(store.read_only_reason) if store.read_only else ""
         return read_only_sentence(OPENED_READ_ONLY) if self.store_session.opened_read_only else NOT_OPEN
@@ -154,8 +172,13 @@ class CommandScreen(WhileMounted, Screen[None]):
             return
         action = active.binding.action.partition("(")[0]
         self.say_why_not(action)
-        if action in WRITES_THE_STORE and self.store is not None and self.store.maintenance.adoptable:
+        if action in WRITES_THE_STORE and self._may_adopt():
             self.call_later(self.app.run_action, "app.adopt")
+
+    def _may_adopt(self) -> bool:
+        """Check whether the store is the file of a Vestige server, which a key that writes offers to adopt."""
+        store = self.store
+        return store is not None and store.moment is None and store.maintenance.adoptable
 
     # Errors
 
@@ -179,6 +202,10 @@ class CommandScreen(WhileMounted, Screen[None]):
         self.say_error(error)
 
     # Commands
+
+    def tell(self, text: str) -> Notice:
+        """Show a sentence on what a command of the whole console did."""
+        return self._status.say(text)
 
     def hint(self, text: str) -> Notice:
         """Show a hint of the app until ``withdraw_hint``."""

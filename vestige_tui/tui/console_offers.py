@@ -21,6 +21,7 @@ from vestige_tui.core.memories import Filter
 from vestige_tui.core.paths import user_path
 from vestige_tui.core.text import below_home, plain
 from vestige_tui.presenters.accounts import NO_ACCOUNTS
+from vestige_tui.presenters.moments import past_moment_reason
 from vestige_tui.presenters.stores import location, read_only_sentence
 from vestige_tui.tui.another_store import other_stores
 from vestige_tui.tui.command_screen import NOT_OPEN
@@ -56,10 +57,11 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
             words="store recent",
         )
     place = app.place_in_front
-    opened, read_only = app.session.store is not None, app.session.facts.read_only
-    store = app.session.store
-    no_store = "" if opened else NOT_OPEN
-    against = read_only_sentence(store.read_only_reason) if store is not None and read_only else no_store
+    store, moment = app.session.store, app.session.moment
+    no_store = "" if store is not None else NOT_OPEN
+    against = read_only_sentence(store.read_only_reason) if store is not None and store.read_only else no_store
+    if moment is not None:
+        against = past_moment_reason(moment)
     for name, sentence, run, words, reason in (
         (*_export_offer(place), export_memories, "save backup jsonl selection", no_store or _still_selecting(place)),
         (
@@ -91,7 +93,7 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
 
 def _adoption_offer(store: Store | None) -> Iterator[_Offer]:
     """Yield the entry that adopts the open file, where it is one of a Vestige server that is not adopted."""
-    if store is not None and store.maintenance.adoptable:
+    if store is not None and store.moment is None and store.maintenance.adoptable:
         sentence = "Let this console write to the file of the Vestige server; a preview comes first."
         yield "Adopt this file…", sentence, adopt, "vestige write read-only backup", ""
 

@@ -30,7 +30,6 @@ from vestige_tui.presenters.changes import (
     title,
     undo_sentence,
 )
-from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.tui.bulk_changes import change_many, edit_fields
 from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.search import ToggleSuperseded
@@ -106,7 +105,7 @@ class MemoryPlace(FilteredPlace):
         if store is None:
             self.say(NOT_OPEN, severity="waiting")
         elif store.read_only:
-            self.say_error(ReadOnly(read_only_sentence(store.read_only_reason)))
+            self.say_error(ReadOnly(self._why_not_written()))
         else:
             return store
         return None

@@ -30,6 +30,7 @@ from vestige_tui.tui.commands.memories import RedoChange, UndoChange
 from vestige_tui.tui.commands.places import PLACES, GoTo
 from vestige_tui.tui.dialogs.modals import Message
 from vestige_tui.tui.filters.saved import Configured
+from vestige_tui.tui.moments import show_moment
 from vestige_tui.tui.notice import Notice, Severity
 from vestige_tui.tui.store_session import comes_back
 from vestige_tui.tui.widgets.empty import Empty
@@ -86,8 +87,8 @@ class Place(CommandScreen):
         self._refused = Empty(id="refused")
         self._focus_to_restore: Widget | None = None
         self._timers_while_shown: list[Timer] = []
-        self._enabling: tuple[bool, bool] | None = None
-        """Store open, and read-only: what the commands were enabled by when the keys were shown last."""
+        self._enabling: tuple[bool, bool, datetime | None] | None = None
+        """Store open, read-only, and its moment: what the commands were enabled by when the keys were shown last."""
         self._shown = False
         self._stale = False
         self._refusal: VestigeError | None = None
@@ -118,6 +119,10 @@ class Place(CommandScreen):
         self.console.store_changed.subscribe(self, self._store_changed)
         self.console.frame_changed.subscribe(self, self._frame_changed)
         self.console.outage_ended.subscribe(self, self._outage_ended)
+
+    @property
+    def shown_moment(self) -> datetime | None:
+        return None
 
     @property
     def help_title(self) -> str:
@@ -157,7 +162,8 @@ class Place(CommandScreen):
     def _frame_changed(self, _: None) -> None:
         session = self.store_session
         self._header.show(session.facts, session.badges)
-        if (enabling := (session.store is not None, session.facts.read_only)) != self._enabling:
+        enabling = session.store is not None, session.facts.read_only, session.moment
+        if enabling != self._enabling:
             self._enabling = enabling
             self.refresh_bindings()
         self._show_refusal(session.refusal if session.store is None else None)
@@ -318,8 +324,11 @@ class Place(CommandScreen):
         self.say("Cancelled; no longer waiting for the store.", severity="quiet")
 
     def action_back(self) -> None:
-        """Clear the status line; a place with something to close overrides this."""
-        self._status.clear()
+        """Clear the status line, or return from a past moment; a place with something to close overrides this."""
+        if not self._status.notice.text and self.store_session.moment is not None:
+            show_moment(self, None)
+        else:
+            self._status.clear()
 
     @property
     def is_page_open(self) -> bool:

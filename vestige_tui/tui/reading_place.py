@@ -42,6 +42,7 @@ from vestige_tui.tui.commands.memories import (
     ToggleCard,
     ToggleMetadata,
 )
+from vestige_tui.tui.commands.moments import ShowLineage
 from vestige_tui.tui.dialogs.details import detail_of
 from vestige_tui.tui.memory_place import PATIENCE_SECONDS, STILL_SELECTING, MemoryPlace
 from vestige_tui.tui.widgets.empty import Empty
@@ -61,7 +62,7 @@ T = TypeVar("T")
 
 READ_AFTER_SECONDS = 0.04
 """Debounce: a row is read when the cursor has stood on it for this time."""
-ON_THE_CURRENT = {command.action for command in (EditMemory, OpenWebLink, LinkMemory, GradeMemory)}
+ON_THE_CURRENT = {command.action for command in (EditMemory, OpenWebLink, LinkMemory, GradeMemory, ShowLineage)}
 ON_THE_CHOSEN = {
     command.action for command in (CopyMemory, CopyId, TagMemory, EditFields, MarkMemory, SupersedeMemory, DeleteMemory)
 }
@@ -281,6 +282,12 @@ class ReadingPlace(MemoryPlace):
             self.the_list().focus()
         key = self.key_named(ToggleCard)
         self.say(f"{key} shows the card again." if self.console.card_hidden else "", severity="quiet")
+
+    def action_show_lineage(self) -> None:
+        from vestige_tui.tui.lineage.page import LineageScreen
+
+        if (memory := self.current_memory()) is not None:
+            self.app.push_screen(LineageScreen(memory))
 
     def action_toggle_metadata(self) -> None:
         self.query_one(MemoryCard).action_toggle_metadata()

@@ -52,7 +52,7 @@ from vestige_tui.tui.store_session_events import (
 from vestige_tui.tui.undo_own_changes import OwnChanges
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from vestige_tui.config.settings import Config
     from vestige_tui.core.accounts import Account
@@ -104,12 +104,13 @@ class StoreSession:
         clock: Clock | None = None,
         typed_urls: Sequence[str] = (),
         viewer: str | None = None,
+        moment: datetime | None = None,
     ) -> None:
         self.embedders = embedders or EmbedderSource(config.model or None)
         """Source of the embedding model."""
         self.store: Store | None = None
-        """The open store, None until it is open."""
-        self.facts = StoreFacts(store=url if "://" not in url else "", read_only=read_only)
+        """The open store as it is shown, now or as of a past moment; None until it is open."""
+        self.facts = StoreFacts(store=url if "://" not in url else "", read_only=read_only, moment=moment)
         """Facts of the first line."""
         self.badges: Mapping[str, Badge] = {}
         """Figure beside each place, by its name."""
@@ -132,6 +133,8 @@ class StoreSession:
         self._read_only = read_only
         self._create_confirmed = create_confirmed
         self._clock = clock
+        self._live: Store | None = None
+        """The open store as it is now."""
         self._opening: Store | None = None
         self._connected: Store | None = None
         self.viewer = viewer
@@ -195,16 +198,31 @@ class StoreSession:
 
     def cancel_waits(self) -> bool:
         """Break off what waits for the store; return whether there was anything."""
-        store = self.store or self._opening
+        store = self._live or self._opening
         count = store.break_off() if store is not None else 0
         self._show_wait(None)
         return bool(count)
 
     def prepare_model(self) -> asyncio.Task[None] | None:
         """Read again which model the store needs, and load it; return the task. None while no store is open."""
-        if self.store is None:
+        if self._live is None:
             return None
-        return self._start(Activity.PREPARE_MODEL, partial(self._prepare_model, self.store))
+        return self._start(Activity.PREPARE_MODEL, partial(self._prepare_model, self._live))
+
+    # Past moments
+
+    @property
+    def moment(self) -> datetime | None:
+        """Past moment at which the store is shown; None for now."""
+        return self.facts.moment
+
+    def show_at(self, moment: datetime | None) -> None:
+        """Show the store as of a past moment, read-only; as it is now for None."""
+        if self._live is None or moment == self.moment:
+            return
+        self.store = self._live if moment is None else self._live.at(moment)
+        self._show_facts(moment=moment)
+        self._emit(StoreChanged())
 
     # From the opening to the end
 
@@ -253,7 +271,8 @@ class StoreSession:
             else:
                 break
         self.refusal = None
-        self.store = store
+        self._live = store
+        self.store = store if self.moment is None else store.at(self.moment)
         self.own_changes = OwnChanges()
         self._show_facts(
             store=store.title,
@@ -329,8 +348,8 @@ class StoreSession:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self.store is not None:
-            await self.store.close()
+        if self._live is not None:
+            await self._live.close()
             log.info("Store is closed")
 
     # Activities
@@ -416,8 +435,8 @@ class StoreSession:
         return self._day is not None and store.policy.days.of(store.now()) != self._day
 
     def _begin_outage(self, error: VestigeError) -> None:
-        if self.store is not None and self.store.read_only != self.facts.read_only:
-            self._show_facts(read_only=self.store.read_only)
+        if self._live is not None and self._live.read_only != self.facts.read_only:
+            self._show_facts(read_only=self._live.read_only)
         if isinstance(error, Unavailable) and self.state is not SessionState.RECONNECTING:
             log.info("Store is reconnecting")
             self._show_facts(state=SessionState.RECONNECTING)
@@ -469,7 +488,7 @@ class StoreSession:
         """Show what the store is waited for while that takes long."""
         while True:
             await asyncio.sleep(WAIT_POLL_SECONDS)
-            store = self.store or self._opening
+            store = self._live or self._opening
             self._show_wait(store.long_wait() if store is not None else None)
 
     def _show_wait(self, wait: WaitReport | None) -> None:

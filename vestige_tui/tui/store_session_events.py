@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import TypeAlias
 
@@ -39,6 +40,8 @@ class StoreFacts:
     state: SessionState = SessionState.OPENING
     viewer: str = ""
     """Handle of the user as whom the store is viewed; empty for none."""
+    moment: datetime | None = None
+    """Past moment at which the store is shown; None for now."""
 
 
 @dataclass(frozen=True, slots=True)

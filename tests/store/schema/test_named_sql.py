@@ -16,7 +16,7 @@ from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect, compose, load
 
 FILTERS = tuple(name for name in load("sqlite") if name.startswith("filter_"))
-SORTS = ("created", "updated", "due", "oldest", "type", "recall")
+SORTS = ("created", "updated", "due", "oldest", "type", "recall", "recall_at")
 ONLY_SQLITE = {
     "read_signature",
     "branch_vector_given",

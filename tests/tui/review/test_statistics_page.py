@@ -23,7 +23,7 @@ MONDAY = date(2026, 6, 1)
 async def open_statistics(console: Console) -> StatisticsScreen:
     await console.press("f4")
     await console.until(lambda: isinstance(console.app.screen, ReviewPlace))
-    await console.press("T")
+    await console.press("h")
     await console.until(lambda: isinstance(console.app.screen, StatisticsScreen))
     await console.still()
     screen = console.app.screen

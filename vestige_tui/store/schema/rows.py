@@ -15,6 +15,7 @@ from vestige_tui.core.doctor import FaultyRow, RowKey
 from vestige_tui.core.domains import CENTROID_AT, DomainScore, DomainSummary
 from vestige_tui.core.embeddings import INPUT, EncodingTemplates, ModelSignature
 from vestige_tui.core.health import ContentFault, PostgresServer, Session, SqliteFile, TableSize
+from vestige_tui.core.history import DeletedMemory
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, JournalEntry, Memory
@@ -260,6 +261,19 @@ def domain(row: Row) -> Domain:
         memory_count=_count(row["memory_count"]),
         created_at=as_time(row["created_at"]) or _FIRST_DAY,
         metadata=as_map(row["metadata"]),
+    )
+
+
+def deleted_memory(row: Row) -> DeletedMemory:
+    return DeletedMemory(
+        id=str(row["id"]),
+        content=_text(row["content"]),
+        node_type=_text(row["node_type"]) or "fact",
+        tags=as_list(row["tags"]),
+        created_at=as_time(row["created_at"]),
+        deleted_at=as_time(row["at"]) or datetime.fromtimestamp(0, UTC),
+        actor=str(row["actor"]),
+        entry=int(row["entry"]),
     )
 
 

@@ -121,6 +121,7 @@ _OPPOSITES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "filter_not_leech": ("filter_leech", {}),
     "filter_not_pinned": ("filter_pinned", {}),
     "filter_with_embedding": ("filter_without_embedding", {}),
+    "filter_active_at": ("filter_replaced_at", {}),
 }
 """Filters with the one that passes exactly the other memories, and its parameters by those of the filter."""
 # Queried for their complement: these filters exclude fewer memories than they pass.

@@ -89,5 +89,5 @@ def _joined(left_out: Sequence[Relaxation]) -> str:
 def _set_fields(query: SearchQuery) -> Iterator[tuple[str, Any]]:
     """Yield each field of a filter that narrows the query, with its default."""
     for field in dataclasses.fields(Filter):
-        if field.name != "superseded" and getattr(query, field.name) != field.default:
+        if field.name not in ("superseded", "as_of") and getattr(query, field.name) != field.default:
             yield field.name, field.default

@@ -27,7 +27,9 @@ from vestige_tui.core.search import (
     WhyNot,
 )
 from vestige_tui.core.text import ordinal
+from vestige_tui.core.times import moment_text
 from vestige_tui.store.backends.protocol import Backend, BackendQuery, BackendResult, Row, model_key
+from vestige_tui.store.moments import as_they_were
 from vestige_tui.store.schema import rows
 from vestige_tui.store.search.matches import terms_of
 from vestige_tui.store.search.query_syntax import ParsedQuery, fold_ascii, is_unspaced, parse, pieces, spaced_words
@@ -88,6 +90,8 @@ _FILTER_LABELS = {
 _STATE_LABELS = {
     "filter_active": "not replaced",
     "filter_replaced": "replaced",
+    "filter_active_at": "not replaced at the moment",
+    "filter_replaced_at": "replaced at the moment",
     "filter_due": "due",
     "filter_not_due": "not due",
     "filter_new": "new",
@@ -149,10 +153,17 @@ class Searcher:
         async def run(prepared: _Prepared) -> Answer:
             result = await self._run(prepared.backend_query)
             elapsed_ms = (time.perf_counter() - started) * 1000
-            answer = _answer(prepared, result, elapsed_ms)
+            answer = await self._at_moment(_answer(prepared, result, elapsed_ms), prepared)
             return answer if result.rows else await self._explain_empty(query, prepared, answer)
 
         return await self._with_current_model(query, run)
+
+    async def _at_moment(self, answer: Answer, prepared: _Prepared) -> Answer:
+        """Return an answer with its memories as they were at the moment of the query."""
+        moment = prepared.backend_query.params.get("as_of")
+        memories = await as_they_were(self._backend, [hit.memory for hit in answer.hits], moment)
+        hits = tuple(dataclasses.replace(hit, memory=memory) for hit, memory in zip(answer.hits, memories, strict=True))
+        return dataclasses.replace(answer, hits=hits)
 
     async def _explain_empty(self, query: SearchQuery, prepared: _Prepared, answer: Answer) -> Answer:
         """Return an empty answer with the condition that leaves no hit: the first without which there are some.
@@ -453,7 +464,9 @@ def _filter_words(filters: list[str], params: dict[str, Any], parsed: ParsedQuer
     for name in filters:
         if name in _STATE_LABELS:
             labels.append((_STATE_LABELS[name], ""))
-        elif name == "filter_min_retrievability":
+        elif name == "filter_created_by":
+            labels.append(("created by", moment_text(params["as_of"])))
+        elif name in ("filter_min_retrievability", "filter_min_retrievability_at"):
             labels.append(("recall at least", f"{params['retrievability']:.2f}"))
         elif name == "filter_must":
             labels.append(("with", " and ".join(word for word in parsed.must if not is_unspaced(word))))

@@ -65,7 +65,7 @@ They first show every memory that they change; `u` undoes the whole change.
         self._filter = Filter()
         self._moment: datetime | None = None
         """Time of the recalls by which the rows are sorted, the same for all pages of one reading."""
-        self._source_key: tuple[tuple[Chip, ...], Sort, str | None] | None = None
+        self._source_key: tuple[tuple[Chip, ...], Sort, str | None, datetime | None] | None = None
         self._go_to: str | None = None
         """Memory that the cursor goes to when the rows have been read."""
         self._guest: str | None = None
@@ -133,7 +133,8 @@ They first show every memory that they change; `u` undoes the whole change.
             self._say_nothing(bool(bar.chips))
         self._moment = store.now()
         # Compare chips, not the times that they stand for: -3h is another time at each call.
-        table, source_key, self._filter = self.query_one(MemoryTable), (bar.chips, self._sort, self._guest), chosen
+        source_key = bar.chips, self._sort, self._guest, store.moment
+        table, self._filter = self.query_one(MemoryTable), chosen
         go_to, self._go_to = self._go_to, None
         if source_key == self._source_key:
             table.reload(count, go_to=go_to)

@@ -13,6 +13,7 @@ from vestige_tui.tui.commands import (
     journal,
     lists,
     memories,
+    moments,
     places,
     registry,
     review,
@@ -48,6 +49,7 @@ from vestige_tui.tui.commands.memories import (
     SupersedeMemory,
     UndoChange,
 )
+from vestige_tui.tui.commands.moments import ShowLineage
 from vestige_tui.tui.commands.registry import (
     ConfigureModel,
     DropOldVectors,
@@ -86,6 +88,7 @@ _MODULES: tuple[ModuleType, ...] = (
     domains,
     users,
     doctor,
+    moments,
 )
 
 
@@ -123,6 +126,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         ExplainAnswer,
         *ON_A_MEMORY,
         *BESIDE_A_CARD,
+        ShowLineage,
         AddMemory,
         CycleMode,
         SearchLiteral,
@@ -139,6 +143,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         ShowDomains,
         *ON_A_MEMORY,
         *BESIDE_A_CARD,
+        ShowLineage,
         AddMemory,
         ToggleSuperseded,
         *OF_FILTERS,

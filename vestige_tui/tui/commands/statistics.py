@@ -8,7 +8,7 @@ from vestige_tui.tui.commands.places import PLACES
 
 
 class ShowStatistics(Command):
-    id, key, label, action = "review.statistics", "T", "statistics", "show_statistics"
+    id, key, label, action = "review.statistics", "h", "statistics", "show_statistics"
     group = "Review"
     help = "Open the statistics: past reviews by day, true retention by group, and the load of the coming days."
     words = "heat map calendar retention forecast load what if"

@@ -26,4 +26,15 @@ async def detail_of(store: Store, memory_id: str, hit: Hit | None = None, terms:
     # Most memories belong to the local user alone, and need no name.
     ids = [id for id in (memory.owner_user_id, *memory.shared_with_groups) if id != LOCAL_USER]
     names = await store.memories.owner_names(ids) if ids else {}
-    return MemoryDetail(memory, edges, neighbors, reviews, lineage=lineage, hit=hit, terms=terms, names=names)
+    edited = await store.history.edited_since([memory], store.moment) if store.moment is not None else {}
+    return MemoryDetail(
+        memory,
+        edges,
+        neighbors,
+        reviews,
+        lineage=lineage,
+        hit=hit,
+        terms=terms,
+        edited_at=edited.get(memory.id),
+        names=names,
+    )

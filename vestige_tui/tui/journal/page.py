@@ -90,7 +90,8 @@ console undid last.
         self.console.frame_changed.subscribe(self, self._frame_changed)
 
     def _now(self) -> datetime:
-        return self.store.now() if self.store is not None else datetime.now(UTC)
+        # Of now, also where the console shows a past moment: the journal is not limited to that.
+        return self.store.at(None).now() if self.store is not None else datetime.now(UTC)
 
     # Reading
 

@@ -29,6 +29,7 @@ from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.everywhere import Leave
 from vestige_tui.tui.commands.lists import FocusFilter as FilterCommand
 from vestige_tui.tui.commands.memories import AddMemory, CopyId, EditMemory, UndoChange
+from vestige_tui.tui.commands.moments import ShowMoment
 from vestige_tui.tui.commands.places import GoToBrowse, GoToReview
 from vestige_tui.tui.commands.review import Reveal, Suspend
 from vestige_tui.tui.filters.bar import FilterBar
@@ -56,6 +57,7 @@ MAX_CARD_ROWS = 16
 """Height of a card beside its curve at most, as the style sheet has it."""
 GRADED_CELLS = 28
 """Room for the text of a graded memory, which leaves room for its due date in a narrow status line."""
+NO_REVIEWS_THEN = "The console shows a past moment; memories are reviewed only now."
 PRACTICE_WORDS = {Rating.AGAIN: "once more", Rating.HARD: "done", Rating.GOOD: "done", Rating.EASY: "done"}
 NEEDS_A_CARD = frozenset(
     {"grade", "suspend", "bury", "edit_memory", "copy_memory", "copy_id", "delete_memory", "supersede_memory"}
@@ -165,10 +167,23 @@ redoes the change that this console undid last.
     def refresh_place(self) -> None:
         if self.store is None:
             return
-        if not self._has_begun():
+        if self.store.moment is not None:
+            self._say_past()
+        elif not self._has_begun():
             self._begin(again=False)
         else:
             self._recheck()
+
+    @work(group="card", exit_on_error=False)
+    async def _say_past(self) -> None:
+        """Show that a past moment has no reviews; the session begins anew at now."""
+        async with self._lock:
+            # A reading that was under way has ended, so that it shows no card any more.
+            if self.store is None or self.store.moment is None:
+                return
+            self._session = self._card = None
+            self.query_one("#nothing", Empty).say(NO_REVIEWS_THEN, (self.key_named(ShowMoment), "return to now"))
+            self._set_phase(Phase.EMPTY)
 
     def _has_begun(self) -> bool:
         return self._session is not None and self._phase is not Phase.EMPTY
@@ -178,7 +193,7 @@ redoes the change that this console undid last.
         """Fix the order of a new session and show its first card; without ``again`` only if none has begun."""
         async with self._lock:
             store = self.store
-            if store is None or (not again and self._has_begun()):
+            if store is None or store.moment is not None or (not again and self._has_begun()):
                 return
             with suppress(BadChip):
                 # An invalid filter may have been typed before the store was open.
@@ -315,7 +330,7 @@ redoes the change that this console undid last.
         """Follow a change of the store: count again; the card stays unless it was deleted or graded elsewhere."""
         async with self._lock:
             store, session = self.store, self._session
-            if store is None or session is None:
+            if store is None or session is None or store.moment is not None:
                 return
             self._counts = await store.reviews.queue_counts(self._chosen)
             await self._drop_graded(store, session)

@@ -10,6 +10,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from vestige_tui.core.text import cells, cut, grouped, plain
+from vestige_tui.core.times import moment_text
 from vestige_tui.tui.commands.places import PLACES, GoTo
 from vestige_tui.tui.store_session_events import Badge, SessionState, StoreFacts
 
@@ -30,7 +31,7 @@ WHOLE_STORE_CELLS, LEAST_STORE_CELLS = 40, 16
 
 
 class FactsLine(Widget):
-    """First line: store, mode, size, model, and link.
+    """First line: store, mode, size, model, the past moment that is shown, and link.
 
     Facts are left out for want of room, the least important first: the brand, the kind of store, the beginning of the
     store's name, the model, the count, and last the word for the link; its shape stays.
@@ -52,6 +53,7 @@ class FactsLine(Widget):
         model = plain(facts.model) if facts.model else ""
         whole_cells = min(cells(plain(facts.store)), WHOLE_STORE_CELLS)
         least_cells = min(whole_cells, LEAST_STORE_CELLS)
+        moment = f"as of {moment_text(facts.moment)}" if facts.moment is not None else ""
         kind_and_mode = ", ".join(filter(None, (kind, mode)))
         forms = [
             ("vestige  ", (kind_and_mode, count, model), word, whole_cells),
@@ -65,17 +67,20 @@ class FactsLine(Widget):
         ]
         for brand, facts_shown, link, room in forms:
             right = "".join(f"{part}   " for part in facts_shown if part)
-            store_cells = width - cells(brand) - cells(viewer) - cells(right) - cells(link) - 2
+            moment_cells = cells(moment) + 3 * bool(moment)
+            store_cells = width - cells(brand) - cells(viewer) - cells(right) - moment_cells - cells(link) - 2
             if store_cells >= room:
                 break
         store = cut_path(plain(facts.store), max(0, store_cells))
         gap = " " * (store_cells - cells(store) + 2)
+        then = (f"{moment}   ", "$warning bold") if moment else ""
         return Content.assemble(
             (brand, "$accent bold"),
             (store, "$text"),
             gap,
             (viewer, "$warning"),
             (right, "$text-muted"),
+            then,
             (link, style),
         )
 

@@ -17,10 +17,13 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from vestige_tui.core.text import cells
+from vestige_tui.core.times import moment_text
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.everywhere import OpenPalette, Quit, ShowHelp
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from textual.dom import DOMNode
 
 WIDE_GAP_CELLS, NARROW_GAP_CELLS = 3, 2
@@ -36,6 +39,16 @@ class Relabelling(Protocol):
 
     def label_of(self, action: str) -> str:
         """Return the label of an action now; empty for the one of its command."""
+        ...
+
+
+@runtime_checkable
+class AtMoment(Protocol):
+    """Protocol of a screen that may show a past moment."""
+
+    @property
+    def shown_moment(self) -> datetime | None:
+        """Past moment that the line names."""
         ...
 
 
@@ -95,7 +108,7 @@ class KeyLine(Widget):
 
     def _fitting(self, ranked: Sequence[Key], always: Sequence[Key], gap: int) -> set[str]:
         """Return the actions of the keys that fit, taken in order of rank."""
-        room = self.size.width - sum(key.cells + gap for key in always)
+        room = self.size.width - cells(self._moment) - sum(key.cells + gap for key in always)
         fitting: set[str] = set()
         for key in ranked:
             if key.cells + gap <= room:
@@ -103,10 +116,17 @@ class KeyLine(Widget):
                 fitting.add(key.action)
         return fitting
 
+    @property
+    def _moment(self) -> str:
+        """The past moment that the line names, with the gap after it; empty for now."""
+        screen = self.screen
+        moment = screen.shown_moment if isinstance(screen, AtMoment) else None
+        return f"as of {moment_text(moment)}   " if moment is not None else ""
+
     def render(self) -> Content:
         keys, palette, gap = self._keys()
-        pieces: list[tuple[str, str]] = []
-        cells_used = 0
+        pieces: list[tuple[str, str]] = [(self._moment, "$warning bold")] if self._moment else []
+        cells_used = cells(self._moment)
         for key in keys:
             pieces += self._pieces(key)
             pieces.append((" " * gap, ""))
@@ -125,7 +145,7 @@ class KeyLine(Widget):
     def on_click(self, event: events.Click) -> None:
         event.stop()
         keys, palette, gap = self._keys()
-        at = 1
+        at = 1 + cells(self._moment)
         for key in keys:
             if at <= event.x < at + key.cells:
                 self._run(key)

@@ -20,8 +20,10 @@ from textual.widgets import Static
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.reviews import Rating, is_redo, undone_reviews
 from vestige_tui.core.scheduling import retrievability
-from vestige_tui.core.search import NO_TERMS, Hit, MatchTerms
+from vestige_tui.core.search import NO_TERMS, Hit
 from vestige_tui.core.text import ago, grouped, plain, short_id
+from vestige_tui.core.times import moment_text
+from vestige_tui.presenters.moments import EDITED_SINCE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import MOTIONS
 from vestige_tui.tui.commands.memories import (
@@ -243,7 +245,7 @@ class MemoryCard(Panels):
 
     def _show_around(self, detail: MemoryDetail) -> None:
         memory, now = detail.memory, self._clock()
-        self._fill("card-facts", lambda width: _facts(memory, now, detail.terms))
+        self._fill("card-facts", lambda width: _facts(detail, now))
         self._fill("card-times", lambda width: _times(memory, now))
         hit = detail.hit if detail.hit is not None and (detail.hit.text_rank or detail.hit.vector_rank) else None
         self._fill("card-why", (lambda width: _why(hit)) if hit is not None else None)
@@ -404,7 +406,8 @@ def _ink(state: State) -> str:
     return {"waiting": "$warning", "faint": "$text-disabled"}.get(state.ink, "$text-muted")
 
 
-def _facts(memory: Memory, now: datetime, terms: MatchTerms) -> Content:
+def _facts(detail: MemoryDetail, now: datetime) -> Content:
+    memory, terms = detail.memory, detail.terms
     state = state_of(memory, now)
     word, until = state.word, memory.marks.buried_until
     if state is BURIED and until is not None:
@@ -422,6 +425,8 @@ def _facts(memory: Memory, now: datetime, terms: MatchTerms) -> Content:
     if memory.tags:
         tags = Content.styled(" ".join(f"#{plain(tag)}" for tag in memory.tags), "$text-muted")
         lines.append(highlighted(tags, terms))
+    if detail.edited_at is not None:
+        lines.append(Content.styled(f"{EDITED_SINCE}, last at {moment_text(detail.edited_at)}", "$warning"))
     return Content("\n").join(lines)
 
 

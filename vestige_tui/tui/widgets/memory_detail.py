@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from vestige_tui.core.links import Edge, Lineage, Neighbor
 from vestige_tui.core.memories import Memory
@@ -24,5 +25,7 @@ class MemoryDetail:
     """Hit of the search that found it."""
     terms: MatchTerms = NO_TERMS
     """Terms of that search, which are highlighted."""
+    edited_at: datetime | None = None
+    """Last edit of its text since the past moment that is shown, None without one."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Handles of its owner and groups by id, of those that the store knows."""
