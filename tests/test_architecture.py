@@ -63,6 +63,7 @@ def test_table_names_occur_only_under_sql() -> None:
 def test_drivers_are_imported_by_their_backends_only() -> None:
     allowed = {
         "store/backends/sqlite.py": {"sqlite3"},
+        "store/backends/sqlite_adoption.py": {"sqlite3"},
         "store/backends/sqlite_backup.py": {"sqlite3"},
         "store/backends/sqlite_connection.py": {"sqlite3", "aiosqlite"},
         "store/backends/sqlite_errors.py": {"sqlite3"},
@@ -75,6 +76,8 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
         "store/backends/sqlite_text_check.py": {"sqlite3"},
         "store/backends/sqlite_wal.py": {"sqlite3"},
         "store/backends/sqlite_writer.py": {"sqlite3"},
+        "store/schema/adoption.py": {"sqlite3"},
+        "store/schema/sqlite_scripts.py": {"sqlite3"},
         "store/schema/vestige_files.py": {"sqlite3"},
         "store/backends/driver_versions.py": {"sqlite3", "psycopg"},
         "store/backends/postgres.py": {"psycopg", "psycopg_pool"},

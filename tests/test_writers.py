@@ -41,6 +41,9 @@ OTHERS = {
     ("process/log_file.py", "SharedLogFile._append", "os.ftruncate"): "a line of the log that was written in part",
     ("process/log_file.py", "SharedLogFile._rotate", "os.replace"): "the log, by a number behind its name",
     ("store/backends/sqlite.py", "SqliteBackend._prepare", "os.open"): "a store, made empty where there is none",
+    ("store/backends/sqlite_restore.py", "_prepare", "os.open"): "a draft of a store, filled by SQLite",
+    ("store/backends/sqlite_restore.py", "restore_file", "os.rename"): "a whole store, in place of the one restored",
+    ("store/backends/sqlite_restore.py", "_move_aside", "os.rename"): "a damaged store, to a name that is free",
 }
 """What writes past the door, and what it is."""
 

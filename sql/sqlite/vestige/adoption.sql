@@ -177,3 +177,31 @@ SELECT (SELECT count(*) FROM main.review_events) AS reviews,
     (SELECT count(*) FROM main.console_extra WHERE json_type(json, '$.times') IS NULL OR json_type(json, '$.metadata') IS NOT NULL) AS extras,
     (SELECT count(*) FROM main.users) - 1 AS users,
     (SELECT count(*) FROM main.groups) AS groups
+
+-- count_labelled --
+-- Memories with a value in an added column that undoing an adoption drops.
+SELECT count(*) FROM main.knowledge_nodes WHERE codebase IS NOT NULL OR visibility <> 'private'
+
+-- count_server_memories --
+SELECT count(*) FROM main.knowledge_nodes
+
+-- count_table --
+SELECT count(*) FROM main.{table}
+
+-- list_indexes --
+SELECT name FROM main.sqlite_master WHERE type = 'index' AND sql IS NOT NULL
+
+-- get_server_version --
+SELECT max(version) FROM main.schema_version
+
+-- set_server_version --
+UPDATE main.schema_version SET version = ?
+
+-- get_added --
+SELECT added FROM main.console_adoption
+
+-- insert_adoption --
+INSERT INTO main.console_adoption (id, adopted_at, backup, added) VALUES (1, ?, ?, ?)
+
+-- insert_adopted_migration --
+INSERT INTO main.vestige_migrations (version, name, sha256, applied_at, duration_ms, adopted) VALUES (?, ?, ?, ?, 0, 1)

@@ -3,10 +3,14 @@
 -- The notation is that of view_templates.sql, with the sort
 --   write QUERY         statements, each ending with ";" at the end of a line
 --   write QUERY before  the same, run before those without the word
+--   rewritten TABLE     columns of the server, beside the homes, that an insert fills itself
 -- All pieces of a query that the file meets apply, in their order; the answer is that of the first statement without
 -- "before". Every table is named with main: a view of the console's has the same name, and takes no write.
 -- {other_columns} and {other_values} are the columns of knowledge_nodes that only the server uses, and their values in
 -- the metadata of a memory that is inserted again.
+
+-- rewritten knowledge_nodes --
+last_accessed has_embedding embedding_model
 
 -- write insert_memory --
 INSERT INTO main.knowledge_nodes (id, content, node_type, tags, codebase, owner_user_id, visibility, shared_with_groups,

@@ -21,29 +21,29 @@ from vestige_tui.store.schema.named_sql import load
 from vestige_tui.store.schema.sqlite_scripts import statements
 from vestige_tui.store.schema.vestige_files import survey
 
+ADD, CREATE = "add_", "create_"
+"""Begin of the names of the blocks that add a column and create a table."""
+
+
+def _blocks() -> Mapping[str, str]:
+    return load("sqlite", "vestige")
+
+
+def _named(prefix: str) -> dict[str, str]:
+    """Return the blocks that begin with a prefix, in the order of the script, by the rest of their names."""
+    return {name.removeprefix(prefix): block for name, block in _blocks().items() if name.startswith(prefix)}
+
+
 COLUMNS: Mapping[str, str] = {
-    "owner_user_id": "knowledge_nodes",
-    "visibility": "knowledge_nodes",
-    "shared_with_groups": "knowledge_nodes",
-    "codebase": "knowledge_nodes",
-    "undoes": "review_events",
-    "weights_hash": "review_events",
+    column: block.split("ALTER TABLE main.")[1].split()[0] for column, block in _named(ADD).items()
 }
 """Table of the server by the name of a column that is added to it."""
-TABLES = (
-    "users",
-    "groups",
-    "group_memberships",
-    "review_events",
-    "review_marks",
-    "review_weights",
-    "supersession_events",
-    "journal",
-    "console_extra",
-    "vestige_migrations",
-    "console_adoption",
-)
-"""Tables that are added, in an order in which they can be created; ``console_adoption`` is the last to be dropped."""
+TABLES = tuple(_named(CREATE))
+"""Tables that are added, in an order in which they can be created; ``ADOPTION`` is the last to be dropped."""
+MEMORIES, ADOPTION = COLUMNS["codebase"], TABLES[-1]
+"""The server's table of memories, and the table of what was added."""
+SERVER_VERSION = "schema_version"
+"""The server's table of its version."""
 PHASE_1_VERSION, PHASE_2_VERSION = 14, 15
 
 
@@ -95,14 +95,14 @@ def plan_adoption(connection: sqlite3.Connection) -> AdoptionPlan:
         known = {column for column, home in COLUMNS.items() if home == table}
         if table in present and (missing := _columns_of(table) - present[table] - known):
             raise Refused(f"The file has a table {table} of another program, without {sorted(missing)[0]}.")
-    recorded = _one(connection, "SELECT max(version) FROM main.schema_version") if "schema_version" in present else None
+    recorded = _one(connection, _blocks()["get_server_version"]) if SERVER_VERSION in present else None
     # On every other line this number is one of the server's own steps.
     advances = "(phase 1)" in found.line and recorded == PHASE_1_VERSION
     return AdoptionPlan(
         line=found.line,
         columns=tuple(column for column, table in COLUMNS.items() if table in present and column not in present[table]),
         tables=tuple(table for table in TABLES if table not in present),
-        memories=int(_one(connection, "SELECT count(*) FROM main.knowledge_nodes")),
+        memories=int(_one(connection, _blocks()["count_server_memories"])),
         versions=(PHASE_1_VERSION, PHASE_2_VERSION) if advances else None,
     )
 
@@ -118,19 +118,19 @@ def adopt(connection: sqlite3.Connection, backup: Path, now: str) -> Adoption:
     with _transaction(connection):
         plan = plan_adoption(connection)
         before, indexes = _rows(connection), _indexes(connection)
-        blocks = load("sqlite", "vestige")
+        blocks, additions, creations = _blocks(), _named(ADD), _named(CREATE)
         for column in plan.columns:
-            connection.execute(blocks[f"add_{column}"])
+            connection.execute(additions[column])
         for table in plan.tables:
-            _run(connection, blocks[f"create_{table}"])
+            _run(connection, creations[table])
         _run(connection, blocks["adoption_indexes"])
-        if "superseded_by" in _columns(connection)["knowledge_nodes"]:
+        if "superseded_by" in _columns(connection)[MEMORIES]:
             connection.execute(blocks["index_winners"])
-        if "console_adoption" in plan.tables:
+        if ADOPTION in plan.tables:
             _import(connection)
             _record(connection, plan, sorted(_indexes(connection) - indexes), backup, now)
         if plan.versions is not None:
-            connection.execute("UPDATE main.schema_version SET version = ?", (plan.versions[1],))
+            connection.execute(blocks["set_server_version"], (plan.versions[1],))
         after = _rows(connection)
         if changed := [table for table, count in before.items() if after.get(table) != count]:
             raise Refused(f"The number of rows of {changed[0]} changed, so nothing was adopted.")
@@ -140,20 +140,19 @@ def adopt(connection: sqlite3.Connection, backup: Path, now: str) -> Adoption:
 def plan_withdrawal(connection: sqlite3.Connection) -> WithdrawalPlan:
     """Return what undoing an adoption drops. Raises Refused for a file that is not adopted."""
     present = _columns(connection)
-    if "console_adoption" not in present:
+    if ADOPTION not in present:
         raise Refused("The file is not adopted.")
-    added = json.loads(str(_one(connection, "SELECT added FROM main.console_adoption")))
+    added = json.loads(str(_one(connection, _blocks()["get_added"])))
     columns = tuple(column for column in added["columns"] if column in present.get(COLUMNS[column], ()))
     versions = tuple(added["versions"]) if added["versions"] else None
-    if versions and _one(connection, "SELECT max(version) FROM main.schema_version") != versions[1]:
+    if versions and _one(connection, _blocks()["get_server_version"]) != versions[1]:
         versions = None
     with closing(connection.cursor()) as cursor:
         cursor.row_factory = None
-        row = cursor.execute(load("sqlite", "vestige")["count_written"]).fetchone()
+        row = cursor.execute(_blocks()["count_written"]).fetchone()
         written = {column[0]: int(value) for column, value in zip(cursor.description, row, strict=True)}
     if "codebase" in columns:
-        labelled = "SELECT count(*) FROM main.knowledge_nodes WHERE codebase IS NOT NULL OR visibility <> 'private'"
-        written["labelled"] = int(_one(connection, labelled))
+        written["labelled"] = int(_one(connection, _blocks()["count_labelled"]))
     return WithdrawalPlan(
         columns=columns,
         tables=tuple(table for table in reversed(TABLES) if table in added["tables"] and table in present),
@@ -174,7 +173,7 @@ def withdraw(connection: sqlite3.Connection) -> WithdrawalPlan:
         for table in plan.tables:
             connection.execute(f"DROP TABLE main.{table}")
         if plan.versions is not None:
-            connection.execute("UPDATE main.schema_version SET version = ?", (plan.versions[0],))
+            connection.execute(_blocks()["set_server_version"], (plan.versions[0],))
     return plan
 
 
@@ -187,37 +186,32 @@ def has_new_winners(connection: sqlite3.Connection) -> bool:
 def import_winners(connection: sqlite3.Connection) -> None:
     """Log the winners that the server has set or cleared, as events of kind imported and unsupersede."""
     if query := _new_winners(connection):
-        connection.execute(f"{load('sqlite', 'vestige')['import_winners']} {query}")
+        connection.execute(f"{_blocks()['import_winners']} {query}")
 
 
 def _new_winners(connection: sqlite3.Connection) -> str:
     """Return the query for winners that the log does not know; empty where the file has no such column."""
-    nodes = _columns(connection)["knowledge_nodes"]
+    nodes = _columns(connection)[MEMORIES]
     if "superseded_by" not in nodes:
         return ""
     decided_at = "n.updated_at"
     if "valid_until" in nodes:
         decided_at = "CASE WHEN julianday(n.valid_until) IS NULL THEN n.updated_at ELSE n.valid_until END"
-    return load("sqlite", "vestige")["new_winners"].replace("{decided_at}", decided_at)
+    return _blocks()["new_winners"].replace("{decided_at}", decided_at)
 
 
 def _import(connection: sqlite3.Connection) -> None:
     """Take over the winners and the pins that the server knows."""
-    blocks, nodes = load("sqlite", "vestige"), _columns(connection)["knowledge_nodes"]
     import_winners(connection)
-    if "protected" in nodes:
-        connection.execute(blocks["import_pins"])
+    if "protected" in _columns(connection)[MEMORIES]:
+        connection.execute(_blocks()["import_pins"])
 
 
 def _record(connection: sqlite3.Connection, plan: AdoptionPlan, indexes: list[str], backup: Path, now: str) -> None:
     added = {"columns": plan.columns, "tables": plan.tables, "indexes": indexes, "versions": plan.versions}
-    connection.execute(
-        "INSERT INTO main.console_adoption (id, adopted_at, backup, added) VALUES (1, ?, ?, ?)",
-        (now, str(backup), json.dumps(added)),
-    )
+    connection.execute(_blocks()["insert_adoption"], (now, str(backup), json.dumps(added)))
     connection.executemany(
-        "INSERT INTO main.vestige_migrations (version, name, sha256, applied_at, duration_ms, adopted) "
-        "VALUES (?, ?, ?, ?, 0, 1)",
+        _blocks()["insert_adopted_migration"],
         [(step.version, step.name, step.checksum, now) for step in migrations("sqlite")],
     )
 
@@ -242,7 +236,7 @@ def _run(connection: sqlite3.Connection, script: str) -> None:
 def _columns_of(table: str) -> set[str]:
     """Return the columns that a table of adoption has."""
     with closing(sqlite3.connect(":memory:")) as scratch:
-        scratch.execute(statements(load("sqlite", "vestige")[f"create_{table}"])[0])
+        scratch.execute(statements(_named(CREATE)[table])[0])
         return _columns(scratch)[table]
 
 
@@ -254,7 +248,7 @@ def _columns(connection: sqlite3.Connection) -> dict[str, set[str]]:
 
 
 def _indexes(connection: sqlite3.Connection) -> set[str]:
-    return set(_names(connection, "SELECT name FROM main.sqlite_master WHERE type = 'index' AND sql IS NOT NULL"))
+    return set(_names(connection, _blocks()["list_indexes"]))
 
 
 def _names(connection: sqlite3.Connection, sql: str, *values: str) -> list[str]:
@@ -265,8 +259,9 @@ def _names(connection: sqlite3.Connection, sql: str, *values: str) -> list[str]:
 
 def _rows(connection: sqlite3.Connection) -> dict[str, int]:
     """Return the number of rows of each table that is not of this program, without SQLite's own."""
+    count = _blocks()["count_table"]
     return {
-        table: int(_one(connection, f"SELECT count(*) FROM main.{_quoted(table)}"))
+        table: int(_one(connection, count.replace("{table}", _quoted(table))))
         for table in sorted(_columns(connection))
         if table not in TABLES and not table.startswith("sqlite_")
     }

@@ -22,7 +22,7 @@ from vestige_tui.store.schema.sqlite_scripts import statements
 
 Kind: TypeAlias = Literal["empty", "ours", "vestige", "foreign"]
 
-_HEADING = re.compile(r"^-- (kind|line|question|homes|value|view|column|write)\b ?(.*?)(?: ?\bwhen (.+?))? --$")
+_HEADING = re.compile(r"^-- (kind|line|question|homes|value|view|column|write|rewritten)\b ?(.*?)(?: ?\bwhen (.+?))? --$")
 _LINE = re.compile(r"(\d+)\.\.(\d+) ?(.*)")
 _MAGIC = b"SQLite format 3\0"
 # A SQLite function takes at most 127 arguments.
@@ -208,8 +208,9 @@ class _File:
     def _restored_columns(self) -> tuple[str, str]:
         """Return the columns that only the server uses, each after a comma, and their values in stored metadata."""
         homes = {home for piece in self._matching("homes") for home in piece.sql.split()}
-        own = homes | {"last_accessed", "has_embedding", "embedding_model"}
-        columns = {name: column for name, column in self.tables["knowledge_nodes"].items() if name not in own}
+        piece = next(self._matching("rewritten"))
+        own = homes | set(piece.sql.split())
+        columns = {name: column for name, column in self.tables[piece.subject].items() if name not in own}
         names = "".join(f", {_name(name)}" for name in columns)
         values = "".join(
             f", coalesce(json_extract(:metadata, {_text(f'$.vestige.{_name(name)}')}), {column.default or 'NULL'})"
