@@ -111,11 +111,13 @@ async def _import_parts(
     args: Namespace, output: Output, parts: Iterator[Part], title: str, left_behind: Mapping[str, int] = NOTHING
 ) -> int:
     """Import the parts of a file, or preview them. ``left_behind`` counts rows without a place while it is read."""
-    output.note(f"Reading {title}.")
     if args.dry_run:
+        output.note(f"Reading {title}.")
         return _preview(await asyncio.to_thread(preview, parts, left_behind), title, output)
     tally = ImportTally(left_behind=left_behind)
     async with chosen_store(args, create=True) as store:
+        store.refuse_read_only()
+        output.note(f"Reading {title}.")
         progress = output.progress("imported")
         try:
             await LineImport(store, tally, progress).run(parts)
