@@ -132,6 +132,12 @@ async def _move(store: Store, move: DomainMove, one: str) -> Change:
     return await store.domains.apply(await store.domains.preview(move))
 
 
+async def _repair(store: Store, one: str, two: str) -> Change:
+    plant(store.location, [("UPDATE scheduling SET lapses = -1 WHERE memory_id = ?", (one,))])
+    fixed = await store.doctor.fix(await store.doctor.preview(["schedule"]))
+    return Change(fixed.subjects, fixed.undo)
+
+
 async def _optimize(store: Store, one: str, two: str) -> Change:
     return await store.weights.apply(Weights())
 
@@ -157,6 +163,7 @@ CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
     "rename_domain": (_rename_domain, 'Undid: rename domain infra → servers on "Secrets are in git"'),
     "merge_domains": (_merge_domains, "Undid: merge domains infra, auth → servers on 2 memories"),
     "delete_domain": (_delete_domain, 'Undid: delete domain infra on "Secrets are in git"'),
+    "repair": (_repair, 'Undid: repair on "Secrets are in git"'),
     "optimize": (_optimize, f"Undid: apply FSRS weights {Weights().hash[:8]} on new reviews"),
 }
 

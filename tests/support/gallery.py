@@ -264,7 +264,7 @@ class Gallery(App[None]):
         self.state = ConsoleState(None)
         self.session = StoreSession(Config(), "", emit=self._show_event, may_create=self._may_create)
         # Stands for an open store, so that the commands which write are enabled.
-        self.session.store = cast(Any, SimpleNamespace(read_only=False, read_only_reason=""))
+        self.session.store = cast(Any, SimpleNamespace(read_only=False, read_only_reason="", viewer=None))
         self.session.facts = FACTS
         self.session.badges = {"review": Badge("37", waiting=True), "jobs": Badge("1")}
         register(self)

@@ -171,6 +171,7 @@ async def test_the_logs_of_one_store_are_written_one_after_the_other(postgres_da
             pgbinary_encode.smallint(3),
             pgbinary_encode.jsonb(b"{}"),
             pgbinary_encode.jsonb(b"{}"),
+            None,
         )
         row = TransferRow("line", (*line, pgbinary_encode.integer(0), None, None, None, None))
 

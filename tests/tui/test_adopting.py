@@ -36,7 +36,7 @@ async def test_the_first_key_that_writes_adopts_the_file(tmp_path: Path) -> None
     path = make_v18(tmp_path / "vestige.db", 5)
     async with console_on(f"sqlite:{path}") as console:
         await ask(console)
-        for words in ("to write to it?", "Vestige V18 with 5 memories", "adds 4 columns and 10 tables", "A backup"):
+        for words in ("to write to it?", "Vestige V18 with 5 memories", "adds 4 columns and 11 tables", "A backup"):
             assert console.says(words), words
         await console.press("y")
         await console.until("as many as before")

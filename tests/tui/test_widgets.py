@@ -592,7 +592,7 @@ async def test_a_failed_worker_becomes_a_sentence_without_traceback_or_password(
 
 async def test_help_matches_the_live_keys_and_follows_the_keymap() -> None:
     app = Gallery()
-    async with app.run_test(size=(100, 60)) as pilot:
+    async with app.run_test(size=(100, 80)) as pilot:
         app.set_keymap({"memory.copy": "ctrl+y"})
         await pilot.press("f3", "question_mark")
         await pilot.pause()

@@ -23,7 +23,7 @@ from vestige_tui.core.errors import (
 from vestige_tui.core.paths import kind_of, user_path
 from vestige_tui.core.storable import as_uuid, new_id
 from vestige_tui.core.text import below_home
-from vestige_tui.store.backends.sqlite_backup import address_of
+from vestige_tui.store.backends.sqlite_address import address_of
 from vestige_tui.store.backends.sqlite_errors import is_busy, is_full, translate
 from vestige_tui.store.backends.sqlite_file import OpenedFile
 from vestige_tui.store.backends.sqlite_wal import is_stale

@@ -168,7 +168,7 @@ def test_a_key_says_what_it_is_made_of(winner: bytes | None) -> None:
         ("domains", ("鍵".encode(), b"label"), (0,)),
         ("edges", (one, two, b"part of", b"x"), (0, 1, 2)),
         ("edges", (bytes(16), bytes(16), b"", b"x"), (0, 1, 2)),
-        ("reviews", (one, at, pgbinary_encode.smallint(4), b"{}", b"{}", number), (0, 1, 2, 5)),
+        ("reviews", (one, at, pgbinary_encode.smallint(4), b"{}", b"{}", b"hash", number), (0, 1, 2, 6)),
         ("supersession", (one, winner, b"unsupersede", at, number), (0, 1, 2, 3, 4)),
     ):
         assert key_parts(table, key_of(table, values)) == {place: values[place] for place in kept}

@@ -6,18 +6,17 @@ process writes. It is written beside its name and appears there only when it is 
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.backups import Backup, BackupListener, BackupStep
 from vestige_tui.core.errors import DiskFull, ForeignStore, Refused, StoreMissing, Unavailable
 from vestige_tui.core.text import below_home, bytes_size
+from vestige_tui.store.backends.sqlite_address import address_of
 from vestige_tui.store.backends.sqlite_connection import BUSY_MS, open_for_look
 from vestige_tui.store.backends.sqlite_errors import is_full, translate
 from vestige_tui.store.backends.sqlite_file import damaged
@@ -122,13 +121,6 @@ def count_rows(connection: sqlite3.Connection, schema: str = "main") -> dict[str
 
 def quoted_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def address_of(path: Path, *, idle: bool = False) -> str:
-    """Return the address at which a file is only read. An ``idle`` one is opened by no other program meanwhile."""
-    # Without a -wal no pages are missing in this mode; beside an idle file SQLite would leave an empty one.
-    fixed = (idle or not os.access(path.parent, os.W_OK)) and not Path(f"{path}-wal").exists()
-    return f"file:{quote(bytes(path))}?{'mode=ro&immutable=1' if fixed else 'mode=ro'}"
 
 
 def opened(path: Path, *, idle: bool = False) -> sqlite3.Connection:

@@ -20,8 +20,8 @@ from vestige_tui.core.errors import ForeignStore, Refused, SchemaPending, Unavai
 from vestige_tui.core.waits import sessions_in_words
 from vestige_tui.process.private_directory import make_private_dir
 from vestige_tui.store.backends.open_files import open_files
+from vestige_tui.store.backends.sqlite_address import address_of
 from vestige_tui.store.backends.sqlite_backup import (
-    address_of,
     copy_pages,
     count_rows,
     ignore,

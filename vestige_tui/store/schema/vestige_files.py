@@ -22,7 +22,9 @@ from vestige_tui.store.schema.sqlite_scripts import statements
 
 Kind: TypeAlias = Literal["empty", "ours", "vestige", "foreign"]
 
-_HEADING = re.compile(r"^-- (kind|line|question|homes|value|view|column|write|rewritten)\b ?(.*?)(?: ?\bwhen (.+?))? --$")
+_HEADING = re.compile(
+    r"^-- (kind|line|question|homes|value|view|column|write|rewritten)\b ?(.*?)(?: ?\bwhen (.+?))? --$"
+)
 _LINE = re.compile(r"(\d+)\.\.(\d+) ?(.*)")
 _MAGIC = b"SQLite format 3\0"
 # A SQLite function takes at most 127 arguments.

@@ -16,7 +16,6 @@ from vestige_tui.core.doctor import KINDS
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.text import grouped, one_line, plain, short_id
 from vestige_tui.presenters.doctor import KIND_WORDS, fix_sentence, problem
-from vestige_tui.tui.commands.doctor import FixFault
 from vestige_tui.tui.dialogs.modals import Dialog
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class FaultSheet(Dialog[str | None]):
     FaultSheet OptionList { margin: 0 0 1 0; text-wrap: nowrap; text-overflow: ellipsis; }
     FaultSheet OptionList:focus { border: none; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding(FixFault.key, "fix", "fix", id=FixFault.id, show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f", "fix", "fix", show=False)]
 
     def __init__(self, finding: Finding, memories: Sequence[Memory], *, why_not: str = "") -> None:
         """``why_not`` is the sentence on why the store is not written; empty if it can be."""
