@@ -84,9 +84,8 @@ def test_a_fix_is_one_change_that_undo_reverses(run: Command, faulty: str) -> No
 
 def test_a_fix_of_some_kinds_leaves_the_others(run: Command, faulty: str, tmp_path: Path) -> None:
     before, backup = whole_rows(faulty), tmp_path / "before.db"
-    changed = run(
-        "--store", faulty, "--json", "doctor", "--fix", "--only", "json", "--yes", "--backup", str(backup)
-    ).json
+    options = ("--only", "json", "--yes", "--backup", str(backup))
+    changed = run("--store", faulty, "--json", "doctor", "--fix", *options).json
     assert (changed["changed"], changed["backup"]) == ([sample_id(2)], str(backup))
     assert whole_rows(f"sqlite:{backup}") == before
     [left] = run("--store", faulty, "--json", "doctor").json["findings"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.planted_faults import plant
 from vestige_tui.core.bulk import DomainMove, FieldEdit, Target
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge

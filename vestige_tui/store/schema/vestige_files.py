@@ -22,9 +22,8 @@ from vestige_tui.store.schema.sqlite_scripts import statements
 
 Kind: TypeAlias = Literal["empty", "ours", "vestige", "foreign"]
 
-_HEADING = re.compile(
-    r"^-- (kind|line|question|homes|value|view|column|write|rewritten)\b ?(.*?)(?: ?\bwhen (.+?))? --$"
-)
+_SORTS = "kind|line|question|homes|value|view|column|write|rewritten"
+_HEADING = re.compile(rf"^-- ({_SORTS})\b ?(.*?)(?: ?\bwhen (.+?))? --$")
 _LINE = re.compile(r"(\d+)\.\.(\d+) ?(.*)")
 _MAGIC = b"SQLite format 3\0"
 # A SQLite function takes at most 127 arguments.
