@@ -134,6 +134,7 @@ async def _move(store: Store, move: DomainMove, one: str) -> Change:
 
 
 async def _repair(store: Store, one: str, two: str) -> Change:
+    await store.reviews.record(one, Rating.GOOD)
     plant(store.location, [("UPDATE scheduling SET lapses = -1 WHERE memory_id = ?", (one,))])
     fixed = await store.doctor.fix(await store.doctor.preview(["schedule"]))
     return Change(fixed.subjects, fixed.undo)
