@@ -13,6 +13,7 @@ from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Change, Draft, JournalEntry, Patch, UndoneChange
 from vestige_tui.core.reviews import Rating
+from vestige_tui.core.text import short_id
 from vestige_tui.core.weights import Weights
 from vestige_tui.presenters.changes import (
     VERB_WORDS,
@@ -165,7 +166,8 @@ CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
     "rename_domain": (_rename_domain, 'Undid: rename domain infra → servers on "Secrets are in git"'),
     "merge_domains": (_merge_domains, "Undid: merge domains infra, auth → servers on 2 memories"),
     "delete_domain": (_delete_domain, 'Undid: delete domain infra on "Secrets are in git"'),
-    "repair": (_repair, 'Undid: repair on "Secrets are in git"'),
+    # A repaired row need not be one of a memory, so its id is named.
+    "repair": (_repair, "Undid: repair on {one}"),
     "optimize": (_optimize, f"Undid: apply FSRS weights {Weights().hash[:8]} on new reviews"),
 }
 
@@ -177,11 +179,12 @@ def test_every_verb_has_words() -> None:
 @pytest.mark.parametrize("verb", CASES)
 async def test_an_undo_names_the_change_and_its_memory(store: Store, verb: str) -> None:
     act, sentence = CASES[verb]
-    change = await act(store, *await _two(store))
+    one, two = await _two(store)
+    change = await act(store, one, two)
     undone = await store.journal.undo(change.undo)
     assert undone.undone is not None
     assert undone.undone.entry.verb == verb
-    assert undo_sentence(undone) == sentence
+    assert undo_sentence(undone) == sentence.format(one=short_id(one))
 
 
 async def test_an_undo_on_several_memories_names_their_number(store: Store) -> None:

@@ -45,8 +45,13 @@ def heat_map(statistics: ReviewStatistics, width: int) -> Content:
             glyph = shade(week[weekday], most) if weekday in week else " "
             pieces.append((glyph.ljust(week_cells), "$text-disabled" if glyph == NO_REVIEW else "$accent"))
         lines.append(Content.assemble(*pieces))
-    scale = f"{NO_REVIEW} none   {' '.join(SHADES)} up to {grouped(most)} reviews a day"
-    lines.append(Content.styled(f"{'':<{LABEL_CELLS}}{scale}", "$text-disabled"))
+    none = f"{'':<{LABEL_CELLS}}{NO_REVIEW} none   "
+    scale = (
+        (none, "$text-disabled"),
+        (" ".join(SHADES), "$accent"),
+        (f" up to {grouped(most)} reviews a day", "$text-muted"),
+    )
+    lines.append(Content.assemble(*scale))
     return Content("\n").join(lines)
 
 
