@@ -220,6 +220,21 @@ async def test_a_viewed_store_is_read_only(store_url: str) -> None:
         assert viewed.viewer == people.users[2]
 
 
+async def test_a_past_moment_is_shown_to_the_viewer_too(store_url: str) -> None:
+    people = community(8, memories=12)
+    async with opened(store_url, create=True) as store:
+        await fill(store, people)
+    moment = sorted(draft.created_at for draft in people.drafts if draft.created_at)[5]
+    user = people.users[0]
+    visible = {str(draft.id) for draft in people.drafts if draft.created_at and draft.created_at <= moment}
+    visible &= set(people.visible(user))
+    async with opened(store_url, viewer=user.handle) as viewed:
+        then = viewed.at(moment)
+        assert then.viewer == user
+        page = await then.page(Filter(superseded=True), limit=50)
+        assert {memory.id for memory in page.items} == visible
+
+
 async def test_an_unknown_viewer_is_one_sentence(store_url: str) -> None:
     people = community(7, memories=2)
     async with opened(store_url, create=True) as store:
