@@ -310,7 +310,7 @@ async def test_a_source_is_followed_until_somebody_asks_to_stop(tmp_path: Path, 
     assert (job.status, job.error, job.progress.phase) == ("completed", None, "done")
     assert job.progress.tables["memories"].inserted == 21
     assert job.result is not None
-    assert job.result.startswith("101 rows inserted")
+    assert job.result.startswith("102 rows inserted")
 
 
 @pytest.mark.slow

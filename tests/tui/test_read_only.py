@@ -35,13 +35,14 @@ from vestige_tui.tui.commands.everywhere import Interrupt, Quit, SuspendConsole
 from vestige_tui.tui.commands.places import PLACES
 from vestige_tui.tui.dialogs.help import HelpScreen, Sheet
 from vestige_tui.tui.dialogs.modals import Ask, Confirm
+from vestige_tui.tui.doctor.page import DoctorScreen
 from vestige_tui.tui.domains.page import DomainsScreen
 from vestige_tui.tui.journal.page import JournalScreen
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.widgets.key_line import KeyLine
 
 WRITING = [command for command in catalogue().values() if command.writes]
-JOURNAL, DOMAINS = "journal", "domains"
+JOURNAL, DOMAINS, DOCTOR = "journal", "domains", "doctor"
 """Names of the pages that write, beside those of the places."""
 WRITING_ELSEWHERE = [command for command in catalogue().values() if command.writes_elsewhere]
 
@@ -94,7 +95,7 @@ CAUSES = (*("flag, SQLite", "flag, PostgreSQL", "role", "server setting", "stand
 
 
 async def go_to(console: Console, place: str) -> CommandScreen:
-    """Go to a place, the journal or the domains, and leave the input line, so that letters are keys."""
+    """Go to a place, the journal, the domains or the doctor, and leave the input line, so that letters are keys."""
     if place == JOURNAL:
         await console.app.run_action("show_journal")
         await console.until(lambda: isinstance(console.app.screen, JournalScreen))
@@ -102,6 +103,10 @@ async def go_to(console: Console, place: str) -> CommandScreen:
         await go_to(console, "browse")
         await console.press("D")
         await console.until(lambda: isinstance(console.app.screen, DomainsScreen))
+    elif place == DOCTOR:
+        await go_to(console, "store")
+        await console.press("d")
+        await console.until(lambda: isinstance(console.app.screen, DoctorScreen))
     else:
         await console.app.switch_mode(place)
     await console.still()
@@ -141,7 +146,7 @@ async def test_every_key_that_writes_is_dim_with_the_reason(
         assert "read-only" in console.lines[0]
         sentence = read_only_sentence(console.store.read_only_reason)
         assert reason in sentence
-        for place in (*(command.place for command in PLACES), DOMAINS, JOURNAL):
+        for place in (*(command.place for command in PLACES), DOMAINS, DOCTOR, JOURNAL):
             screen = await go_to(console, place)
             for command in WRITING:
                 keys = bound_keys(screen, command)

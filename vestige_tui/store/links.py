@@ -156,8 +156,12 @@ class LinkService:
     async def history(self, memory_id: str) -> tuple[SupersessionEvent, ...]:
         """Return all supersession events in which a memory lost or won, oldest first."""
         records = await self._backend.fetch("list_events", {"id": memory_id}) if self._backend.is_id(memory_id) else []
+        return tuple(event for event in map(rows.event, records) if self._was_decided(event))
+
+    def _was_decided(self, event: SupersessionEvent) -> bool:
+        """Check whether a decision had been made at the moment of the store."""
         moment = self._context.moment
-        return tuple(event for event in map(rows.event, records) if moment is None or event.decided_at <= moment)
+        return moment is None or event.decided_at <= moment
 
     async def _losers(self, winner_ids: Sequence[str]) -> list[Memory]:
         """Return the memories that the given ones replace, at the moment of the store, oldest first."""
@@ -171,14 +175,15 @@ class LinkService:
     async def decisions(self, memory_ids: Sequence[str]) -> tuple[SupersessionEvent, ...]:
         """Return all supersession events in which these memories lost, oldest first."""
         ids = [each for each in memory_ids if self._backend.is_id(each)]
-        return tuple(rows.event(row) for row in await self._backend.fetch("list_lost_events", {"ids": ids}))
+        events = map(rows.event, await self._backend.fetch("list_lost_events", {"ids": ids}))
+        return tuple(event for event in events if self._was_decided(event))
 
     async def edges_from(self, memory_ids: Sequence[str]) -> tuple[Edge, ...]:
         """Return the links that lead from these memories."""
         ids = [each for each in memory_ids if self._backend.is_id(each)]
         edges = [rows.edge(row) for row in await self._backend.fetch("list_edges", {"ids": ids})]
         sources = set(ids)
-        leading = [edge for edge in edges if edge.source_id in sources]
+        leading = [edge for edge in edges if edge.source_id in sources and self._existed(edge)]
         # Types are sorted otherwise in the collation of a server.
         return tuple(sorted(leading, key=lambda edge: (edge.source_id, edge.target_id, edge.edge_type)))
 

@@ -73,7 +73,7 @@ async def settle(console: Console) -> None:
 
 async def go(console: Console, field: str) -> None:
     """Go to a field of the picker."""
-    for _ in range(10):
+    for _ in range(20):
         if console.app.screen._field == field:  # type: ignore[attr-defined]  # the screen is the picker
             break
         await console.press("tab")

@@ -523,7 +523,9 @@ async def test_the_file_of_a_vestige_server_is_shown_and_not_graded(tmp_path: Pa
         first = await other.reviews.due(limit=1)
         await at.sees("1 of ", "space shows the answer")
         await at.press("space", sees=first[0].content[:30])
-        await at.press("3", sees="Adopt vestige.db, to write to it?")
+        await pilot.press("3")
+        await Console(app, pilot).until(lambda: isinstance(app.screen, Confirm))
+        assert "Adopt vestige.db, to write to it?" in at.text
         await at.press("escape", sees="read-only:")
         assert await other.reviews.due(limit=1) == first
 

@@ -339,7 +339,8 @@ async def test_every_command_of_every_place_finds_its_action(corpus: Path) -> No
 
 def found(action: str, *nodes: object) -> bool:
     """Whether one of these has the method that an action names."""
-    return any(hasattr(node, f"action_{action.partition('(')[0].removeprefix('screen.')}") for node in nodes)
+    name = action.partition("(")[0].removeprefix("screen.").removeprefix("app.")
+    return any(hasattr(node, f"action_{name}") for node in nodes)
 
 
 @pytest.mark.slow

@@ -244,6 +244,8 @@ async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, si
             await console.until("read-only, through views")
             assert "Vestige V18" in console.text
         await console.press("v")
+        await console.until("Adopt memory.db, to write to it?")
+        await console.press("escape")
         await console.until("This store is read-only: a Vestige V18 file")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
