@@ -113,7 +113,9 @@ async def test_what_comes_along_is_counted_first(corpus: Path, tmp_path: Path, s
             }
         assert f"rows      {sum(counts.values()):,} in total" in console.text
         if size[1] > 24:
-            assert {name: figures[name] for name in TABLES} == {name: f"{count:,}" for name, count in counts.items()}
+            # A table without rows has no line.
+            shown = {name: f"{count:,}" for name, count in counts.items() if count}
+            assert {name: figures[name] for name in TABLES if name in figures} == shown
         assert "vectors   of test-embedder-64" in console.text
         await console.press("enter")
         await console.until("start the copy")
