@@ -20,7 +20,7 @@ MAX_EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultKind:
     """Kind of fault: its name in JSON and commands, and what a fix of it changes."""
 
     name: str
@@ -29,25 +29,25 @@ class Kind:
     """Whether its examples are memories."""
 
 
-KINDS: Mapping[str, Kind] = {
+KINDS: Mapping[str, FaultKind] = {
     kind.name: kind
     for kind in (
-        Kind("vector_width", "rows"),
-        Kind("vector_infinite", "rows"),
-        Kind("vector_zero", "rows"),
-        Kind("vector_orphan", "rows", of_memories=False),
-        Kind("flag_set", "rows"),
-        Kind("flag_unset", "rows"),
-        Kind("time", "rows"),
-        Kind("json", "rows"),
-        Kind("schedule", "rows"),
-        Kind("winner_missing", "rows"),
-        Kind("winner_circle", "rows"),
-        Kind("winner_cache", "rows"),
-        Kind("orphan", "rows", of_memories=False),
-        Kind("duplicate_id", "none"),
-        Kind("text_index", "index"),
-        Kind("file_mode", "mode", of_memories=False),
+        FaultKind("vector_width", "rows"),
+        FaultKind("vector_infinite", "rows"),
+        FaultKind("vector_zero", "rows"),
+        FaultKind("vector_orphan", "rows", of_memories=False),
+        FaultKind("flag_set", "rows"),
+        FaultKind("flag_unset", "rows"),
+        FaultKind("time", "rows"),
+        FaultKind("json", "rows"),
+        FaultKind("schedule", "rows"),
+        FaultKind("winner_missing", "rows"),
+        FaultKind("winner_circle", "rows"),
+        FaultKind("winner_cache", "rows"),
+        FaultKind("orphan", "rows", of_memories=False),
+        FaultKind("duplicate_id", "none"),
+        FaultKind("text_index", "index"),
+        FaultKind("file_mode", "mode", of_memories=False),
     )
 }
 """Every kind of fault, in the order of a report."""
@@ -99,7 +99,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class OtherTable:
+class TableNotShown:
     """Table of the database that the console does not show; ``rows`` is None if they cannot be counted."""
 
     name: str
@@ -111,7 +111,7 @@ class Examination:
     """Result of a look at every row of a store. ``unfinished`` names the checks that could not be made."""
 
     findings: tuple[Finding, ...]
-    other_tables: tuple[OtherTable, ...] = ()
+    other_tables: tuple[TableNotShown, ...] = ()
     unfinished: tuple[str, ...] = ()
 
     @property

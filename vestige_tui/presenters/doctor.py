@@ -13,7 +13,7 @@ from vestige_tui.core.text import bytes_size, cut, grouped, one_line, plain
 from vestige_tui.presenters.job_progress import quantity
 
 if TYPE_CHECKING:
-    from vestige_tui.core.doctor import Examination, Finding, Fixed, FixPreview, OtherTable, RowChange
+    from vestige_tui.core.doctor import Examination, Finding, Fixed, FixPreview, RowChange, TableNotShown
 
 VALUE_CELLS = 36
 _VECTOR_FIX = (
@@ -167,7 +167,7 @@ def examples(finding: Finding) -> str:
     return f"{listed} and {grouped(more)} more" if more > 0 and finding.examples else listed
 
 
-def other_tables(tables: tuple[OtherTable, ...]) -> str:
+def other_tables(tables: tuple[TableNotShown, ...]) -> str:
     """Return the sentence on tables that the console does not show; empty if there are none."""
     filled = [each for each in tables if each.rows != 0]
     parts = [f"{plain(each.name)} ({'unknown' if each.rows is None else grouped(each.rows)})" for each in filled]

@@ -19,9 +19,9 @@ from vestige_tui.core.doctor import (
     Fixed,
     FixPreview,
     Image,
-    OtherTable,
     RowChange,
     RowKey,
+    TableNotShown,
 )
 from vestige_tui.core.errors import Conflict, VestigeError
 from vestige_tui.core.journal import REPAIR
@@ -146,7 +146,7 @@ class DoctorService:
         files = tuple(self._backend.inspection.exposed_files())
         return [Finding(FILE_MODE, len(files), len(files), files)] if files else []
 
-    async def _other_tables(self) -> tuple[OtherTable, ...]:
+    async def _other_tables(self) -> tuple[TableNotShown, ...]:
         try:
             return await self._backend.inspection.other_tables()
         except VestigeError as error:

@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vestige_tui.core.doctor import OtherTable
+from vestige_tui.core.doctor import TableNotShown
 from vestige_tui.store.backends.postgres_rows import statement_on
 from vestige_tui.store.schema.named_sql import created_tables
 
 if TYPE_CHECKING:
-    from vestige_tui.store.backends.postgres import PostgresBackend
+    from vestige_tui.store.backends.inspection import InspectedServer
 
 
 class PostgresInspection:
     """Inspection of a store on a server for the doctor."""
 
-    def __init__(self, backend: PostgresBackend) -> None:
+    def __init__(self, backend: InspectedServer) -> None:
         self._backend = backend
 
     async def stale_texts(self, seconds: float) -> tuple[str, ...] | None:
         """Return the memories whose words the text index does not have; the caller limits the time."""
         return tuple(str(row["id"]) for row in await self._backend.fetch("list_stale_texts"))
 
-    async def other_tables(self) -> tuple[OtherTable, ...]:
+    async def other_tables(self) -> tuple[TableNotShown, ...]:
         """Return the tables of the schema beside those of the store, with the rows that the role may count."""
         records = await self._backend.fetch("list_other_tables", {"shown": sorted(created_tables("postgres"))})
         return tuple(
             [
-                OtherTable(name := str(row["name"]), await self._count(name) if row["readable"] else None)
+                TableNotShown(name := str(row["name"]), await self._count(name) if row["readable"] else None)
                 for row in records
             ]
         )

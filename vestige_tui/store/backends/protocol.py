@@ -231,7 +231,7 @@ class Backend(Protocol):
 
     @property
     def inspection(self) -> Inspection:
-        """Return what the doctor asks beyond the named queries."""
+        """Return its examination by the doctor, beyond the named queries."""
         ...
 
     @property

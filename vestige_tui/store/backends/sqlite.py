@@ -118,7 +118,7 @@ class SqliteBackend:
         self._has_stale_log = False
         self.waits = Waits(lambda: self.title)
         self.readers = Readers(self.file, self.timings, self.waits)
-        self.inspection = SqliteInspection(self)
+        self.inspection = SqliteInspection(self, self.file)
         self._search = SqliteSearch(self, self.readers)
         self._writer: SqliteWriter | None = None
         self._watch: Connection | None = None

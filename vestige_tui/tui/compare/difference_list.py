@@ -47,7 +47,7 @@ class DifferenceList(GroupedList):
     """One line for each memory that differs, under the headings of the groups."""
 
     @dataclass
-    class RowChosen(Message):
+    class DifferenceRowChosen(Message):
         """A row was opened."""
 
         row: DifferenceRow
@@ -71,7 +71,7 @@ class DifferenceList(GroupedList):
 
     def row_chosen(self) -> None:
         if (row := self.current) is not None:
-            self.post_message(self.RowChosen(row))
+            self.post_message(self.DifferenceRowChosen(row))
 
     # Painting
 

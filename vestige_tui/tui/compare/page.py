@@ -158,8 +158,8 @@ second moment. `enter` opens a memory.
         self.dismiss(None)
         show_moment(self, self._end)
 
-    @on(DifferenceList.RowChosen)
-    def _chosen(self, event: DifferenceList.RowChosen) -> None:
+    @on(DifferenceList.DifferenceRowChosen)
+    def _chosen(self, event: DifferenceList.DifferenceRowChosen) -> None:
         event.stop()
         subject = event.row.subject
         if isinstance(subject, DeletedMemory):
