@@ -1,4 +1,4 @@
-"""Faults in the rows of a store, what the doctor finds of each kind, and the changes that fix them."""
+"""Faults in the rows of a store, the findings of the doctor by kind, and the changes that fix them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Action: TypeAlias = Literal["set", "delete", "vector", "event", "touch", "none"]
 
 A row to touch is changed by the action of another one."""
 Remedy: TypeAlias = Literal["rows", "index", "mode", "none"]
-"""What a fix changes: rows, which an undo brings back; the text index or the mode of files; or nothing."""
+"""Objects that a fix changes: rows, which an undo brings back; the text index or the mode of files; or nothing."""
 
 MAX_EXAMPLES = 5
 """Examples of a finding: ids of memories, or names of rows and files."""
@@ -21,7 +21,7 @@ MAX_EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """Kind of fault: its name in JSON and commands, and what a fix of it changes."""
+    """Kind of fault: its name in JSON and commands, and the objects that its fix changes."""
 
     name: str
     remedy: Remedy
@@ -142,7 +142,7 @@ class RowChange:
 
 @dataclass(frozen=True, slots=True)
 class FixPreview:
-    """Changes that a fix of some kinds makes, row by row, and what it changes besides.
+    """Changes that a fix of some kinds makes, row by row, and its other effects.
 
     ``texts`` is the number of memories that are indexed again, ``files`` the files whose mode changes.
     """

@@ -27,7 +27,7 @@ NO_TAGS = ""
 
 @dataclass(frozen=True, slots=True)
 class GradeInForce:
-    """Grade in force, with what statistics group it by. ``first`` is True for the first review of a memory."""
+    """Grade in force, with the fields that statistics group by. ``first`` is True for the first review of a memory."""
 
     memory_id: str
     at: datetime

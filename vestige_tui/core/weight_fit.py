@@ -111,7 +111,7 @@ def _histories(grades: Iterable[GradeInForce]) -> list[list[GradeInForce]]:
 
 
 def _predictions(histories: Sequence[Sequence[GradeInForce]]) -> list[_Prediction]:
-    """Return what FSRS predicts, oldest first: reviews at least a day after the one before."""
+    """Return the predictions of FSRS, oldest first: reviews at least a day after the one before."""
     predictions: list[_Prediction] = []
     for number, log in enumerate(histories):
         deltas = [0, *((after.at - before.at).days for before, after in pairwise(log))]

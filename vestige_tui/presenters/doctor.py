@@ -152,7 +152,7 @@ def clause(finding: Finding) -> str:
 
 
 def fix_sentence(finding: Finding) -> str:
-    """Return what the fix of a finding does, and what to do about the rest."""
+    """Return the effect of the fix of a finding, and the remedy for the rest."""
     words = KIND_WORDS[finding.kind]
     if not finding.fixable:
         return f"Not fixed here. {words.remedy}"
@@ -203,7 +203,7 @@ def _amounts(rows: int, texts: int, files: int) -> str:
 
 
 def preview_notes(preview: FixPreview) -> list[str]:
-    """Return the sentences on what a fix does besides its rows."""
+    """Return the sentences on the effects of a fix besides its rows."""
     notes = []
     if preview.changes:
         notes.append("All rows change at once, and one undo brings them back.")

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vestige_tui.core.doctor import TableNotShown
 from vestige_tui.store.backends.postgres_rows import statement_on
 from vestige_tui.store.schema.named_sql import created_tables
 
 if TYPE_CHECKING:
-    from vestige_tui.store.backends.inspection import InspectedServer
+    from vestige_tui.store.backends.protocol import Params, Row
+
+
+class InspectedServer(Protocol):
+    """Store on a server, as its inspection queries it."""
+
+    async def fetch(self, name: str, params: Params | None = None) -> list[Row]:
+        """Return the rows of a named query."""
+        ...
+
+    async def ask(self, name: str, statement: bytes | str) -> list[Row]:
+        """Return the rows of a read-only statement, timed as ``name``."""
+        ...
 
 
 class PostgresInspection:

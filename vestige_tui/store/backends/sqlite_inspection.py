@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from vestige_tui.core.doctor import TableNotShown
 from vestige_tui.core.errors import Refused
@@ -19,9 +19,10 @@ from vestige_tui.store.backends.sqlite_text_check import stale_rows
 from vestige_tui.store.schema.named_sql import created_tables
 
 if TYPE_CHECKING:
-    from vestige_tui.store.backends.inspection import InspectedFile
+    from vestige_tui.store.backends.protocol import Params, Row
     from vestige_tui.store.backends.sqlite_file import OpenedFile
 
+T = TypeVar("T")
 OWNER_ONLY = 0o600
 _SIDE_FILES = ("", "-wal", "-journal")
 """Files with texts of a store; the -shm beside them holds none."""
@@ -31,6 +32,31 @@ _READ_TABLE = re.compile(r'\bmain\."?(\w+)')
 def exposed_files(path: Path) -> list[Path]:
     """Return the files of a store that every user of the machine can read."""
     return [side for each in _SIDE_FILES if is_readable_by_others(side := Path(f"{path}{each}"))]
+
+
+class InspectedFile(Protocol):
+    """Store in a SQLite file, as its inspection queries it."""
+
+    foreign: bool
+    """Whether the tables are those of a Vestige server."""
+
+    @property
+    def look_mode(self) -> str:
+        """Mode of another connection that only reads the file."""
+        ...
+
+    @property
+    def view_script(self) -> str:
+        """Views over the tables of a Vestige file; empty for a store of our own."""
+        ...
+
+    async def fetch(self, name: str, params: Params | None = None) -> list[Row]:
+        """Return the rows of a named query."""
+        ...
+
+    async def run(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run work on a read-only connection, timed under this name."""
+        ...
 
 
 class SqliteInspection:

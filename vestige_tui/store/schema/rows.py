@@ -88,7 +88,7 @@ def as_vector(value: object) -> Vector:
 
 
 def clamped(value: object, low: float, high: float, default: float) -> float:
-    """Return a stored figure within its bounds; ``default`` for what is no number."""
+    """Return a stored figure within its bounds; ``default`` for a value that is no number."""
     if type(value) is float and low <= value <= high:
         return value
     if not isinstance(value, (int, float)) or math.isnan(value):

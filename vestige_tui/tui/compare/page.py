@@ -1,4 +1,4 @@
-"""Page that compares the store at two moments: what appeared, was replaced, is active again, or was deleted."""
+"""Page that compares a store at two moments: memories that appeared, were replaced or deleted, or are active again."""
 
 from __future__ import annotations
 

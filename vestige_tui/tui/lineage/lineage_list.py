@@ -23,7 +23,7 @@ WHEN_CELLS = 9
 
 @dataclass(frozen=True, slots=True)
 class LineageRow:
-    """Row of the list: its heading, what stands before the text, the text, a note behind it, and its memory."""
+    """Row of the list: its heading, the branch or time before the text, the text, a note behind it, and its memory."""
 
     heading: str
     stem: str

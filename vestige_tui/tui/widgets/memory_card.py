@@ -188,7 +188,7 @@ class MemoryCard(Panels):
         self._highlight()
 
     def _highlight(self) -> None:
-        """Mark what matches the terms of the search, in the text that is shown."""
+        """Mark the matches of the terms of the search, in the text that is shown."""
         terms = self._detail.terms if self._detail is not None else NO_TERMS
         self.query_one("#card-text", HighlightedMarkdown).highlight_terms(terms)
         raw = self.query_one("#card-raw", Static)
