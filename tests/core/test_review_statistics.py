@@ -10,8 +10,8 @@ import pytest
 from vestige_tui.core.review_statistics import (
     NO_TAGS,
     OLDEST,
-    Grade,
-    Retention,
+    GradeInForce,
+    TrueRetention,
     age_of,
     review_statistics,
     weeks,
@@ -23,8 +23,8 @@ NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 DAYS = LocalDays(time(4), ZoneInfo("Europe/Berlin"))
 
 
-def grade(at: datetime, rating: Rating = Rating.GOOD, *, first: bool = False, **fields: object) -> Grade:
-    return Grade("m", at, rating, first, **fields)  # type: ignore[arg-type]
+def grade(at: datetime, rating: Rating = Rating.GOOD, *, first: bool = False, **fields: object) -> GradeInForce:
+    return GradeInForce("m", at, rating, first, **fields)  # type: ignore[arg-type]
 
 
 def test_reviews_are_counted_by_local_day() -> None:
@@ -54,10 +54,10 @@ def test_true_retention_is_grouped_by_type_tag_and_age() -> None:
         1,
         DAYS,
     )
-    assert statistics.retention == Retention("", 3, 2)
-    assert statistics.by_type == (Retention("fact", 2, 1), Retention("code", 1, 1))
-    assert statistics.by_tag == (Retention("a", 2, 1), Retention(NO_TAGS, 1, 1), Retention("b", 1, 1))
-    assert statistics.by_age == (Retention("up to 1 week", 1, 1), Retention(OLDEST, 2, 1))
+    assert statistics.retention == TrueRetention("", 3, 2)
+    assert statistics.by_type == (TrueRetention("fact", 2, 1), TrueRetention("code", 1, 1))
+    assert statistics.by_tag == (TrueRetention("a", 2, 1), TrueRetention(NO_TAGS, 1, 1), TrueRetention("b", 1, 1))
+    assert statistics.by_age == (TrueRetention("up to 1 week", 1, 1), TrueRetention(OLDEST, 2, 1))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
-from vestige_tui.core.review_statistics import Retention, ReviewStatistics
+from vestige_tui.core.review_statistics import ReviewStatistics, TrueRetention
 from vestige_tui.core.times import CALENDAR_DAYS
 from vestige_tui.core.weight_fit import WeightFit
 from vestige_tui.core.weights import Weights
@@ -32,8 +32,8 @@ FIT = WeightFit(Weights(), 1200, 240, 0.4, 0.3)
 
 def statistics(*counts: int, remembered: int = 0, reviews: int = 0, tags: int = 0) -> ReviewStatistics:
     days = tuple((DAY + timedelta(days=offset), count) for offset, count in enumerate(counts))
-    by_tag = tuple(Retention(f"tag {number}", 1, 1) for number in range(tags))
-    return ReviewStatistics(days, Retention("", reviews, remembered), by_tag=by_tag)
+    by_tag = tuple(TrueRetention(f"tag {number}", 1, 1) for number in range(tags))
+    return ReviewStatistics(days, TrueRetention("", reviews, remembered), by_tag=by_tag)
 
 
 def test_the_summary_names_days_and_retention() -> None:
@@ -46,7 +46,7 @@ def test_the_summary_names_days_and_retention() -> None:
 def test_the_reason_for_no_statistics_is_plain() -> None:
     assert why_no_statistics(statistics(1)) == ""
     assert why_no_statistics(statistics(0)) == NO_REVIEWS
-    assert why_no_statistics(ReviewStatistics((), Retention("", 0, 0), has_log=False)) == NO_LOG
+    assert why_no_statistics(ReviewStatistics((), TrueRetention("", 0, 0), has_log=False)) == NO_LOG
 
 
 def test_a_table_shows_the_tags_with_most_reviews() -> None:
@@ -55,8 +55,8 @@ def test_a_table_shows_the_tags_with_most_reviews() -> None:
 
 
 def test_a_group_name_is_safe_and_short() -> None:
-    assert group_name(Retention("", 1, 1)) == "(no tag)"
-    name = group_name(Retention("\x1b[31m" + "word " * 30, 1, 1))
+    assert group_name(TrueRetention("", 1, 1)) == "(no tag)"
+    name = group_name(TrueRetention("\x1b[31m" + "word " * 30, 1, 1))
     assert "\x1b" not in name
     assert len(name) <= 32
     assert percent(None) == "-"

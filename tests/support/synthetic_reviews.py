@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from vestige_tui.core.memories import Draft
-from vestige_tui.core.review_statistics import Grade
+from vestige_tui.core.review_statistics import GradeInForce
 from vestige_tui.core.reviews import Rating, Review, Scheduling
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy, retrievability, review
 from vestige_tui.store.store import Store
@@ -44,9 +44,9 @@ def _rating(chance: random.Random, state: Scheduling | None, at: datetime, weigh
     return chance.choice([Rating.HARD, Rating.GOOD, Rating.GOOD, Rating.GOOD, Rating.EASY])
 
 
-def grades(log: Sequence[Review]) -> list[Grade]:
+def grades(log: Sequence[Review]) -> list[GradeInForce]:
     """Return a log as the grades that statistics read."""
-    return [Grade(each.memory_id, each.at, Rating(each.rating), each.prior.reps == 0) for each in log]
+    return [GradeInForce(each.memory_id, each.at, Rating(each.rating), each.prior.reps == 0) for each in log]
 
 
 async def fill(store: Store, memories: int, seed: int = 1) -> list[str]:

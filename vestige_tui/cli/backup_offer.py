@@ -43,7 +43,7 @@ async def offered_backup(args: Namespace, output: Output, url: str) -> Backup | 
 
 
 async def written_backup(output: Output, url: str, path: str | Path) -> Backup:
-    """Write a backup with its progress on stderr, and note what was written."""
+    """Write a backup with its progress on stderr, and note its result."""
     from vestige_tui.presenters.backups import backup_sentences, step_in_words
     from vestige_tui.transfer.backups import back_up
 

@@ -103,7 +103,7 @@ async def change_many(
 
 
 async def print_preview(output: Output, store: Store, preview: BulkPreview) -> None:
-    """Print the memories that a change would change, and what it would do besides."""
+    """Print the memories that a change would change, and its other consequences."""
     if output.as_json:
         output.document(preview_document(preview))
         return

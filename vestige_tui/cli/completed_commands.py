@@ -28,7 +28,7 @@ class CompletedArgument:
 
 @dataclass(frozen=True, slots=True)
 class CompletedCommand:
-    """A command, or a group of commands: what may follow its words."""
+    """A command, or a group of commands: the words and options that may follow its words."""
 
     words: str
     """The words of the command, separated by spaces; empty for the program itself."""

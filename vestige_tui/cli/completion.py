@@ -17,7 +17,7 @@ SCRIPTS = {"bash": bash_script, "zsh": zsh_script, "fish": fish_script}
 
 
 def add_commands(commands: Commands, build_parser: Callable[[], Parser]) -> None:
-    """Add ``completion``. ``build_parser`` returns the whole parser, whose names are completed."""
+    """Add ``completion``. ``build_parser`` returns the whole parser with the names to complete."""
     completion = commands.add("completion", None, "print the script that completes commands in a shell")
     completion.add_argument("shell", choices=tuple(SCRIPTS), help="the shell that reads the script")
 

@@ -1,4 +1,4 @@
-"""Parts of an import file, whatever its format: lines of this program's own format, or why one cannot be read."""
+"""Parts of an import file of any format: lines of this program's own format, or the reason why one cannot be read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Part: TypeAlias = tuple[int, bytes | BadLine]
 
 @dataclass(slots=True)
 class ImportPreview:
-    """What a file holds: lines by kind, memories by type, keys without a place, and unreadable lines."""
+    """Counts of the contents of a file: lines by kind, memories by type, keys without a place, and unreadable lines."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
@@ -87,7 +87,7 @@ def _encoded(read: Read) -> Iterator[Part]:
 
 
 def preview(parts: Iterable[Part], left_behind: Mapping[str, int]) -> ImportPreview:
-    """Count what an import would read, without a store. ``left_behind`` grows while the parts are read."""
+    """Count the lines that an import would read, without a store. ``left_behind`` grows while the parts are read."""
     found = ImportPreview(left_behind=left_behind)
     for number, raw in parts:
         if isinstance(raw, bytes) and not raw.strip():

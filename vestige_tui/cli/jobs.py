@@ -161,7 +161,7 @@ async def _list(args: Namespace, output: Output) -> int:
 
 
 def _note_unlisted_workers(output: Output, listed: Collection[str]) -> None:
-    """Say of each worker on this machine what it waits for, if the store of its job could not be asked."""
+    """Note the wait of each worker on this machine, if the store of its job could not be asked."""
     from vestige_tui.jobs.worker_sign import living_workers
 
     for job_id, worker in living_workers().items():

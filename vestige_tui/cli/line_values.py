@@ -41,7 +41,7 @@ class BadLine(VestigeError):
 
 @dataclass(frozen=True, slots=True)
 class ParsedLine:
-    """Value of a line, with notes on what was repaired in it and the keys that are none of ours."""
+    """Value of a line, with notes on the repairs in it and the keys that are none of ours."""
 
     entry: Line
     notes: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ def is_number(value: object) -> bool:
 
 
 def id_note(value: object, raw: str, memory_id: str) -> str:
-    """Return what was done to an id of a line, the rest of a sentence that begins with its name."""
+    """Return the change of an id of a line, as the rest of a sentence that begins with its name."""
     if isinstance(value, str) and as_uuid(raw) is not None:
         return "was a UUID in another spelling; stored in the usual one"
     problem = "was not a UUID" if isinstance(value, str) else "was a number"

@@ -144,7 +144,7 @@ def _chosen_format(args: Namespace, head: Sequence[tuple[int, bytes]]) -> tuple[
 
 
 def _preview(found: ImportPreview, title: str, output: Output) -> int:
-    """Print what an import would read."""
+    """Print the counts of an import without writing anything."""
     _report_left_behind(found.left_behind, output)
     if output.as_json:
         output.document({"format": title, **found.document()})

@@ -101,7 +101,7 @@ class AccountImport(_Batches):
         return True
 
     async def restore(self) -> None:
-        """Restore what was gathered; a refused line fails alone."""
+        """Restore the gathered lines; a refused line fails alone."""
         await self._restore_batch(self._users, self._store.accounts.restore_users)
         await self._restore_batch(self._groups, self._store.accounts.restore_groups)
         await self._restore_batch(self._domains, self._store.accounts.restore_domains)
@@ -143,7 +143,7 @@ class ReferenceImport(_Batches):
             await self._restore_others()
 
     async def restore(self) -> None:
-        """Restore what was gathered; a refused line fails alone."""
+        """Restore the gathered lines; a refused line fails alone."""
         await self._restore_others()
         await self._restore_decisions()
 
@@ -170,7 +170,7 @@ class ReferenceImport(_Batches):
 
 
 async def to_the_end(work: Awaitable[T], count: Callable[[T], None]) -> None:
-    """Let a write run to its end also when the import is cancelled, and count it: what is stored is always told."""
+    """Let a write run to its end also when the import is cancelled, and count it: the report names every stored row."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)

@@ -43,7 +43,7 @@ def refuse_options(args: Namespace) -> None:
 
 
 async def optimize(args: Namespace, output: Output) -> int:
-    """Fit weights and print what they change; apply them with --apply."""
+    """Fit weights and print their effect; apply them with --apply."""
     if args.grade is not None:
         raise Usage("review optimize takes no id: it reads the log of all memories.")
     if (args.reschedule or args.yes) and not args.apply:

@@ -58,7 +58,7 @@ def _lies_in_missing_home(path: Path) -> bool:
 
 
 def close_log() -> None:
-    """End what ``configure_log`` has begun."""
+    """Close the log that ``configure_log`` has opened."""
     for logger in map(logging.getLogger, (PACKAGE, *FOREIGN_LOGGERS)):
         for handler in [each for each in logger.handlers if isinstance(each, SharedLogFile)]:
             logger.removeHandler(handler)

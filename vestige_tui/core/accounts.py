@@ -26,7 +26,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class User(Account):
-    """User, who owns memories."""
+    """User, the owner of memories."""
 
 
 @dataclass(frozen=True, slots=True)

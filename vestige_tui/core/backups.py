@@ -1,4 +1,4 @@
-"""Backups of a store, and what a restore from one would lose."""
+"""Backups of a store, and the losses of a restore from one."""
 
 from __future__ import annotations
 

@@ -62,14 +62,14 @@ _PATTERNS: tuple[tuple[CodeKind, re.Pattern[str]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class CodeWord:
-    """Word of a query that looks like code, and what it looks like."""
+    """Word of a query that looks like code, and its form."""
 
     kind: CodeKind
     characters: str
 
     @property
     def looks(self) -> str:
-        """Say what it looks like: ``an identifier``."""
+        """Name of its form: ``an identifier``."""
         return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
 
 

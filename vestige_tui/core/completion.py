@@ -25,7 +25,7 @@ _PATH = re.compile(_START + r"((?:~|\.{1,2})?/\S*)\Z")
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Completion of a line: as it is ``shown``, with the rest behind what was typed, and the ``line`` once accepted."""
+    """Completion of a line: as it is ``shown``, with the rest behind the typed text, and the ``line`` once accepted."""
 
     shown: str
     line: str

@@ -1,4 +1,4 @@
-"""Faults in the rows of a store, what the doctor finds of each kind, and the changes that fix them."""
+"""Faults in the rows of a store, the findings of the doctor by kind, and the changes that fix them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Action: TypeAlias = Literal["set", "delete", "vector", "event", "touch", "none"]
 
 A row to touch is changed by the action of another one."""
 Remedy: TypeAlias = Literal["rows", "index", "mode", "none"]
-"""What a fix changes: rows, which an undo brings back; the text index or the mode of files; or nothing."""
+"""Objects that a fix changes: rows, which an undo brings back; the text index or the mode of files; or nothing."""
 
 MAX_EXAMPLES = 5
 """Examples of a finding: ids of memories, or names of rows and files."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """Kind of fault: its name in JSON and commands, and what a fix of it changes."""
+class FaultKind:
+    """Kind of fault: its name in JSON and commands, and the objects that its fix changes."""
 
     name: str
     remedy: Remedy
@@ -29,25 +29,25 @@ class Kind:
     """Whether its examples are memories."""
 
 
-KINDS: Mapping[str, Kind] = {
+KINDS: Mapping[str, FaultKind] = {
     kind.name: kind
     for kind in (
-        Kind("vector_width", "rows"),
-        Kind("vector_infinite", "rows"),
-        Kind("vector_zero", "rows"),
-        Kind("vector_orphan", "rows", of_memories=False),
-        Kind("flag_set", "rows"),
-        Kind("flag_unset", "rows"),
-        Kind("time", "rows"),
-        Kind("json", "rows"),
-        Kind("schedule", "rows"),
-        Kind("winner_missing", "rows"),
-        Kind("winner_circle", "rows"),
-        Kind("winner_cache", "rows"),
-        Kind("orphan", "rows", of_memories=False),
-        Kind("duplicate_id", "none"),
-        Kind("text_index", "index"),
-        Kind("file_mode", "mode", of_memories=False),
+        FaultKind("vector_width", "rows"),
+        FaultKind("vector_infinite", "rows"),
+        FaultKind("vector_zero", "rows"),
+        FaultKind("vector_orphan", "rows", of_memories=False),
+        FaultKind("flag_set", "rows"),
+        FaultKind("flag_unset", "rows"),
+        FaultKind("time", "rows"),
+        FaultKind("json", "rows"),
+        FaultKind("schedule", "rows"),
+        FaultKind("winner_missing", "rows"),
+        FaultKind("winner_circle", "rows"),
+        FaultKind("winner_cache", "rows"),
+        FaultKind("orphan", "rows", of_memories=False),
+        FaultKind("duplicate_id", "none"),
+        FaultKind("text_index", "index"),
+        FaultKind("file_mode", "mode", of_memories=False),
     )
 }
 """Every kind of fault, in the order of a report."""
@@ -99,7 +99,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class OtherTable:
+class TableNotShown:
     """Table of the database that the console does not show; ``rows`` is None if they cannot be counted."""
 
     name: str
@@ -111,7 +111,7 @@ class Examination:
     """Result of a look at every row of a store. ``unfinished`` names the checks that could not be made."""
 
     findings: tuple[Finding, ...]
-    other_tables: tuple[OtherTable, ...] = ()
+    other_tables: tuple[TableNotShown, ...] = ()
     unfinished: tuple[str, ...] = ()
 
     @property
@@ -142,7 +142,7 @@ class RowChange:
 
 @dataclass(frozen=True, slots=True)
 class FixPreview:
-    """Changes that a fix of some kinds makes, row by row, and what it changes besides.
+    """Changes that a fix of some kinds makes, row by row, and its other effects.
 
     ``texts`` is the number of memories that are indexed again, ``files`` the files whose mode changes.
     """

@@ -23,7 +23,7 @@ INPUT = "{input}"
 
 @dataclass(frozen=True, slots=True)
 class EncodingTemplates:
-    """What a model reads of a text and of a query, with ``{input}`` once in each: ``search_query: {input}``.
+    """Forms in which a model reads a text and a query, with ``{input}`` once in each: ``search_query: {input}``.
 
     Vectors of texts and of queries belong together only if both are encoded by the templates of the store.
     """
@@ -32,7 +32,7 @@ class EncodingTemplates:
     query: str = INPUT
 
     def render(self, text: str, *, query: bool = False) -> str:
-        """Return what the model reads of a text, or of a query."""
+        """Return a text, or a query, in the form in which the model reads it."""
         before, _, after = (self.query if query else self.document).partition(INPUT)
         return f"{before}{text}{after}"
 

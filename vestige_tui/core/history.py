@@ -50,7 +50,7 @@ class Difference:
     """Difference of the memories that are active at ``start`` and at ``end``, each group newest first.
 
     ``appeared``: created between them and active at the end; ``superseded``: active at the start only;
-    ``active_again``: replaced at the start, active at the end. ``deleted`` lists what the journal says was deleted
+    ``active_again``: replaced at the start, active at the end. ``deleted`` lists the journal's deletions
     between them: such a memory is active at neither. A group holds a limited number, ``counts`` has all.
     """
 

@@ -124,7 +124,7 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Parameters of a job besides source and target, so that any machine can take it over."""
     wait: JobWait | None = None
-    """What its worker waits for, None for nothing."""
+    """Wait of its worker, None for no wait."""
     worker_pid: int | None = None
     """Process of its worker, if that runs on this machine: a sign of life besides the heartbeat."""
 

@@ -81,7 +81,7 @@ def write_template(form: MemoryForm) -> str:
 def read_template(text: str, before: MemoryForm) -> MemoryForm:
     """Return the form that an edited file holds; ``before`` is the one that it was written from.
 
-    Raises Usage with the line of what cannot be read.
+    Raises Usage with the line that cannot be read.
     """
     block, content = _split(text)
     values: dict[str, list[str]] = {field: [] for field in FIELDS}
@@ -100,7 +100,7 @@ def read_template(text: str, before: MemoryForm) -> MemoryForm:
         values["codebase"][0] if values["codebase"] else "",
         _once(values["tag"]),
     )
-    # What was not touched stays as it is stored, also empty and repeated labels.
+    # An untouched value stays as it is stored, also empty and repeated labels.
     if form.domains == _once(before.domains):
         form = replace(form, domains=before.domains)
     if form.tags == _once(before.tags):
@@ -180,7 +180,7 @@ def write_label(label: str) -> str:
 
 
 def escaped_json(value: Any) -> str:
-    """Return a value as JSON, with escapes for what a terminal does not simply show."""
+    """Return a value as JSON, with escapes for characters that a terminal does not simply show."""
     return "".join(
         character if safe(character) == character else json.dumps(character)[1:-1]
         for character in json.dumps(value, ensure_ascii=False)

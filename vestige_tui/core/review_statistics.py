@@ -26,8 +26,8 @@ NO_TAGS = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Grade:
-    """Grade in force, with what statistics group it by. ``first`` is True for the first review of a memory."""
+class GradeInForce:
+    """Grade in force, with the fields that statistics group by. ``first`` is True for the first review of a memory."""
 
     memory_id: str
     at: datetime
@@ -39,7 +39,7 @@ class Grade:
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
+class TrueRetention:
     """Number of reviews of memories that had been reviewed before, and of those that were not graded Again."""
 
     name: str
@@ -58,10 +58,10 @@ class ReviewStatistics:
 
     days: tuple[tuple[date, int], ...]
     """Every day of the span, oldest first, with its number of reviews."""
-    retention: Retention
-    by_type: tuple[Retention, ...] = ()
-    by_tag: tuple[Retention, ...] = ()
-    by_age: tuple[Retention, ...] = ()
+    retention: TrueRetention
+    by_type: tuple[TrueRetention, ...] = ()
+    by_tag: tuple[TrueRetention, ...] = ()
+    by_age: tuple[TrueRetention, ...] = ()
     has_log: bool = True
     """False for a file whose log this console does not keep: one of a Vestige server that is not adopted."""
 
@@ -82,16 +82,16 @@ class _Groups:
         self.reviews[name] = self.reviews.get(name, 0) + 1
         self.remembered[name] = self.remembered.get(name, 0) + remembered
 
-    def named(self, name: str) -> Retention:
-        return Retention(name, self.reviews.get(name, 0), self.remembered.get(name, 0))
+    def named(self, name: str) -> TrueRetention:
+        return TrueRetention(name, self.reviews.get(name, 0), self.remembered.get(name, 0))
 
-    def most_first(self) -> tuple[Retention, ...]:
+    def most_first(self) -> tuple[TrueRetention, ...]:
         """Return the groups, those with most reviews first."""
         return tuple(self.named(name) for name in sorted(self.reviews, key=lambda name: (-self.reviews[name], name)))
 
 
 def review_statistics(
-    grades: Iterable[Grade], now: datetime, day_count: int, days: LocalDays = CALENDAR_DAYS
+    grades: Iterable[GradeInForce], now: datetime, day_count: int, days: LocalDays = CALENDAR_DAYS
 ) -> ReviewStatistics:
     """Return the statistics of the last ``day_count`` local days, today included; other grades are left out."""
     starts = [days.bound(now, offset) for offset in range(1 - day_count, 1)]
@@ -116,7 +116,7 @@ def review_statistics(
     return ReviewStatistics(tuple(dated), total.named(""), types.most_first(), tags.most_first(), by_age)
 
 
-def age_of(grade: Grade) -> str:
+def age_of(grade: GradeInForce) -> str:
     """Return the name of the age that the memory had at its review; a creation time after it counts as the youngest."""
     age = grade.at - grade.created_at if grade.created_at is not None else timedelta.max
     return next((name for name, end in AGES if age < end), OLDEST)

@@ -218,7 +218,7 @@ def to_json(state: Scheduling) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    return value + 0.0 if math.isfinite(value) else None  # databases differ in what they make of a negative zero
+    return value + 0.0 if math.isfinite(value) else None  # databases treat a negative zero differently
 
 
 def from_json(data: object) -> Scheduling:

@@ -288,7 +288,7 @@ def _hide_server_url(text: str, alone: bool, hide: Callable[[str], str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return what a user typed as a message quotes it: with its escapes, cut to MAX_QUOTED_CHARS."""
+    """Return typed text as a message quotes it: with its escapes, cut to MAX_QUOTED_CHARS."""
     return repr(text if len(text) <= MAX_QUOTED_CHARS else f"{text[:MAX_QUOTED_CHARS]}…")
 
 
@@ -299,7 +299,7 @@ def file_name(name: object) -> str:
 
 
 def shortened(message: str) -> str:
-    """Return a message whose longest words are cut: they were typed, and the end of the message says what to do."""
+    """Return a message whose longest words are cut: they were typed, and the end of the message names the remedy."""
     message = re.sub(rf"\S{{{MAX_WORD_CHARS},}}", _shortened_word, message)
     if len(message) <= MAX_MESSAGE_CHARS:
         return message

@@ -14,7 +14,7 @@ MAX_LINKS = 200
 _ADDRESS = re.compile(r"\bhttps?://[^\s<>\"'`{}|\\^\x00-\x20\x7f-\x9f]+", re.IGNORECASE)
 _TRAILING = ".,;:!?*_~"
 _PAIRS = {")": "(", "]": "["}
-# All that may stand in an address, and % so that what is encoded already stays as it is.
+# All that may stand in an address, and % so that an encoded character stays as it is.
 _KEPT = "%:/?#[]@!$&'()*+,;=-._~"
 _KEPT_IN_USER = "%:!$&'()*+,;=-._~"
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\.?|\[[0-9a-f:.]+\]", re.I)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import FitUnavailable, TooFewReviews
-from vestige_tui.core.review_statistics import Grade
+from vestige_tui.core.review_statistics import GradeInForce
 from vestige_tui.core.text import grouped
 from vestige_tui.core.weights import Weights, fitted
 
@@ -55,7 +55,7 @@ class _Prediction:
     delta_days: tuple[int, ...]
 
 
-def fit_weights(grades: Iterable[Grade], current: Sequence[float]) -> WeightFit:
+def fit_weights(grades: Iterable[GradeInForce], current: Sequence[float]) -> WeightFit:
     """Fit weights to the grades in force. Raises FitUnavailable or TooFewReviews.
 
     Reviews of a memory whose first review is not among them are left out. The same grades give the same weights.
@@ -93,12 +93,12 @@ def _library() -> ModuleType:
     return fsrs_rs_python
 
 
-def _histories(grades: Iterable[Grade]) -> list[list[Grade]]:
+def _histories(grades: Iterable[GradeInForce]) -> list[list[GradeInForce]]:
     """Return the grades of each memory in order, from each first review on."""
-    by_memory: dict[str, list[Grade]] = {}
+    by_memory: dict[str, list[GradeInForce]] = {}
     for grade in sorted(grades, key=lambda grade: grade.at):
         by_memory.setdefault(grade.memory_id, []).append(grade)
-    histories: list[list[Grade]] = []
+    histories: list[list[GradeInForce]] = []
     for log in by_memory.values():
         known = False
         for grade in log:
@@ -110,8 +110,8 @@ def _histories(grades: Iterable[Grade]) -> list[list[Grade]]:
     return histories
 
 
-def _predictions(histories: Sequence[Sequence[Grade]]) -> list[_Prediction]:
-    """Return what FSRS predicts, oldest first: reviews at least a day after the one before."""
+def _predictions(histories: Sequence[Sequence[GradeInForce]]) -> list[_Prediction]:
+    """Return the predictions of FSRS, oldest first: reviews at least a day after the one before."""
     predictions: list[_Prediction] = []
     for number, log in enumerate(histories):
         deltas = [0, *((after.at - before.at).days for before, after in pairwise(log))]

@@ -40,7 +40,7 @@ def detect(lines: Sequence[bytes]) -> str | None:
             return _of_document(data) or _of_object(data)
         if isinstance(data, str):
             return "texts"
-    # Of a document over several lines, or longer than what was read, only the keys at its beginning are known.
+    # Of a document over several lines, or longer than the part that was read, only the keys at its beginning are known.
     return _of_document(_key_set(text)) if text.startswith("{") else None
 
 

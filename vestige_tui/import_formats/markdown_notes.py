@@ -26,7 +26,7 @@ _LINK_LINE = re.compile(r"^\s*(?:#.*|[-*]\s*\[[^\]]*\]\([^)]*\).*|)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class MarkdownNote:
     """One file: its place among the others, its front matter, and its text below that."""
 
     number: int
@@ -38,7 +38,7 @@ class Note:
 
 def read_markdown(folder: Path) -> Read:
     """Yield the memories and links of a folder, in the order of its files' names. Raises OSError."""
-    notes: list[Note] = []
+    notes: list[MarkdownNote] = []
     for number, path in enumerate(sorted(folder.rglob("*.md")), start=1):
         found = _note(number, path, folder)
         if isinstance(found, Unreadable):
@@ -60,7 +60,7 @@ def read_markdown(folder: Path) -> Read:
         yield from _links(note, by_name)
 
 
-def _note(number: int, path: Path, folder: Path) -> Note | Unreadable:
+def _note(number: int, path: Path, folder: Path) -> MarkdownNote | Unreadable:
     name = path.relative_to(folder).with_suffix("").as_posix()
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -78,10 +78,10 @@ def _note(number: int, path: Path, folder: Path) -> Note | Unreadable:
     # YAML knows dates, JSON does not.
     values = {str(key): json.loads(json.dumps(value, default=str)) for key, value in head.items()}
     relations = tuple((kind.strip(), target.strip()) for kind, target in _RELATION.findall(text))
-    return Note(number, name, values, text.strip(), relations)
+    return MarkdownNote(number, name, values, text.strip(), relations)
 
 
-def _memory(note: Note, codebase: str | None = None) -> dict[str, Any]:
+def _memory(note: MarkdownNote, codebase: str | None = None) -> dict[str, Any]:
     head = note.head
     title = head.get("title") or head.get("name")
     content = note.body or str(head.get("description") or title or "")
@@ -105,7 +105,7 @@ def _tags(value: object) -> list[str]:
     return [str(tag).lstrip("#") for tag in value] if isinstance(value, list) else []
 
 
-def _links(note: Note, by_name: Mapping[str, str]) -> Read:
+def _links(note: MarkdownNote, by_name: Mapping[str, str]) -> Read:
     source = derived_id("markdown", str(note.head.get("permalink") or note.name))
     for kind, target in note.relations:
         found = by_name.get(target.casefold())
@@ -115,7 +115,7 @@ def _links(note: Note, by_name: Mapping[str, str]) -> Read:
             yield Item(note.number, {"kind": "edge", "source_id": source, "target_id": found, "edge_type": kind})
 
 
-def _topic(note: Note, codebase: str | None) -> Iterator[Item]:
+def _topic(note: MarkdownNote, codebase: str | None) -> Iterator[Item]:
     if note.head:
         yield Item(note.number, _memory(note, codebase))
         return
@@ -131,7 +131,7 @@ def _topic(note: Note, codebase: str | None) -> Iterator[Item]:
         yield Item(note.number, {name: value for name, value in line.items() if value is not None})
 
 
-def _sections(note: Note) -> Iterator[tuple[str, str]]:
+def _sections(note: MarkdownNote) -> Iterator[tuple[str, str]]:
     """Yield the second-level sections of a file with their titles; the text before the first has the file's name."""
     parts = _SECTION.split(note.body)
     before = "\n".join(line for line in parts[0].splitlines() if not line.startswith("# ")).strip()

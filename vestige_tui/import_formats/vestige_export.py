@@ -1,7 +1,7 @@
 """Exports of Vestige 2.x to 4.x: a JSON array or JSON Lines of memories with camelCase keys, read and written.
 
-What has no place here goes to the metadata under ``vestige``, under the names of the columns, as a copy of the file
-does it.
+A value without a place here goes to the metadata under ``vestige``, under the names of the columns, as a copy of
+the file does it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def snake_case(name: str) -> str:
 
 
 def vestige_line(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a memory of our export format as an export of Vestige has it; what that has no key for is left out."""
+    """Return a memory of our export format as an export of Vestige has it; values without a key there are left out."""
     metadata = line.get("metadata")
     kept = metadata.get("vestige") if isinstance(metadata, dict) else None
     others = {camel_case(name): value for name, value in kept.items()} if isinstance(kept, dict) else {}

@@ -181,7 +181,7 @@ class JobContext:
 
     @property
     def wait(self) -> JobWait | None:
-        """Return what this attempt waits for now, the longest wait first; None for nothing."""
+        """Return the longest of the waits of this attempt that last now; None without one."""
         return next(iter(self._waits.values()), None)
 
     @property

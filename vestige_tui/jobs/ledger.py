@@ -196,7 +196,7 @@ class Ledger:
         return bool(alive)
 
     async def note_wait(self, job_id: str, wait: JobWait | None) -> None:
-        """Record what the worker of a run waits for, None for nothing."""
+        """Record the wait of the worker of a run, None for no wait."""
         async with self._store.backend.write() as transaction:
             value = None if wait is None else Json(wait_json(wait))
             await transaction.execute("save_wait", {"id": job_id, "wait": value})

@@ -181,11 +181,11 @@ def _read_step(data: Mapping[str, Any]) -> StepProgress | None:
 
 
 WAIT = "wait"
-"""Field of the stored progress for what a worker waits for; the next checkpoint is stored without it."""
+"""Field of the stored progress for the wait of a worker; the next checkpoint is stored without it."""
 
 
 def wait_json(wait: JobWait) -> dict[str, str]:
-    """Return what a worker waits for as the ledger stores it."""
+    """Return the wait of a worker as the ledger stores it."""
     return {"reason": preview(wait.reason), "since": format_time(wait.since)}
 
 

@@ -194,7 +194,7 @@ async def watch(
 def _merged(groups: Iterable[tuple[Job, ...]]) -> tuple[Job, ...]:
     jobs: dict[str, Job] = {}
     for group in groups:
-        # Jobs of a store that is away are kept; what their workers wait for is read here.
+        # Jobs of a store that is away are kept; the waits of their workers are read here.
         jobs.update({job.id: with_living_worker(job) for job in group})
     newest = sorted(jobs.values(), key=lambda job: job.created_at or _NEVER, reverse=True)
     return tuple(sorted(newest, key=lambda job: not job.in_flight))

@@ -1,6 +1,6 @@
 """Stages of a job with their weights, from which its share done and the time left follow; pure, without a database.
 
-The share never falls and is below 1 until the job has ended, whatever the estimates are worth.
+The share never falls and is below 1 until the job has ended, however wrong the estimates are.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Stages:
             self._raise_share()
 
     def reach(self, name: str, fraction: float) -> None:
-        """Set the fraction of a stage that is done, 0..1; what is said of another than the current one is ignored.
+        """Set the fraction of a stage that is done, 0..1; a fraction of another than the current one is ignored.
 
         The first fraction of an attempt may be the work of an earlier one, and counts for no speed.
         """

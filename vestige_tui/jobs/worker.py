@@ -152,7 +152,7 @@ async def _work(context: JobContext, sign: WorkerSign) -> None:
 
 
 async def _keep_sign(context: JobContext, sign: WorkerSign) -> None:
-    """Note in the sign of this worker what it waits for, also while the ledger cannot be written."""
+    """Note the wait of this worker in its sign, also while the ledger cannot be written."""
     noted: JobWait | None = None
     while True:
         await asyncio.sleep(POLL_SECONDS)
@@ -162,7 +162,7 @@ async def _keep_sign(context: JobContext, sign: WorkerSign) -> None:
 
 
 def _wait_of(context: JobContext) -> JobWait | None:
-    """Return what a job waits for: the cause of its retries, or a lock, or a server that does not answer."""
+    """Return the wait of a job: for the cause of its retries, a lock, or a server that does not answer."""
     if context.wait is not None:
         return context.wait
     report = context.store.long_wait()

@@ -1,4 +1,4 @@
-"""Sign of a living worker on its own machine: a file with its process and what it waits for.
+"""Sign of a living worker on its own machine: a file with its process and its wait.
 
 The ledger of a job may be away, locked, or on a full disk; then no heartbeat can be written there. The file has a fixed
 size that is allocated when the worker begins, so that it can be written on a full disk, too.
@@ -31,7 +31,7 @@ MAX_REASON_CHARS = 600
 
 @dataclass(frozen=True, slots=True)
 class LivingWorker:
-    """A worker whose process runs on this machine, and what it waits for."""
+    """A worker with its process on this machine, and its wait."""
 
     pid: int
     wait: JobWait | None = None
@@ -55,7 +55,7 @@ class WorkerSign:
         return self
 
     def write(self, wait: JobWait | None) -> None:
-        """Note what the worker waits for, None for nothing."""
+        """Note the wait of the worker, None for no wait."""
         if self._descriptor is None:
             return
         pid = os.getpid()
@@ -96,7 +96,7 @@ def living_workers() -> dict[str, LivingWorker]:
 
 
 def with_living_worker(job: Job) -> Job:
-    """Return a job with what its worker on this machine shows of itself, as it may not reach the ledger."""
+    """Return a job with the process and the wait of its worker on this machine, which may not reach the ledger."""
     if not (job.in_flight and job.is_ours):
         return job
     worker = living_worker(job.id)

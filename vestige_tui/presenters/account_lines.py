@@ -40,7 +40,7 @@ class AccountLines:
         yield from self._taken(list(self._users), list(self._groups), list(self._domains))
 
     def named_by(self, memory: Memory) -> Iterator[Line]:
-        """Yield what a memory names and was not yielded yet."""
+        """Yield the users, groups and domains that a memory names and that were not yielded yet."""
         yield from self._taken([memory.owner_user_id], memory.shared_with_groups, memory.domains)
 
     def memberships(self) -> Iterator[Line]:

@@ -31,7 +31,7 @@ def figures(user: UserSummary) -> tuple[str, ...]:
 
 
 def viewing_sentence(viewer: Account | None) -> str:
-    """Return what the console shows now: what one user may see, or everything."""
+    """Return the view of the console as a sentence: the memories that one user may see, or all."""
     if viewer is None:
         return "Shows the memories of everybody."
     return f"Shows what {plain(viewer.handle)} may see; read-only."

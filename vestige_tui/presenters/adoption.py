@@ -1,4 +1,4 @@
-"""Adoption of a Vestige file in words and as JSON: what is added, what its server will still do, what undoing drops."""
+"""Adoption of a Vestige file in words and as JSON: its additions, the further writes of its server, and its undo."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SERVER_NOTES = (
 
 
 def plan_lines(plan: AdoptionPlan, file: Path, backup: Path) -> list[str]:
-    """Return what adopting a file adds, a sentence each, without the names."""
+    """Return the additions of an adoption, a sentence each, without the names."""
     if plan.is_done:
         return [f"{file.name} is adopted already; nothing is missing."]
     added = [_count(len(names), noun) for names, noun in ((plan.columns, "column"), (plan.tables, "table")) if names]
@@ -46,7 +46,7 @@ def added_names(plan: AdoptionPlan) -> list[str]:
 
 
 def adopted_sentence(done: Adoption, file: Path) -> str:
-    """Return what was adopted, with the rows counted before and after."""
+    """Return the sentence on an adoption that is done, with the rows counted before and after."""
     rows = grouped(sum(done.rows.values()))
     return (
         f"Adopted {file.name}: {rows} rows of its server's {len(done.rows)} tables, as many as before. "
@@ -55,7 +55,7 @@ def adopted_sentence(done: Adoption, file: Path) -> str:
 
 
 def withdrawal_lines(plan: WithdrawalPlan) -> list[str]:
-    """Return what undoing an adoption drops, a sentence each."""
+    """Return the columns, tables and rows that undoing an adoption drops, a sentence each."""
     lines = [f"Drops the tables {_listed(plan.tables)}."] if plan.tables else []
     if plan.columns:
         lines.append(f"Drops the columns {_listed(plan.columns)}.")
@@ -68,7 +68,7 @@ def withdrawal_lines(plan: WithdrawalPlan) -> list[str]:
 
 
 def losses_of(plan: WithdrawalPlan) -> str:
-    """Return what undoing an adoption deletes, in words; empty if the console has written nothing of its own."""
+    """Return the rows that undoing an adoption deletes; empty if the console has written nothing of its own."""
     parts = [f"{grouped(count)} {_WRITTEN[kind][count != 1]}" for kind, count in plan.written.items()]
     return _listed(parts)
 

@@ -1,4 +1,4 @@
-"""Backups and restores in words and as JSON: what was written, and what a restore deletes or sets back."""
+"""Backups and restores in words and as JSON: the written file, and the rows that a restore deletes or sets back."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def step_in_words(step: BackupStep) -> str:
 
 
 def backup_sentences(backup: Backup) -> list[str]:
-    """Return what was written, and what was not."""
+    """Return the size and place of a backup, and the rows that it lacks."""
     memories = quantity(MEMORIES_TABLE, backup.rows.get(MEMORIES_TABLE, 0))
     place = f"{backup.path.name} in {_title(backup.path.parent)}"
     lines = [f"Backed up {memories}, compared with the store: {bytes_size(backup.bytes)}, {place}"]
@@ -75,7 +75,7 @@ def backup_sentences(backup: Backup) -> list[str]:
 
 
 def restore_lines(plan: RestorePlan) -> list[str]:
-    """Return what a restore does, a sentence each."""
+    """Return the consequences of a restore, a sentence each."""
     rows = {table: count for table, count in plan.rows.items() if _NAMES.get(table, table) in SUMMARIZED}
     lines = [f"{plan.backup.name} contains {listed(rows) or 'no memories'}."]
     if plan.damage:
@@ -102,7 +102,7 @@ def effect(plan: RestorePlan) -> str:
 
 
 def restored_sentence(backup: Backup, title: str) -> str:
-    """Return what was restored."""
+    """Return the sentence on a restore that is done."""
     memories = quantity(MEMORIES_TABLE, backup.rows.get(MEMORIES_TABLE, 0))
     return f"Restored {title} from {_title(backup.path)}: {memories}, compared with the backup."
 

@@ -70,7 +70,7 @@ def action_verb(preview: BulkPreview) -> str:
 
 
 def preview_notes(preview: BulkPreview) -> list[str]:
-    """Return the sentences of a preview: types, consequences, and what is left out."""
+    """Return the sentences of a preview: types, consequences, and the memories left out."""
     notes = [types_line(preview)] if len(preview.ids) > 1 else []
     if preview.resurrected_count:
         more = preview.resurrected_count - len(preview.resurrected)
@@ -136,7 +136,7 @@ def bulk_sentence(preview: BulkPreview, subject: str = "") -> str:
 
 
 def operation_value(operation: Operation) -> str:
-    """Return what an operation sets: its tags, fields or time."""
+    """Return the values that an operation sets: its tags, fields or time."""
     match operation:
         case TagEdit(add=add, remove=remove):
             return tags_value([write_tag(tag) for tag in add], [write_tag(tag) for tag in remove])

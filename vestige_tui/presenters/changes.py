@@ -233,7 +233,7 @@ def value_of(entry: Journaled) -> str:
 
 
 def _edited_fields(entry: Journaled) -> Iterator[str]:
-    """Yield what an edit did to the fields: ``type fact → decision``, of several memories ``type decision``.
+    """Yield the changes of the fields by an edit: ``type fact → decision``, of several memories ``type decision``.
 
     Nothing where the text alone was edited.
     """

@@ -13,7 +13,7 @@ from vestige_tui.core.text import bytes_size, cut, grouped, one_line, plain
 from vestige_tui.presenters.job_progress import quantity
 
 if TYPE_CHECKING:
-    from vestige_tui.core.doctor import Examination, Finding, Fixed, FixPreview, OtherTable, RowChange
+    from vestige_tui.core.doctor import Examination, Finding, Fixed, FixPreview, RowChange, TableNotShown
 
 VALUE_CELLS = 36
 _VECTOR_FIX = (
@@ -152,7 +152,7 @@ def clause(finding: Finding) -> str:
 
 
 def fix_sentence(finding: Finding) -> str:
-    """Return what the fix of a finding does, and what to do about the rest."""
+    """Return the effect of the fix of a finding, and the remedy for the rest."""
     words = KIND_WORDS[finding.kind]
     if not finding.fixable:
         return f"Not fixed here. {words.remedy}"
@@ -167,7 +167,7 @@ def examples(finding: Finding) -> str:
     return f"{listed} and {grouped(more)} more" if more > 0 and finding.examples else listed
 
 
-def other_tables(tables: tuple[OtherTable, ...]) -> str:
+def other_tables(tables: tuple[TableNotShown, ...]) -> str:
     """Return the sentence on tables that the console does not show; empty if there are none."""
     filled = [each for each in tables if each.rows != 0]
     parts = [f"{plain(each.name)} ({'unknown' if each.rows is None else grouped(each.rows)})" for each in filled]
@@ -203,7 +203,7 @@ def _amounts(rows: int, texts: int, files: int) -> str:
 
 
 def preview_notes(preview: FixPreview) -> list[str]:
-    """Return the sentences on what a fix does besides its rows."""
+    """Return the sentences on the effects of a fix besides its rows."""
     notes = []
     if preview.changes:
         notes.append("All rows change at once, and one undo brings them back.")

@@ -1,4 +1,4 @@
-"""Lines of an export: users, groups, domains and memories, then what refers to them."""
+"""Lines of an export: users, groups, domains and memories, then the lines that refer to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
 async def exported_lines(store: Store, target: Target, *, memories_only: bool = False) -> AsyncIterator[dict[str, Any]]:
-    """Yield each line of an export as the dict that is written as JSON; its ``kind`` tells what it holds."""
+    """Yield each line of an export as the dict that is written as JSON; its ``kind`` names its contents."""
     accounts = None if memories_only else await AccountLines.of(store)
     if accounts and target.filter == Filter(superseded=True):
         for line in accounts.all():
@@ -47,7 +47,7 @@ async def _references(store: Store, target: Target, ids: Mapping[str, None]) -> 
         for edge in await store.links.edges_from(page):
             if edge.target_id in ids:
                 yield json_shapes.edge_line(edge)
-    # What a person has named is a small part of a log that may be long.
+    # The memories that a person has named have a small part of a log that may be long.
     named = list(ids) if target.filter is None else None
     log = await (store.reviews.since(_BEGINNING) if named is None else store.reviews.of(named))
     for review in _numbered([review for review in log if review.memory_id in ids]):

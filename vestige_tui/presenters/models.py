@@ -32,7 +32,7 @@ def full_name(model: ModelSignature) -> str:
 
 
 def template_rows(model: ModelSignature) -> list[tuple[str, str]]:
-    """Return what a model reads of a text and of a query, as labelled rows; none where it reads them as they are."""
+    """Return the templates of a text and of a query, as labelled rows; none where a model reads them as they are."""
     if model.templates == RAW:
         return []
     return [("texts read as", plain(model.templates.document)), ("queries read as", plain(model.templates.query))]

@@ -24,7 +24,7 @@ DECISIONS = {
     "imported": "replaced by (imported):",
 }
 GROUPS = ("superseded", "active_again", "deleted", "appeared")
-"""Groups of a difference, in the order in which they are shown: what appeared is often the most."""
+"""Groups of a difference, in the order in which they are shown: the memories that appeared are often the most."""
 GROUP_TITLES = {
     "appeared": "Appeared",
     "superseded": "Replaced",
@@ -86,7 +86,7 @@ def past_moment_reason(moment: datetime, key: str = "T") -> str:
 
 
 def deletion_words(memory: DeletedMemory, now: datetime) -> str:
-    """Return when and by whom a memory was deleted, and the change that undoes it."""
+    """Return the time and the author of a deletion, and the number of its change."""
     return f"deleted {ago(memory.deleted_at, now)} by {plain(memory.actor)}, change {memory.entry}"
 
 
@@ -106,7 +106,7 @@ def late_events(events: Sequence[SupersessionEvent]) -> frozenset[int]:
 
 
 def lineage_note(lineage: Lineage, known: Collection[str]) -> str:
-    """Return what is wrong with a lineage as a sentence: a cycle, or a winner that is gone; empty if nothing is.
+    """Return the fault of a lineage as a sentence: a cycle, or a winner that is gone; empty if nothing is.
 
     ``known`` are the ids of the memories that exist, of those that its decisions name.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from vestige_tui.core.review_statistics import NO_TAGS, Retention, ReviewStatistics
+from vestige_tui.core.review_statistics import NO_TAGS, ReviewStatistics, TrueRetention
 from vestige_tui.core.scheduling import forecast
 from vestige_tui.core.text import cut, grouped, plain
 from vestige_tui.core.times import LocalDays
@@ -28,7 +28,7 @@ class RetentionTable:
     """Rows of one grouping: name, number of reviews and share remembered; ``more`` is the number of rows left out."""
 
     title: str
-    rows: tuple[Retention, ...]
+    rows: tuple[TrueRetention, ...]
     more: int = 0
 
 
@@ -102,7 +102,7 @@ def retention_tables(statistics: ReviewStatistics, tag_rows: int = TAG_ROWS) -> 
     return tuple(table for table in tables if table.rows)
 
 
-def group_name(row: Retention) -> str:
+def group_name(row: TrueRetention) -> str:
     """Return the name of a group, safe to show."""
     return cut(plain(row.name), NAME_CELLS) if row.name != NO_TAGS else "(no tag)"
 
@@ -131,7 +131,7 @@ def statistics_document(statistics: ReviewStatistics) -> dict[str, Any]:
     }
 
 
-def _group(row: Retention) -> dict[str, Any]:
+def _group(row: TrueRetention) -> dict[str, Any]:
     return {"reviews": row.reviews, "remembered": row.remembered, "retention": row.share}
 
 

@@ -1,4 +1,4 @@
-"""Texts and JSON about the weights of FSRS: a fit, and what rescheduling by it moves."""
+"""Texts and JSON about the weights of FSRS: a fit, and the due dates that rescheduling by it moves."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fit_lines(fit: WeightFit, current: Weights, *, applied: bool) -> Iterator[st
 
 
 def preview_sentence(preview: ReschedulePreview) -> str:
-    """Return the sentence on what rescheduling would move."""
+    """Return the sentence on the due dates that rescheduling would move."""
     if not preview.moved:
         return "Rescheduling would move no due date."
     memories = "memory" if preview.reviewed == 1 else "memories"

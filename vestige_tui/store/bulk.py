@@ -28,7 +28,7 @@ SHOWN_RESURRECTED = 3
 
 @dataclass(slots=True)
 class _Tally:
-    """What a preview has read so far."""
+    """Memories that a preview has read so far, by type and by reason to leave them out."""
 
     ids: list[str] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
@@ -48,7 +48,7 @@ class _Tally:
 
 @dataclass(slots=True)
 class _Losses:
-    """What a deletion deletes besides the memories, and the memories that it makes active again."""
+    """Links and reviews that a deletion deletes besides the memories, and the memories that it makes active again."""
 
     edges: int = 0
     reviews: int = 0
@@ -168,7 +168,7 @@ class BulkService:
         return losses
 
     async def _successors(self, restored: Sequence[Memory], deleted: set[str]) -> dict[str, Memory]:
-        """Return what replaces the deleted winners of these memories, by their ids: the chain of each goes on there."""
+        """Return the memories by which the chain of each of these goes on after its deleted winners, by id."""
         heads: dict[str, str] = {}
         for memory in restored:
             current, visited = memory.superseded_by, {memory.id}
@@ -201,7 +201,7 @@ def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _version(memory: Memory) -> int:
-    """Return a hash of what a bulk change reads, valid in this process."""
+    """Return a hash of the fields that a bulk change reads, valid in this process."""
     fields = (memory.node_type, memory.tags, memory.domains, memory.codebase, memory.superseded_by)
     shared = (memory.owner_user_id, memory.visibility, memory.shared_with_groups)
     return hash((memory.updated_at, memory.marks, *fields, *shared))

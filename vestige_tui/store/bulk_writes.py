@@ -108,7 +108,7 @@ class BulkWrites:
             moves = any(name in MOVES_UPDATED_AT for name in names)
             updated_at = self._now if moves else memory.updated_at
             old, new = memory_fields(memory), memory_fields(edited) | {"updated_at": time_text(updated_at)}
-            # Only what changes: the snapshots of many memories with their texts would fill the memory.
+            # Only the changed fields: the snapshots of many memories with their texts would fill the memory.
             before.append({"id": memory.id, "memory": {name: old[name] for name in (*names, "updated_at")}})
             after.append({"id": memory.id, "memory": {name: new[name] for name in (*names, "updated_at")}})
             updates.append(update_params(memory.id, new))

@@ -29,7 +29,7 @@ def utc_now() -> datetime:
 
 
 def actor_name() -> str:
-    """Return the name of the user who runs this process, for the journal."""
+    """Return the name of the user of this process, for the journal."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

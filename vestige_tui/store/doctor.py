@@ -1,4 +1,4 @@
-"""Doctor of a store: finds faults in its rows, previews what a fix changes, and fixes them in one transaction."""
+"""Doctor of a store: finds faults in its rows, previews the changes of a fix, and makes them in one transaction."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from vestige_tui.core.doctor import (
     Fixed,
     FixPreview,
     Image,
-    OtherTable,
     RowChange,
     RowKey,
+    TableNotShown,
 )
 from vestige_tui.core.errors import Conflict, VestigeError
 from vestige_tui.core.journal import REPAIR
@@ -146,7 +146,7 @@ class DoctorService:
         files = tuple(self._backend.inspection.exposed_files())
         return [Finding(FILE_MODE, len(files), len(files), files)] if files else []
 
-    async def _other_tables(self) -> tuple[OtherTable, ...]:
+    async def _other_tables(self) -> tuple[TableNotShown, ...]:
         try:
             return await self._backend.inspection.other_tables()
         except VestigeError as error:
@@ -156,7 +156,7 @@ class DoctorService:
     # Fixes
 
     async def preview(self, kinds: Sequence[str]) -> FixPreview:
-        """Return what a fix of these kinds changes: it is made in a transaction that is rolled back.
+        """Return the changes of a fix of these kinds: it is made in a transaction that is rolled back.
 
         Raises ReadOnly for a store that may not be written.
         """
@@ -197,7 +197,7 @@ class DoctorService:
         return Fixed(subjects, undo, len(changes), preview.texts, preview.files)
 
     async def _change_rows(self, transaction: Transaction, kinds: Sequence[str]) -> list[RowChange]:
-        """Fix the rows of these kinds; return what has changed in each row."""
+        """Fix the rows of these kinds; return the changes of each row."""
         names = [name for name, own in _KINDS_OF.items() if set(own) & set(kinds)]
         faults = [fault for fault in await self._faulty_rows(transaction, names) if fault.kind in kinds]
         faults = [fault for fault in faults if fault.action != "none"]
@@ -249,7 +249,7 @@ class DoctorService:
 
 
 def merged(first: FaultyRow, second: FaultyRow) -> FaultyRow:
-    """Return two faults of one kind in one row as one: what sets the columns of both, else the first."""
+    """Return two faults of one kind in one row as one that sets the columns of both, else the first."""
     if first.action == "set" == second.action:
         return replace(first, sets={**first.sets, **second.sets})
     return first
@@ -265,7 +265,7 @@ def _findings(faults: Sequence[FaultyRow]) -> list[Finding]:
 
 
 def _outline(changes: Sequence[RowChange]) -> list[tuple[Any, ...]]:
-    """Return what must be equal of a preview and its fix: numbers of new rows and the time of the fix differ."""
+    """Return the parts of a preview that its fix repeats: numbers of new rows and the time of the fix differ."""
     return [
         (change.kind, change.row.table, None if change.before is None else (change.row, dict(change.before)))
         for change in changes

@@ -75,9 +75,9 @@ class HistoryService:
         limit: int = DIFFERENCE_LIMIT,
         head: int | None = None,
     ) -> Difference:
-        """Return what differs between two moments; ``head`` truncates each content to so many characters.
+        """Return the difference between two moments; ``head`` truncates each content to so many characters.
 
-        Deleted memories are counted whatever the filter is, for the journal has no index of it. Raises Usage if the
+        Deleted memories are counted without the filter, for the journal has no index of it. Raises Usage if the
         start is after the end.
         """
         fitting(limit)

@@ -1,4 +1,4 @@
-"""Journal of a store: every change with what was before it, its undo and its redo."""
+"""Journal of a store: every change with the values before it, its undo and its redo."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.undo import Reversal, Snapshot
 
 Scope: TypeAlias = Literal["actor", "origin"]
-"""Changes of the user who runs this process, or of this console or command alone."""
+"""Changes of the user of this process, or of this console or command alone."""
 
 _Reader: TypeAlias = "Backend | Transaction"
 

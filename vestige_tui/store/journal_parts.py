@@ -53,7 +53,7 @@ class JournalParts:
     async def close(self, head: tuple[dict[str, Any], dict[str, Any]] | None = None) -> int | None:
         """Write the entry; return its number, None if nothing has changed.
 
-        ``head`` are snapshots before and after of what is no memory; they come first and stay out of the parts.
+        ``head`` are snapshots before and after of rows that are no memories; they come first and stay out of the parts.
         """
         if head is not None:
             self._first = head

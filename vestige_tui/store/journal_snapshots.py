@@ -77,7 +77,7 @@ def schedule_fields(state: Scheduling | None) -> dict[str, Any] | None:
 
 
 def schedule_version(state: Scheduling | Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what tells one schedule of a memory from another: all of it but the recall, which fades by itself."""
+    """Return the fields that tell one schedule of a memory from another: all but the recall, which fades by itself."""
     fields = to_json(state) if isinstance(state, Scheduling) else state
     return None if fields is None else {name: value for name, value in fields.items() if name != "retrievability"}
 
@@ -168,7 +168,7 @@ def event_fields(event: SupersessionEvent) -> dict[str, Any]:
 
 
 def snapshot_digest(snapshot: Mapping[str, Any], *, foreign: bool = False, **in_force: Any) -> str:
-    """Return the SHA-256 of a snapshot in JSON without its vector and logs, but with what of the logs is in force.
+    """Return the SHA-256 of a snapshot in JSON without its vector and logs, but with the part of the logs in force.
 
     ``foreign``: without the columns that only a Vestige server writes.
     """
@@ -260,7 +260,7 @@ def unchanged(
 ) -> bool:
     """Check whether these fields of the memory still equal the snapshot.
 
-    ``foreign``: of the metadata what is the console's, for a server rewrites its columns whenever it reads a memory.
+    ``foreign``: of the metadata only the console's part, for a server rewrites its columns whenever it reads a memory.
     """
     current = memory_fields(memory)
     kept = _without_server_columns if foreign else dict

@@ -73,7 +73,7 @@ class MaintenanceService:
         return self._backend.adoptable
 
     async def adoption_plan(self) -> tuple[AdoptionPlan, Path]:
-        """Return what adopting the file adds to it, and the path of its backup. Raises Refused."""
+        """Return the additions of an adoption of the file, and the path of its backup. Raises Refused."""
         from vestige_tui.store.backends import sqlite_adoption
 
         path = self._file()
@@ -81,7 +81,7 @@ class MaintenanceService:
         return plan, sqlite_adoption.backup_path(path, self._context.now())
 
     async def adopt(self) -> Adoption:
-        """Write a backup of the file and add what the console needs; the store has to be opened again then.
+        """Write a backup of the file and add the console's columns and tables; the store has to be opened again then.
 
         Raises Refused, Busy or Unavailable; nothing is added then.
         """

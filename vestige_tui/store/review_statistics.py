@@ -15,7 +15,7 @@ from vestige_tui.store.schema import rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vestige_tui.core.review_statistics import Grade, ReviewStatistics
+    from vestige_tui.core.review_statistics import GradeInForce, ReviewStatistics
     from vestige_tui.store.context import StoreContext
 
 
@@ -26,7 +26,7 @@ class ReviewStatisticsService:
         self._context = context
         self._backend = context.backend
 
-    async def grades(self, since: datetime, filter: Filter | None = None) -> tuple[Grade, ...]:
+    async def grades(self, since: datetime, filter: Filter | None = None) -> tuple[GradeInForce, ...]:
         """Return the grades in force since a time, oldest first, those of replaced memories too."""
         filters, params = self._context.filters(replace(filter or Filter(), superseded=True))
         records = await self._backend.fetch("list_grades", {**params, "since": since}, {"filters": filters})

@@ -1,4 +1,4 @@
-"""Reviews of a store: what is due, grading, marks, and the review log."""
+"""Reviews of a store: due memories, grading, marks, and the review log."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _Rows: TypeAlias = Sequence[tuple[RowKey, Image | None]]
 _PARENTLESS = frozenset({"orphan", "vector_orphan"})
-"""Kinds of fault whose rows have no parent: an undo brings back what a foreign key forbids."""
+"""Kinds of fault whose rows have no parent: an undo brings back rows that a foreign key forbids."""
 _DERIVED = frozenset({"vector_width", "vector_infinite", "vector_zero", "flag_set"})
 """Kinds of fault whose fix removes a vector or its mark, which any program then computes again from the text."""
 
@@ -31,7 +31,7 @@ class _Step:
     is_orphan: bool
 
     def has_changed(self, current: Image | None) -> bool:
-        """Check whether the row differs from ``start`` in what the fix has changed."""
+        """Check whether the row differs from ``start`` in the columns that the fix has changed."""
         if self.is_derived or self.start is None or current is None:
             return not self.is_derived and current != self.start
         return any(current.get(name) != value for name, value in self.start.items())

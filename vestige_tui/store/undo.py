@@ -1,6 +1,6 @@
 """Undo of one journal entry, within a transaction. Refused if its memories have changed since.
 
-An undo keeps what a redo needs and the snapshots of the change lack (``Reversal.kept``); ``redo.py`` uses it.
+An undo keeps values that a redo needs and the snapshots of the change lack (``Reversal.kept``); ``redo.py`` uses it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ MAX_KEPT_MEMORIES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """Result of an undo or a redo: changed ids, texts without a vector of the current model, and what is kept."""
+    """Result of an undo or a redo: changed ids, texts without a vector of the current model, and the kept values."""
 
     changed: list[str]
     texts: dict[str, str] = field(default_factory=dict)
@@ -350,7 +350,7 @@ async def _put_schedules(transaction: Transaction, ids: Sequence[str], before: S
 
 
 _Inverse = Callable[["Transaction", Snapshots, Snapshots, datetime], Awaitable[Snapshots | None]]
-"""Restores the ``before`` of a change whose ``after`` still holds; returns what a redo needs besides, if anything."""
+"""Restores the ``before`` of a change whose ``after`` still holds; returns further values that a redo needs, if any."""
 _INVERSES: Mapping[str, _Inverse] = {
     "add": _delete_inserted,
     "import": _delete_inserted,

@@ -72,7 +72,7 @@ class Wait:
                 raise self._error() from error
 
     def break_off(self) -> bool:
-        """Cancel what waits; return whether it can be."""
+        """Cancel the waiting task; return whether it can be."""
         if self._error is None or self._task is None or self.is_broken_off:
             return False
         self.is_broken_off = True

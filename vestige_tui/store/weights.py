@@ -39,7 +39,7 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class ReschedulePreview:
-    """What rescheduling changes: memories with a review log, and those whose due date moves."""
+    """Counts of a rescheduling: memories with a review log, and those whose due date moves."""
 
     reviewed: int = 0
     earlier: int = 0
@@ -56,7 +56,7 @@ class ReschedulePreview:
 
 
 @dataclass(slots=True)
-class _Tally:
+class _RescheduleTally:
     """Counts of a preview so far."""
 
     bound: datetime
@@ -110,9 +110,9 @@ class WeightService:
         return await asyncio.to_thread(lambda: fit_weights(map(rows.grade, records), current))
 
     async def preview(self, weights: Weights) -> ReschedulePreview:
-        """Count what rescheduling by these weights would move."""
+        """Count the due dates that rescheduling by these weights would move."""
         policy = self._with(weights)
-        tally = _Tally(self._context.policy.days.bound(self._context.now(), 1))
+        tally = _RescheduleTally(self._context.policy.days.bound(self._context.now(), 1))
         async for ids in self._batches(self._backend):
             memories = [rows.memory(row) for row in await self._backend.fetch("get_memories", {"ids": list(ids)})]
             for state, new in (await self._replay(self._backend, memories, policy)).values():

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def ignore(step: BackupStep) -> None:
-    """Receive the progress of a backup that nobody watches."""
+    """Receive the progress of a backup without showing it."""
 
 
 def is_server(url: str) -> bool:
@@ -63,7 +63,7 @@ async def back_up(url: str, target: str | Path, tell: BackupListener = ignore) -
 
 
 async def plan_restore(backup: str | Path, url: str) -> RestorePlan:
-    """Return what the store at a URL would lose if a backup was restored into it; neither is changed.
+    """Return the losses of the store at a URL if a backup was restored into it; neither is changed.
 
     Raises StoreMissing, ForeignStore, Refused for a backup of another kind of store, or Unavailable if it is damaged.
     """

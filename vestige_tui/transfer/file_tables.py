@@ -44,7 +44,7 @@ class FileTables:
                 yield rows
 
     def digest(self, table: OtherTable) -> int:
-        """Return a number that two equal tables share, whatever the order of their rows."""
+        """Return a number that two equal tables share, in any order of their rows."""
         return sum(table.digest(row) for rows in self.read(table) for row in rows)
 
     def numbers(self, stored_as: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Tables of a store that a copy does not know: journal, jobs, kept vectors, and what migrations add later.
+"""Tables of a store that a copy does not know: journal, jobs, kept vectors, and tables of later migrations.
 
 A backup of a server and its restore carry them as they are. Their columns are asked of the server, whose types decide
 how a value is read there as text, and stored in a SQLite file.

@@ -203,7 +203,7 @@ class RowSanitizer:
 
 
 def _cut_labels(data: list[Any]) -> tuple[list[str], str]:
-    """Return the items of a list as labels, and a note on what was changed; empty if nothing was."""
+    """Return the items of a list as labels, and a note on the changes; empty without any."""
     items = [item if type(item) is str else json.dumps(item) for item in data if item is not None]
     note = ""
     if len(items) > MAX_TAG_COUNT:

@@ -1,4 +1,4 @@
-"""What a restore deletes or sets back in a store on a server, compared row by row; nothing is changed."""
+"""Losses of a restore into a store on a server, compared row by row without changes: rows deleted and rows set back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 async def plan_server_restore(path: Path, url: str) -> RestorePlan:
-    """Return what the store at a URL has that a backup lacks. Raises as ``backups.plan_restore`` does."""
+    """Return the rows that the store at a URL has and a backup lacks. Raises as ``backups.plan_restore`` does."""
     await asyncio.to_thread(refuse_other_kind, path)
     rows = await asyncio.to_thread(_count, path)
     title = open_backend(url, read_only=True).title

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 async def ask_and_adopt(app: ConsoleApp, store: Store) -> str:
-    """Show what adopting the open file adds, and adopt it; return what was done, empty if the user cancels.
+    """Show the additions of an adoption of the open file, and adopt it; return the result, empty if the user cancels.
 
     Raises VestigeError, where nothing was added.
     """

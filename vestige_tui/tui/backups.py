@@ -1,4 +1,4 @@
-"""Backup and restore in the console: where to write, what would be lost, and progress in the status line."""
+"""Backup and restore in the console: place of the file, losses, and progress in the status line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _open_store(place: Place) -> Store:
 
 
 class BackingScreen(Protocol):
-    """What a backup needs of a screen: its store, and a line for the progress."""
+    """Screen as a backup uses it: its store, and a line for the progress."""
 
     @property
     def app(self) -> App[Any]: ...
@@ -119,7 +119,7 @@ async def confirmed_with_backup(place: BackingScreen, question: ConfirmLoss) -> 
 
 
 async def ask_for_restore(place: Place) -> RestorePlan | None:
-    """Ask for a backup and for consent to what its restore loses; None if the user cancels."""
+    """Ask for a backup and for consent to the losses of its restore; None if the user cancels."""
     store, url = _open_store(place), place.store_session.url
     newest = await asyncio.to_thread(_newest, await suggested_path(place))
 
@@ -150,6 +150,6 @@ def _newest(suggested: Path) -> str:
 
 
 async def restored(place: Place, plan: RestorePlan) -> str:
-    """Restore a backup into the store of the console, which is closed if it is a file; return what was done."""
+    """Restore a backup into the store of the console, which is closed if it is a file; return the result."""
     done = await backups.restore(plan.backup, place.store_session.url, told(place))
     return words.restored_sentence(done, plan.title)

@@ -100,7 +100,7 @@ async def change_many(place: ChangingPlace, store: Store, target: Target, operat
 
 
 def _forget_missing(place: ChangingPlace, target: Target, preview: BulkPreview) -> None:
-    """Remove from the selection what another process has deleted."""
+    """Remove the memories that another process has deleted from the selection."""
     if preview.missing:
         existing = {*preview.ids, *(memory_id for each in preview.left_out for memory_id in each.ids)}
         place.forget_gone([memory_id for memory_id in target.ids if memory_id not in existing])

@@ -204,7 +204,7 @@ class CommandScreen(WhileMounted, Screen[None]):
     # Commands
 
     def tell(self, text: str) -> Notice:
-        """Show a sentence on what a command of the whole console did."""
+        """Show a sentence on the result of a command of the whole console."""
         return self._status.say(text)
 
     def hint(self, text: str) -> Notice:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 RECENT_ROWS = 8
 LOG_LINES = 200
 _Offer: TypeAlias = tuple[str, str, Callable[["ConsoleApp", Place], Awaitable[None]], str, str]
-"""Name and sentence of an entry, what it runs, further words to find it by, and why it is disabled."""
+"""Name and sentence of an entry, its command, further words to find it by, and the reason if it is disabled."""
 COLOURS = "colours dark light contrast"
 EXPORTED, IMPORTED = "memories.jsonl", "a JSON Lines file"
 
@@ -108,7 +108,7 @@ def _viewer_offers(store: Store | None, no_store: str) -> Iterator[_Offer]:
 
 
 async def view_as(app: ConsoleApp, place: Place) -> None:
-    """Ask for a user, and show what that user may see."""
+    """Ask for a user, and show the memories that this user may see."""
     app.action_view_as()
 
 

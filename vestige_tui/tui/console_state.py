@@ -1,4 +1,4 @@
-"""What a console remembers between two starts: the stores opened last, and that the first hints were shown."""
+"""State of a console that is kept between two starts: the stores opened last, and that the first hints were shown."""
 
 from __future__ import annotations
 

@@ -286,7 +286,7 @@ class MemoryPlace(FilteredPlace):
         return Target(ids) if ids else None
 
     def selection(self) -> Target | None:
-        """Return what is selected; None without a selection."""
+        """Return the selected memories; None without a selection."""
         return None
 
     @property

@@ -170,7 +170,7 @@ class Place(CommandScreen):
         self._show_wait(session.wait)
 
     def _show_wait(self, wait: WaitReport | None) -> None:
-        """Show what the store is waited for, with the key that cancels it, until that is over."""
+        """Show the wait for the store, with the key that cancels it, until it is over."""
         before, self._wait = self._wait, wait
         if wait is None:
             self._status.withdraw(self._wait_notice)
@@ -319,7 +319,7 @@ class Place(CommandScreen):
         await offer()
 
     def action_cancel_wait(self) -> None:
-        """Break off what waits for the store; a write that may have been saved is said to be by its own error."""
+        """Break off the waits for the store; a write that may have been saved is said to be by its own error."""
         self.store_session.cancel_waits()
         self.say("Cancelled; no longer waiting for the store.", severity="quiet")
 

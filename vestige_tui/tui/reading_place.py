@@ -135,7 +135,7 @@ class ReadingPlace(MemoryPlace):
         raise NotImplementedError
 
     def current_memory(self) -> Memory | None:
-        # A memory that was opened by a link of the card is what the commands act on, for it is what is in sight.
+        # A memory that was opened by a link of the card is the object of the commands, for it is in sight.
         return self._visited or self.memory_under_cursor()
 
     @property
@@ -327,7 +327,7 @@ class ReadingPlace(MemoryPlace):
     def show_selection(
         self, memories: Sequence[Memory], *, cut: bool = False, everything: int = 0, lost: int = 0
     ) -> None:
-        """Show the selection and its commands on a line of their own while there is one, and say what it has lost."""
+        """Show the selection and its commands on a line of their own while there is one; note its lost memories."""
         self.set_class(bool(memories or everything), "-chosen")
         self.tell_keys()
         if lost:

@@ -1,4 +1,4 @@
-"""Widgets that are being removed: what was still to be done with them is left out.
+"""Widgets that are being removed: their outstanding calls are left out.
 
 A dialog may be closed before it is composed, by keys that were typed while the console was busy. It is then told of its
 mount without having any widgets, and its calls after a refresh arrive at the screen below it.

@@ -70,7 +70,7 @@ RETRY_SECONDS = 0.5
 OPEN_AGAIN_SECONDS = 5.0
 CALM_SECONDS = 0.1
 WAIT_POLL_SECONDS = 0.5
-"""Pause between two looks at what the store is waited for."""
+"""Pause between two looks at the waits for the store."""
 KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"}
 
 
@@ -197,7 +197,7 @@ class StoreSession:
         self._check_now.set()
 
     def cancel_waits(self) -> bool:
-        """Break off what waits for the store; return whether there was anything."""
+        """Break off the waits for the store; return whether there were any."""
         store = self._live or self._opening
         count = store.break_off() if store is not None else 0
         self._show_wait(None)
@@ -485,7 +485,7 @@ class StoreSession:
     # Waits for the store
 
     async def _watch_waits(self) -> None:
-        """Show what the store is waited for while that takes long."""
+        """Show the wait for the store while it lasts long."""
         while True:
             await asyncio.sleep(WAIT_POLL_SECONDS)
             store = self._live or self._opening

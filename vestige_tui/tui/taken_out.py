@@ -1,4 +1,4 @@
-"""What leaves the console by the clipboard or as a file: the memories of a target."""
+"""Export of the memories of a target from the console, by the clipboard or as a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_COPIED_MEMORIES = 1_000
 EXPORT_INSTEAD = "ctrl+p, Export selection"
-"""Way to a file for what is too long for the clipboard."""
+"""Way to a file for a text that is too long for the clipboard."""
 
 
 async def memories_to_copy(store: Store, target: Target) -> tuple[Memory, ...]:

@@ -10,7 +10,7 @@ import pytest
 from tests.support.console import Console, open_console
 from tests.support.review_desk import THREE, open_desk
 from tests.support.vestige_files import make_v18
-from vestige_tui.core.review_statistics import Retention, ReviewStatistics
+from vestige_tui.core.review_statistics import ReviewStatistics, TrueRetention
 from vestige_tui.core.reviews import Rating
 from vestige_tui.presenters.review_statistics import NO_LOG, NO_REVIEWS, Load, RetentionTable
 from vestige_tui.tui.review.place import ReviewPlace
@@ -107,7 +107,7 @@ async def test_applied_weights_are_undone_in_review(tmp_path: Path) -> None:
 
 def statistics(*counts: int) -> ReviewStatistics:
     days = tuple((MONDAY + timedelta(days=offset), count) for offset, count in enumerate(counts))
-    return ReviewStatistics(days, Retention("", 0, 0))
+    return ReviewStatistics(days, TrueRetention("", 0, 0))
 
 
 def test_a_day_has_a_shade_by_its_share_of_the_busiest() -> None:
@@ -128,7 +128,7 @@ def test_every_chart_fits_its_width(width: int) -> None:
     calendar = heat_map(statistics(*[3] * 365), width).plain.splitlines()
     # The scale below is one line of its own and may be cut.
     assert max(map(len, calendar[:8])) <= width
-    rows = (Retention("a long name of a type without an end to it", 12_345, 12_000), Retention("b", 1, 1))
+    rows = (TrueRetention("a long name of a type without an end to it", 12_345, 12_000), TrueRetention("b", 1, 1))
     tables = [RetentionTable("type", rows, 4), RetentionTable("tag", rows[:1])]
     assert width < 30 or max(map(len, retention_columns(tables, width).plain.splitlines())) <= width
     days = tuple(MONDAY + timedelta(days=offset) for offset in range(30))

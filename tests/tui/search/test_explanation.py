@@ -16,8 +16,9 @@ from vestige_tui.tui.search.hit_list import HitList
 from vestige_tui.tui.search.place import SearchPlace
 from vestige_tui.tui.search.rank_list import RankList
 from vestige_tui.tui.search.why_not import WhyNotPanel
-from vestige_tui.tui.widgets.memory_card import MemoryCard, Section
+from vestige_tui.tui.widgets.memory_card import MemoryCard
 from vestige_tui.tui.widgets.panels import Panels
+from vestige_tui.tui.widgets.section import Section
 
 SIZES = [(120, 40), (80, 24), (60, 20)]
 

@@ -1,4 +1,4 @@
-"""The protocol of an inspection: what the doctor asks a database beyond its named queries."""
+"""Protocol of an inspection, by which the doctor examines a database beyond its named queries."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from vestige_tui.core.doctor import OtherTable
+    from vestige_tui.core.doctor import TableNotShown
 
 
 class Inspection(Protocol):
-    """What the doctor asks a database beyond its named queries."""
+    """Examination of a database by the doctor, beyond the named queries."""
 
     async def stale_texts(self, seconds: float) -> tuple[str, ...] | None:
         """Return the memories that the text index has with other words, and entries without one; None if too slow."""
         ...
 
-    async def other_tables(self) -> tuple[OtherTable, ...]:
+    async def other_tables(self) -> tuple[TableNotShown, ...]:
         """Return the tables beside those of the console."""
         ...
 

@@ -291,7 +291,7 @@ class ServerConnection(AsyncConnection[dict[str, Any]]):
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[AsyncPipeline]:
-        """Send together what is executed in the block."""
+        """Send the statements of the block together."""
         if self._pipeline is None and not self.closed:
             self._pipeline = _Pipeline(self)
         async with super().pipeline() as pipeline:

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from vestige_tui.core.doctor import OtherTable
+from vestige_tui.core.doctor import TableNotShown
 from vestige_tui.store.backends.postgres_rows import statement_on
 from vestige_tui.store.schema.named_sql import created_tables
 
 if TYPE_CHECKING:
-    from vestige_tui.store.backends.postgres import PostgresBackend
+    from vestige_tui.store.backends.protocol import Params, Row
+
+
+class InspectedServer(Protocol):
+    """Store on a server, as its inspection queries it."""
+
+    async def fetch(self, name: str, params: Params | None = None) -> list[Row]:
+        """Return the rows of a named query."""
+        ...
+
+    async def ask(self, name: str, statement: bytes | str) -> list[Row]:
+        """Return the rows of a read-only statement, timed as ``name``."""
+        ...
 
 
 class PostgresInspection:
     """Inspection of a store on a server for the doctor."""
 
-    def __init__(self, backend: PostgresBackend) -> None:
+    def __init__(self, backend: InspectedServer) -> None:
         self._backend = backend
 
     async def stale_texts(self, seconds: float) -> tuple[str, ...] | None:
         """Return the memories whose words the text index does not have; the caller limits the time."""
         return tuple(str(row["id"]) for row in await self._backend.fetch("list_stale_texts"))
 
-    async def other_tables(self) -> tuple[OtherTable, ...]:
+    async def other_tables(self) -> tuple[TableNotShown, ...]:
         """Return the tables of the schema beside those of the store, with the rows that the role may count."""
         records = await self._backend.fetch("list_other_tables", {"shown": sorted(created_tables("postgres"))})
         return tuple(
             [
-                OtherTable(name := str(row["name"]), await self._count(name) if row["readable"] else None)
+                TableNotShown(name := str(row["name"]), await self._count(name) if row["readable"] else None)
                 for row in records
             ]
         )

@@ -24,7 +24,7 @@ async def fetch(connection: ServerConnection, statement: bytes, params: Mapping[
     if connection.local_settings is None:
         cursor = await connection.execute(statement, params)
     elif _reads_dates(connection):
-        # What is sent together is one transaction.
+        # Statements that are sent together are one transaction.
         async with connection.pipeline():
             await connection.execute(connection.local_settings)
             cursor = await connection.execute(statement, params)
@@ -73,7 +73,7 @@ async def under_settings(connection: ServerConnection) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def trip(connection: ServerConnection) -> AsyncIterator[None]:
-    """Send what is executed in the block as one transaction, in one trip."""
+    """Send the statements of the block as one transaction, in one trip."""
     if connection.local_settings is None:
         async with connection.pipeline(), connection.transaction():
             yield

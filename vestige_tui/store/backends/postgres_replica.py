@@ -180,7 +180,7 @@ class ReadReplica:
             self.state = ReplicaState.AWAY
             self.look_again()
         except psycopg.Error as error:
-            # As where it has not replayed a change of model; what is wrong itself fails on the primary, too.
+            # As where it has not replayed a change of model; a wrong statement fails on the primary, too.
             log_suppressed(log, "query the replica", error)
         return None
 

@@ -24,7 +24,7 @@ class RightMissing(ReadOnly):
         """SQL of the statement; empty where it is not known."""
 
     def with_remedy(self, title: str, rows: Sequence[Mapping[str, Any]]) -> RightMissing:
-        """Return the same error with the statements that grant what it needed.
+        """Return the same error with the statements that grant the missing rights.
 
         ``rows`` are those of ``list_missing_rights``.
         """

@@ -224,14 +224,14 @@ class Backend(Protocol):
     logs_reviews: bool
     """False for a Vestige file that is not adopted: its server keeps no log of reviews for the console."""
     adoptable: bool
-    """Whether it is a Vestige file that is read-only only because nobody has adopted it."""
+    """Whether it is a Vestige file that is read-only only until it is adopted."""
 
     timings: Timings
     """Durations of its queries."""
 
     @property
     def inspection(self) -> Inspection:
-        """Return what the doctor asks beyond the named queries."""
+        """Return its examination by the doctor, beyond the named queries."""
         ...
 
     @property
@@ -326,7 +326,7 @@ class Backend(Protocol):
         ...
 
     async def view_as(self, user_id: str, reason: str) -> None:
-        """Make the store read-only for ``reason``, and let every query find only what this user may see.
+        """Make the store read-only for ``reason``, and let every query find only the rows that this user may see.
 
         Also the ranking of a search is as if the other memories did not exist.
         """

@@ -118,7 +118,7 @@ class SqliteBackend:
         self._has_stale_log = False
         self.waits = Waits(lambda: self.title)
         self.readers = Readers(self.file, self.timings, self.waits)
-        self.inspection = SqliteInspection(self)
+        self.inspection = SqliteInspection(self, self.file)
         self._search = SqliteSearch(self, self.readers)
         self._writer: SqliteWriter | None = None
         self._watch: Connection | None = None
@@ -362,7 +362,7 @@ class SqliteBackend:
         return changed
 
     async def _follow_server(self) -> None:
-        """Log what the server of an adopted file has decided about its memories by itself."""
+        """Log the decisions of the server of an adopted file about its memories."""
         if not self._scripts or self.read_only or not await self.readers.run("new_winners", has_new_winners):
             return
         async with self._get_writer().transaction() as transaction:

@@ -26,13 +26,13 @@ def backup_path(path: Path, now: datetime) -> Path:
 
 
 def adoption_plan(path: Path) -> AdoptionPlan:
-    """Return what adopting a file adds to it; the file is only read. Raises Refused, StoreMissing or Unavailable."""
+    """Return the additions of an adoption; the file is only read. Raises Refused, StoreMissing or Unavailable."""
     with _translated(path), closing(open_for_look(_existing(path), immutable=False)) as connection:
         return adoption.plan_adoption(connection)
 
 
 def adopt_file(path: Path, now: datetime) -> Adoption:
-    """Write a backup beside a file, then add what the console needs, in one transaction.
+    """Write a backup beside a file, then add the console's columns and tables, in one transaction.
 
     Raises Refused or Unavailable; nothing is added then. Raises Busy while another process writes for too long.
     """
@@ -42,13 +42,13 @@ def adopt_file(path: Path, now: datetime) -> Adoption:
 
 
 def withdrawal_plan(path: Path) -> WithdrawalPlan:
-    """Return what undoing an adoption drops; the file is only read. Raises Refused for a file that is not adopted."""
+    """Return the plan of undoing an adoption; the file is only read. Raises Refused for a file that is not adopted."""
     with _translated(path), closing(open_for_look(_existing(path), immutable=False)) as connection:
         return adoption.plan_withdrawal(connection)
 
 
 def withdraw_from(path: Path) -> WithdrawalPlan:
-    """Drop what the adoption of a file added, in one transaction."""
+    """Drop the additions of the adoption of a file, in one transaction."""
     with _writing(path) as connection:
         return adoption.withdraw(connection)
 

@@ -29,7 +29,7 @@ PAGES_PER_STEP = 2_048
 
 
 def ignore(step: BackupStep) -> None:
-    """Receive the progress of a backup that nobody watches."""
+    """Receive the progress of a backup without showing it."""
 
 
 def back_up_file(path: Path, target: Path, tell: BackupListener = ignore) -> Backup:

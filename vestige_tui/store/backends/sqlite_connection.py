@@ -165,7 +165,7 @@ def busy_deadline() -> float:
 
 
 def open_for_look(path: Path, *, immutable: bool) -> sqlite3.Connection:
-    """Open a file read-only in the calling thread, to see what it is."""
+    """Open a file read-only in the calling thread, to examine its kind."""
     mode = "mode=ro&immutable=1" if immutable else "mode=ro"
     return sqlite3.connect(f"file:{quote(bytes(path))}?{mode}", uri=True, timeout=BUSY_MS / 1000)
 

@@ -66,7 +66,7 @@ class OpenedFile:
         self._is_postponed = False
         """The pages are not checked since another program changed the file; only its content is compared."""
         self.event = ""
-        """Clause that says what became of the file; empty while it is the one that was opened."""
+        """Clause on the fate of the file; empty while it is the one that was opened."""
         self.fault = ""
         """The same with its remedy: why nothing is written any more."""
 

@@ -238,7 +238,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _move_aside(path: Path) -> None:
-    """Rename a file that SQLite cannot read, and its side files; what can be saved of it stays."""
+    """Rename a file that SQLite cannot read, and its side files: their contents can still be saved."""
     suffix = f".before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     for side in ("", *file_targets.SIDES):
         with suppress(FileNotFoundError):

@@ -41,7 +41,7 @@ COLUMNS: Mapping[str, str] = {
 TABLES = tuple(_named(CREATE))
 """Tables that are added, in an order in which they can be created; ``ADOPTION`` is the last to be dropped."""
 MEMORIES, ADOPTION = COLUMNS["codebase"], TABLES[-1]
-"""The server's table of memories, and the table of what was added."""
+"""The server's table of memories, and the table of the additions."""
 SERVER_VERSION = "schema_version"
 """The server's table of its version."""
 PHASE_1_VERSION, PHASE_2_VERSION = 14, 15
@@ -49,7 +49,7 @@ PHASE_1_VERSION, PHASE_2_VERSION = 14, 15
 
 @dataclass(frozen=True, slots=True)
 class AdoptionPlan:
-    """What adoption adds to a file, with the number of memories that get the new columns."""
+    """Additions of an adoption to a file, with the number of memories that get the new columns."""
 
     line: str
     columns: tuple[str, ...]
@@ -60,13 +60,13 @@ class AdoptionPlan:
 
     @property
     def is_done(self) -> bool:
-        """Is all of it there already?"""
+        """True if the file has all of them already."""
         return not self.columns and not self.tables
 
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What was added to a file, and the rows of each of the server's tables, which are as many as before."""
+    """Additions that were made to a file, and the rows of each of the server's tables, which are as many as before."""
 
     plan: AdoptionPlan
     backup: Path
@@ -75,18 +75,18 @@ class Adoption:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawalPlan:
-    """What undoing an adoption drops: columns and tables, and how many rows the console has written to them."""
+    """Columns and tables that undoing an adoption drops, and the number of rows of the console in them."""
 
     columns: tuple[str, ...]
     tables: tuple[str, ...]
     indexes: tuple[str, ...]
     versions: tuple[int, int] | None
     written: Mapping[str, int]
-    """Rows by what they are: reviews, supersessions, marks, journal_entries, extras, users, groups, labelled."""
+    """Number of rows by kind: reviews, supersessions, marks, journal_entries, extras, users, groups, labelled."""
 
 
 def plan_adoption(connection: sqlite3.Connection) -> AdoptionPlan:
-    """Return what is missing in a file. Raises Refused if no Vestige server wrote it, or for a table of others."""
+    """Return the additions that a file lacks. Raises Refused for one of no Vestige server, or for a table of others."""
     found = survey(connection)
     if found.kind != "vestige":
         raise Refused("Only a file of a Vestige server can be adopted.")
@@ -108,7 +108,7 @@ def plan_adoption(connection: sqlite3.Connection) -> AdoptionPlan:
 
 
 def adopt(connection: sqlite3.Connection, backup: Path, now: str) -> Adoption:
-    """Write a backup, then add what is missing in one transaction.
+    """Write a backup, then add the missing columns and tables in one transaction.
 
     Raises Refused if the backup is there already, and as ``plan_adoption`` does, Unavailable, and the driver's errors;
     nothing is added then.
@@ -138,7 +138,7 @@ def adopt(connection: sqlite3.Connection, backup: Path, now: str) -> Adoption:
 
 
 def plan_withdrawal(connection: sqlite3.Connection) -> WithdrawalPlan:
-    """Return what undoing an adoption drops. Raises Refused for a file that is not adopted."""
+    """Return the columns and tables that undoing an adoption drops. Raises Refused for a file that is not adopted."""
     present = _columns(connection)
     if ADOPTION not in present:
         raise Refused("The file is not adopted.")
@@ -163,7 +163,7 @@ def plan_withdrawal(connection: sqlite3.Connection) -> WithdrawalPlan:
 
 
 def withdraw(connection: sqlite3.Connection) -> WithdrawalPlan:
-    """Drop what adoption added, in one transaction; what was written to the server's own columns stays."""
+    """Drop the additions of an adoption, in one transaction; values written to the server's own columns stay."""
     with _transaction(connection):
         plan = plan_withdrawal(connection)
         for index in plan.indexes:

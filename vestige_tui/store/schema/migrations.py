@@ -82,7 +82,7 @@ class Migration:
 
     @property
     def parts(self) -> tuple[str, str]:
-        """Return what runs before the batches of memories, and what runs after them where they changed any."""
+        """Return the statements before the batches of memories, and those after them where they changed any."""
         before, *rest = _BATCHES.split(self.up, maxsplit=1)
         return before, rest[1] if rest else ""
 
@@ -337,7 +337,7 @@ async def finalize(backend: Backend, settings: Mapping[str, str] | None = None) 
             applied = {int(row["version"]) for row in await transaction.fetch("list_applied")}
             if migration.version in applied:
                 continue
-            # An index that somebody else built serves as well; a second one would only take time and space.
+            # An index built by hand serves as well; a second one would only take time and space.
             has_index = any(row["valid"] for row in await transaction.fetch("find_index"))
             await _apply(backend, transaction, replace(migration, up="") if has_index else migration, settings)
             is_applied_now = True

@@ -19,7 +19,7 @@ from vestige_tui.core.history import DeletedMemory
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, JournalEntry, Memory
-from vestige_tui.core.review_statistics import Grade
+from vestige_tui.core.review_statistics import GradeInForce
 from vestige_tui.core.reviews import NO_MARKS, Marks, Rating, Review, Scheduling
 from vestige_tui.core.scheduling import MAX_STABILITY_DAYS, from_json
 from vestige_tui.core.times import parse_stored
@@ -88,7 +88,7 @@ def as_vector(value: object) -> Vector:
 
 
 def clamped(value: object, low: float, high: float, default: float) -> float:
-    """Return a stored figure within its bounds; ``default`` for what is no number."""
+    """Return a stored figure within its bounds; ``default`` for a value that is no number."""
     if type(value) is float and low <= value <= high:
         return value
     if not isinstance(value, (int, float)) or math.isnan(value):
@@ -181,8 +181,8 @@ def review(row: Row) -> Review:
     )
 
 
-def grade(row: Row) -> Grade:
-    return Grade(
+def grade(row: Row) -> GradeInForce:
+    return GradeInForce(
         memory_id=str(row["memory_id"]),
         at=as_time(row["timestamp"]) or datetime.fromtimestamp(0, UTC),
         rating=Rating(min(max(int(row["rating"]), 1), 4)),

@@ -1,4 +1,4 @@
-"""Stand-ins for what pending migrations will create, so that a store that may not be migrated can be read."""
+"""Stand-ins for the objects of pending migrations, so that a store that may not be migrated can be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""List of what differs between two moments, in its four groups."""
+"""List of the differences between two moments, in four groups."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from vestige_tui.tui.widgets.grouped_list import GroupedList
 from vestige_tui.tui.widgets.row_list import Piece, fit
 
 FACT_CELLS = {True: 44, False: 30}
-"""Cells of what happened to a memory, in a wide and in another terminal; in a narrow one it is left out."""
+"""Cells of the event of a memory, in a wide and in another terminal; in a narrow one it is left out."""
 GROUP_SIGNS = {"appeared": "+", "superseded": "◇", "active_again": "●", "deleted": "-"}
 
 
 @dataclass(frozen=True, slots=True)
 class DifferenceRow:
-    """Row of the list: its group, the text, what happened, and the memory or the deleted one."""
+    """Row of the list: its group, the text, the event, and the memory or the deleted one."""
 
     group: str
     text: str
@@ -47,7 +47,7 @@ class DifferenceList(GroupedList):
     """One line for each memory that differs, under the headings of the groups."""
 
     @dataclass
-    class RowChosen(Message):
+    class DifferenceRowChosen(Message):
         """A row was opened."""
 
         row: DifferenceRow
@@ -71,7 +71,7 @@ class DifferenceList(GroupedList):
 
     def row_chosen(self) -> None:
         if (row := self.current) is not None:
-            self.post_message(self.RowChosen(row))
+            self.post_message(self.DifferenceRowChosen(row))
 
     # Painting
 

@@ -1,4 +1,4 @@
-"""Page that compares the store at two moments: what appeared, was replaced, is active again, or was deleted."""
+"""Page that compares a store at two moments: memories that appeared, were replaced or deleted, or are active again."""
 
 from __future__ import annotations
 
@@ -158,8 +158,8 @@ second moment. `enter` opens a memory.
         self.dismiss(None)
         show_moment(self, self._end)
 
-    @on(DifferenceList.RowChosen)
-    def _chosen(self, event: DifferenceList.RowChosen) -> None:
+    @on(DifferenceList.DifferenceRowChosen)
+    def _chosen(self, event: DifferenceList.DifferenceRowChosen) -> None:
         event.stop()
         subject = event.row.subject
         if isinstance(subject, DeletedMemory):

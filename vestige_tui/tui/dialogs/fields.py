@@ -201,7 +201,7 @@ class FieldsDialog(Dialog[Patch | None]):
         is_new = bool(text) and text not in (NONE, *values) and len(values) < MAX_VALUES and name not in SHARING
         listed = f"{_PLURALS.get(name, f'{name}s')} in this store: {', '.join(values)}" if values else ""
         if completion := self._completion(name):
-            # Instead of "new", which what is shown behind the cursor seems to contradict.
+            # Instead of "new", which the completion behind the cursor seems to contradict.
             saved = f"; ctrl+s saves {text}, a new {name}" if is_new else ""
             line = Content(plain(f"enter completes it to {completion}{saved}"))
         else:
@@ -212,7 +212,7 @@ class FieldsDialog(Dialog[Patch | None]):
         """Return the value that the line shows behind its cursor; empty for none."""
         values = self._labels(name)
         text = self._text_of(name) if values else ""
-        # What was not typed here stays as it is, also where not all values are known.
+        # A value that was not typed here stays as it is, also where not all values are known.
         if text in ("", NONE, self._fields.texts[name], *values):
             return ""
         return next((value for value in values if value.startswith(text)), "")

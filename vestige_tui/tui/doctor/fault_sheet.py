@@ -1,4 +1,4 @@
-"""One kind of fault in full: the problem, what its fix does, and examples that open their memories."""
+"""One kind of fault in full: the problem, the effect of its fix, and examples that open their memories."""
 
 from __future__ import annotations
 

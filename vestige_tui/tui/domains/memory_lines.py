@@ -27,7 +27,7 @@ class MemberList(MemoryRows):
     """One line for each memory: its type and its first line."""
 
     @dataclass
-    class MemoryChosen(Message):
+    class DomainMemoryChosen(Message):
         """A memory was opened."""
 
         memory_id: str
@@ -52,7 +52,7 @@ class MemberList(MemoryRows):
 
     def row_chosen(self) -> None:
         if (memory := self.memory_at(self._cursor)) is not None:
-            self.post_message(self.MemoryChosen(memory.id))
+            self.post_message(self.DomainMemoryChosen(memory.id))
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
         memory = self._memories[index]

@@ -216,8 +216,8 @@ memory that changes. `u` undoes the last change of this console.
         self.dismiss(None)
         app.call_later(open_in_browse, app, name)
 
-    @on(MemberList.MemoryChosen)
-    def _memory_opened(self, event: MemberList.MemoryChosen) -> None:
+    @on(MemberList.DomainMemoryChosen)
+    def _memory_opened(self, event: MemberList.DomainMemoryChosen) -> None:
         event.stop()
         self._show_memory(event.memory_id)
 

@@ -45,8 +45,8 @@ from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.store_session_events import SessionState
 from vestige_tui.tui.widgets.empty import Empty
-from vestige_tui.tui.widgets.memory_card import Section
 from vestige_tui.tui.widgets.panels import Panels
+from vestige_tui.tui.widgets.section import Section
 from vestige_tui.tui.wizards.copy import copy_from
 from vestige_tui.tui.wizards.reembed import reembed_from
 from vestige_tui.tui.wizards.verify import verify_from

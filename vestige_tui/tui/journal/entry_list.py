@@ -112,7 +112,7 @@ class EntryList(RowList):
         width = self.app.size.width
         if layout_widths.is_narrow(width):
             return 0
-        # What it does not need, the sentences have.
+        # Cells that it does not need are the sentences'.
         return min(WIDE_SOURCE_CELLS if layout_widths.is_wide(width) else MEDIUM_SOURCE_CELLS, self._longest_source)
 
     def draw_head(self, width: int) -> Iterable[Piece]:
@@ -143,7 +143,7 @@ class EntryList(RowList):
         yield fit(f"  {state}", self._state_cells), "muted"
 
     def _source(self, entry: JournalLine) -> str:
-        """Return what made an entry, as a place of a list names it: ``this console``, or user and origin."""
+        """Return the source of an entry, as a list names it: ``this console``, or user and origin."""
         if entry.origin is not None and entry.origin == self._origin:
             return OWN
         label = origin_label(entry.origin)

@@ -123,7 +123,7 @@ console undid last.
         self._load_missing()
 
     def _load_missing(self) -> None:
-        """Start to read what is missing, unless a running read will notice it."""
+        """Start to read the missing rows, unless a running read will notice it."""
         is_running = self._loader is not None and not self._loader.is_finished
         if self.is_current and not is_running and self._is_missing():
             self._loader = self._load()

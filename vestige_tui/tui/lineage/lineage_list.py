@@ -23,7 +23,7 @@ WHEN_CELLS = 9
 
 @dataclass(frozen=True, slots=True)
 class LineageRow:
-    """Row of the list: its heading, what stands before the text, the text, a note behind it, and its memory."""
+    """Row of the list: its heading, the branch or time before the text, the text, a note behind it, and its memory."""
 
     heading: str
     stem: str
@@ -55,7 +55,7 @@ class LineageList(GroupedList):
     """One line for each memory of the tree and for each decision."""
 
     @dataclass
-    class RowChosen(Message):
+    class LineageRowChosen(Message):
         """A row was opened."""
 
         row: LineageRow
@@ -75,7 +75,7 @@ class LineageList(GroupedList):
 
     def row_chosen(self) -> None:
         if self._cursor < len(self._rows):
-            self.post_message(self.RowChosen(self._rows[self._cursor]))
+            self.post_message(self.LineageRowChosen(self._rows[self._cursor]))
 
     def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
         row = self._rows[index]

@@ -97,8 +97,8 @@ recorded after a later one, as by an import, is marked. `enter` opens the memory
         self.query_one("#nothing", Empty).say(why, ("esc", "back"))
         self.set_class(True, "-nothing")
 
-    @on(LineageList.RowChosen)
-    def _chosen(self, event: LineageList.RowChosen) -> None:
+    @on(LineageList.LineageRowChosen)
+    def _chosen(self, event: LineageList.LineageRowChosen) -> None:
         event.stop()
         memory_id = event.row.memory_id
         if memory_id is None:

@@ -57,8 +57,8 @@ from vestige_tui.tui.registry.card import (
 )
 from vestige_tui.tui.registry.model_list import ModelList
 from vestige_tui.tui.widgets.glyphs import level
-from vestige_tui.tui.widgets.memory_card import Section
 from vestige_tui.tui.widgets.panels import Panels
+from vestige_tui.tui.widgets.section import Section
 from vestige_tui.tui.widgets.stacked_bar import StackedBar
 from vestige_tui.tui.wizards.reembed import (
     UNDER_WAY,

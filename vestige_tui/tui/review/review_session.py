@@ -177,7 +177,7 @@ class ReviewSession:
         self._act(SessionAct(ActKind.REQUEUED, memory_id, SessionCard(memory_id)))
 
     def _drop(self, index: int) -> None:
-        """Forget an act, and what followed on the same memory."""
+        """Forget an act, and the later acts on the same memory."""
         memory_id = self._acts[index].memory_id
         self._acts[index:] = [act for act in self._acts[index:] if act.memory_id != memory_id]
         self._replay()

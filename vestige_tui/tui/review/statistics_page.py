@@ -46,7 +46,7 @@ SIDE_CELLS = 6
 
 @dataclass(frozen=True, slots=True)
 class StatisticsState:
-    """What the page shows: the statistics of the past, and the load of the coming days."""
+    """Contents of the page: the statistics of the past, and the load of the coming days."""
 
     statistics: ReviewStatistics
     load: Load

@@ -40,8 +40,8 @@ from vestige_tui.tui.search.rank_list import (
 from vestige_tui.tui.search.why_not import tell_why_not
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.key_line import KeyLine
-from vestige_tui.tui.widgets.memory_card import Section
 from vestige_tui.tui.widgets.panels import Panels
+from vestige_tui.tui.widgets.section import Section
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from vestige_tui.tui.place import Place
 from vestige_tui.tui.store.growth_chart import GrowthChart
 from vestige_tui.tui.store_session_events import SessionState
 from vestige_tui.tui.widgets.header import cut_path
-from vestige_tui.tui.widgets.memory_card import Section
 from vestige_tui.tui.widgets.panels import Panels
+from vestige_tui.tui.widgets.section import Section
 from vestige_tui.tui.wizards.copy import copy_from
 from vestige_tui.tui.workers import work
 

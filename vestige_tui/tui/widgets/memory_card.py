@@ -13,17 +13,10 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Region
 from textual.message import Message
-from textual.reactive import reactive
-from textual.widget import Widget
 from textual.widgets import Static
 
-from vestige_tui.core.memories import Memory
-from vestige_tui.core.reviews import Rating, is_redo, undone_reviews
-from vestige_tui.core.scheduling import retrievability
-from vestige_tui.core.search import NO_TERMS, Hit
-from vestige_tui.core.text import ago, grouped, plain, short_id
-from vestige_tui.core.times import moment_text
-from vestige_tui.presenters.moments import EDITED_SINCE
+from vestige_tui.core.search import NO_TERMS
+from vestige_tui.core.text import grouped, plain
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import MOTIONS
 from vestige_tui.tui.commands.memories import (
@@ -35,14 +28,15 @@ from vestige_tui.tui.commands.memories import (
     ToggleMetadata,
     ToggleRaw,
 )
-from vestige_tui.tui.widgets.glyphs import BURIED, State, due, figure, level, marks_of, state_of
 from vestige_tui.tui.widgets.highlighted_text import HighlightedMarkdown, highlighted
 from vestige_tui.tui.widgets.lineage import LineageTree
 from vestige_tui.tui.widgets.memory_detail import MemoryDetail
-from vestige_tui.tui.widgets.memory_links import SHOWN_ROWS, LinkList, MemoryLines, link_rows
+from vestige_tui.tui.widgets.memory_links import LinkList, MemoryLines, link_rows
 from vestige_tui.tui.widgets.memory_metadata import MetadataView, ownership
+from vestige_tui.tui.widgets.memory_sections import facts, latest_reviews, search_ranks, times
 from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.widgets.retention_plot import Retention, RetentionPlot
+from vestige_tui.tui.widgets.section import Section
 
 SHOWN_CHARACTERS = 20_000
 MAX_STEPS = 100
@@ -58,32 +52,6 @@ def too_much_for_markdown(text: str) -> bool:
 
 def _bars(line: str) -> int:
     return line.count("|")
-
-
-class Section(Widget):
-    """Faint title over a body of one Content, drawn again at every width; hidden while there is no body."""
-
-    DEFAULT_CSS = """
-    Section { height: auto; width: 1fr; margin: 1 0 0 0; display: none; }
-    Section.-filled { display: block; }
-    """
-
-    body: reactive[Callable[[int], Content] | None] = reactive(None, layout=True)
-
-    def __init__(self, title: str, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._title = title
-
-    def fill(self, body: Callable[[int], Content] | None) -> None:
-        """Show ``body(width)`` under the title, or hide the section."""
-        self.body = body
-        self.set_class(body is not None, "-filled")
-
-    def render(self) -> Content:
-        if self.body is None:
-            return Content("")
-        title = (Content.styled(self._title, "$text-disabled bold"),) if self._title else ()
-        return Content("\n").join([*title, self.body(self.size.width or 60)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +188,7 @@ class MemoryCard(Panels):
         self._highlight()
 
     def _highlight(self) -> None:
-        """Mark what matches the terms of the search, in the text that is shown."""
+        """Mark the matches of the terms of the search, in the text that is shown."""
         terms = self._detail.terms if self._detail is not None else NO_TERMS
         self.query_one("#card-text", HighlightedMarkdown).highlight_terms(terms)
         raw = self.query_one("#card-raw", Static)
@@ -245,10 +213,10 @@ class MemoryCard(Panels):
 
     def _show_around(self, detail: MemoryDetail) -> None:
         memory, now = detail.memory, self._clock()
-        self._fill("card-facts", lambda width: _facts(detail, now))
-        self._fill("card-times", lambda width: _times(memory, now))
+        self._fill("card-facts", lambda width: facts(detail, now))
+        self._fill("card-times", lambda width: times(memory, now))
         hit = detail.hit if detail.hit is not None and (detail.hit.text_rank or detail.hit.vector_rank) else None
-        self._fill("card-why", (lambda width: _why(hit)) if hit is not None else None)
+        self._fill("card-why", (lambda width: search_ranks(hit)) if hit is not None else None)
         retention = Retention.of(memory, detail.reviews, now)
         curve = self.query_one("#card-curve", RetentionPlot)
         curve.show(retention)
@@ -258,7 +226,7 @@ class MemoryCard(Panels):
         self.query_one("#card-links", LinkList).show(memory.id, link_rows(detail))
         self._marked = None
         self._mark_again(marked)
-        self._fill("card-reviews", (lambda width: _reviews(detail, now)) if detail.reviews else None)
+        self._fill("card-reviews", (lambda width: latest_reviews(detail, now)) if detail.reviews else None)
         self._fill("card-owner", lambda width: ownership(detail, now, width))
         self.query_one("#card-metadata", MetadataView).show(memory.metadata)
         self._tell_links()
@@ -393,111 +361,3 @@ class MemoryCard(Panels):
 
     def _fill(self, id: str, body: Callable[[int], Content] | None) -> None:
         self.query_one(f"#{id}", Section).fill(body)
-
-
-def _lines(lines: list[Content], total: int, width: int) -> Content:
-    more = total - len(lines)
-    if more > 0:
-        lines = [*lines, Content.styled(f"and {grouped(more)} more", "$text-disabled")]
-    return Content("\n").join(lines)
-
-
-def _ink(state: State) -> str:
-    return {"waiting": "$warning", "faint": "$text-disabled"}.get(state.ink, "$text-muted")
-
-
-def _facts(detail: MemoryDetail, now: datetime) -> Content:
-    memory, terms = detail.memory, detail.terms
-    state = state_of(memory, now)
-    word, until = state.word, memory.marks.buried_until
-    if state is BURIED and until is not None:
-        word = f"buried until {until.astimezone():%Y-%m-%d}"
-    domains = ", ".join(plain(name) for name in memory.domains)
-    parts: list[str | Content | tuple[str, str]] = [(f"{state.glyph} {word}", _ink(state)), "   "]
-    for mark in marks_of(memory):
-        parts += [(f"{mark.glyph} {mark.word}", _ink(mark)), "   "]
-    parts.append(highlighted(Content(plain(memory.node_type)), terms))
-    if domains:
-        parts += ["   ", (domains, "$text-muted")]
-    if memory.codebase:
-        parts += ["   ", (plain(memory.codebase), "$text-muted")]
-    lines = [Content.assemble(*parts)]
-    if memory.tags:
-        tags = Content.styled(" ".join(f"#{plain(tag)}" for tag in memory.tags), "$text-muted")
-        lines.append(highlighted(tags, terms))
-    if detail.edited_at is not None:
-        lines.append(Content.styled(f"{EDITED_SINCE}, last at {moment_text(detail.edited_at)}", "$warning"))
-    return Content("\n").join(lines)
-
-
-def _why(hit: Hit) -> Content:
-    lines = []
-    for name, rank, unit, score in (
-        ("text", hit.text_rank, "score", hit.text_score),
-        ("vector", hit.vector_rank, "cosine", hit.vector_score),
-    ):
-        if rank is None and score is None:
-            # Not searched, or no word and no vector to rank it by.
-            continue
-        place = f"#{grouped(rank)}" if rank is not None else "not ranked"
-        pieces = [(f"{name:<8}", "$text-muted"), (f"{place:<12}", "$text" if rank is not None else "$text-disabled")]
-        if score is not None:
-            pieces.append((f"{unit} {score:.2f}", "$text-disabled"))
-        lines.append(Content.assemble(*pieces))
-    lines.append(Content.assemble(("score   ", "$text-muted"), (f"{hit.score:.2f}", "$text")))
-    return Content("\n").join(lines)
-
-
-def _times(memory: Memory, now: datetime) -> Content:
-    times = {"created": memory.created_at}
-    if memory.updated_at != memory.created_at:
-        times["updated"] = memory.updated_at
-    shown = [_time(word, moment, now) for word, moment in times.items() if moment is not None]
-    lines = [Content("   ").join(shown)] if shown else []
-    scheduling = memory.scheduling
-    # On a line of its own: beside the others it would be broken in a narrow card.
-    if scheduling is not None and scheduling.reps:
-        known = scheduling.last_review
-        unknown = Content.assemble(("last reviewed ", "$text-disabled"), ("time unknown", "$text-muted"))
-        lines.append(_time("last reviewed", known, now) if known is not None else unknown)
-    recall = retrievability(scheduling, now) if scheduling is not None else None
-    if recall is not None:
-        full, rest = level(recall, 10)
-        word, ink = due(memory, now)
-        lines.append(
-            Content.assemble(
-                ("recall ", "$text-disabled"),
-                (full, "$accent"),
-                (rest, "$track"),
-                (f" {figure(recall)}   ", "$text"),
-                ("due ", "$text-disabled"),
-                (word, "$warning" if ink == "waiting" else "$text-muted"),
-            )
-        )
-    identity = short_id(memory.id) + ("" if memory.has_embedding else "   no vector")
-    lines.append(Content.assemble(("id ", "$text-disabled"), (identity, "$text-muted")))
-    return Content("\n").join(lines)
-
-
-def _time(word: str, moment: datetime, now: datetime) -> Content:
-    return Content.assemble((f"{word} ", "$text-disabled"), (ago(moment, now), "$text-muted"))
-
-
-def _reviews(detail: MemoryDetail, now: datetime) -> Content:
-    names = {rating.value: rating.name.capitalize() for rating in Rating}
-    undone = undone_reviews(detail.reviews)
-    latest = sorted(detail.reviews, key=lambda review: review.at, reverse=True)
-    lines = []
-    for review in latest[:SHOWN_ROWS]:
-        reversal = "redone" if is_redo(review, detail.reviews) else "undone"
-        name = reversal if review.undoes is not None else names.get(review.rating, str(review.rating))
-        ink = "$text-disabled" if review.id in undone or review.undoes is not None else "$text"
-        stability = f"stability {review.prior.stability:.0f} → {review.new.stability:.0f} d"
-        lines.append(
-            Content.assemble(
-                (f"{ago(review.at, now):>9}  ", "$text-muted"),
-                (f"{name:<7}", ink),
-                (stability if review.undoes is None else "", "$text-disabled"),
-            )
-        )
-    return _lines(lines, len(latest), 0)

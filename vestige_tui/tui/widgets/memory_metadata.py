@@ -1,4 +1,4 @@
-"""Metadata of a memory: one line while folded, its JSON unfolded; and what it says of origin and ownership."""
+"""Metadata of a memory: one line while folded, its JSON unfolded; and its statements on origin and ownership."""
 
 from __future__ import annotations
 
