@@ -29,6 +29,7 @@ from vestige_tui.tui.lineage.lineage_list import DECISIONS, TREE, LineageList
 from vestige_tui.tui.lineage.page import LineageScreen
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.search.hit_list import HitList
+from vestige_tui.tui.users.page import UsersScreen
 
 MAY = datetime(2026, 5, 1, tzinfo=UTC)
 HEADER = "as of 2026-05-01 00:00 UTC"
@@ -178,6 +179,22 @@ async def test_every_key_that_writes_is_dim_with_the_reason(corpus: Path) -> Non
                     await console.press(key)
                     await console.until(lambda screen=screen: screen._status.notice.text == reason)  # type: ignore[misc]  # of this screen
     assert digest(f"sqlite:{corpus}") == before
+
+
+@pytest.mark.slow
+async def test_pages_with_figures_of_now_do_not_open_at_a_past_moment(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        await go_to_moment(console, "2026-05-01")
+        for key in ("D", "W"):
+            assert not console.app.screen.active_bindings[key].enabled
+            await console.press(key)
+            await console.until("this page is of now. T returns to now.")
+            assert console.app.screen.id == "browse"
+            console.app.screen._status.clear()  # type: ignore[attr-defined]  # the screen is a place
+        await go_to_moment(console, "")
+        await console.press("W")
+        await console.until(lambda: isinstance(console.app.screen, UsersScreen))
 
 
 async def test_review_has_nothing_at_a_past_moment_and_begins_again_at_now(corpus: Path) -> None:

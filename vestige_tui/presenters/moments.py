@@ -85,6 +85,11 @@ def past_moment_reason(moment: datetime, key: str = "T") -> str:
     return f"The console shows a past moment, {moment_text(moment)}, and writes nothing; {key} returns to now."
 
 
+def only_now_reason(moment: datetime, key: str = "T") -> str:
+    """Return why a page with figures of now does not open at a past moment, and the key that ends it."""
+    return f"The console shows a past moment, {moment_text(moment)}; this page is of now. {key} returns to now."
+
+
 def deletion_words(memory: DeletedMemory, now: datetime) -> str:
     """Return the time and the author of a deletion, and the number of its change."""
     return f"deleted {ago(memory.deleted_at, now)} by {plain(memory.actor)}, change {memory.entry}"

@@ -14,10 +14,10 @@ from textual.worker import Worker, WorkerState
 
 from vestige_tui.core.errors import Cancelled, VestigeError
 from vestige_tui.core.text import plain, redact
-from vestige_tui.presenters.moments import past_moment_reason
+from vestige_tui.presenters.moments import only_now_reason, past_moment_reason
 from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.tui import layout_widths
-from vestige_tui.tui.commands.catalogue import WRITES_ELSEWHERE, WRITES_THE_STORE
+from vestige_tui.tui.commands.catalogue import ONLY_NOW, WRITES_ELSEWHERE, WRITES_THE_STORE
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.removal import WhileMounted
@@ -130,6 +130,8 @@ class CommandScreen(WhileMounted, Screen[None]):
             return self._why_not_written()
         if action in WRITES_ELSEWHERE:
             return self._why_not_written_elsewhere()
+        if action in ONLY_NOW and (moment := self.store_session.moment) is not None:
+            return only_now_reason(moment)
         return ""
 
     def _why_not_written_elsewhere(self) -> str:

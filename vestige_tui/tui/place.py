@@ -309,6 +309,16 @@ class Place(CommandScreen):
         self.refresh_place()
         self.say("Refreshed.", severity="quiet")
 
+    def action_show_domains(self) -> None:
+        from vestige_tui.tui.domains.page import DomainsScreen
+
+        self.app.push_screen(DomainsScreen())
+
+    def action_show_users(self) -> None:
+        from vestige_tui.tui.users.page import UsersScreen
+
+        self.app.push_screen(UsersScreen())
+
     def action_show_details(self) -> None:
         if self._details:
             self.app.push_screen(Message("Error details", self._details))

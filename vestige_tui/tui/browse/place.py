@@ -221,11 +221,6 @@ They first show every memory that they change; `u` undoes the whole change.
         else:
             nothing.say("This store has no memories yet.", (key(AddMemory), "add the first memory"))
 
-    def action_show_domains(self) -> None:
-        from vestige_tui.tui.domains.page import DomainsScreen
-
-        self.app.push_screen(DomainsScreen())
-
     def action_filter(self) -> None:
         self.reading = False
         self.query_one(FilterBar).focus_input()

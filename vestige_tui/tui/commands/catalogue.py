@@ -119,6 +119,9 @@ WRITES_THE_STORE = action_names(command for command in catalogue().values() if c
 WRITES_ELSEWHERE = action_names(command for command in catalogue().values() if command.writes_elsewhere)
 """Actions that write to a store of their own choice, or to the job log of one."""
 
+ONLY_NOW = action_names(command for command in catalogue().values() if command.only_now)
+"""Actions that open a page whose figures are those of now."""
+
 IN_PLACE: dict[str, tuple[type[Command], ...]] = {
     "search": (
         FocusFilter,

@@ -37,6 +37,8 @@ class Command:
     """True if it writes to the open store; a read-only store disables it, with the reason."""
     writes_elsewhere: ClassVar[bool] = False
     """True if it writes to a store of its own choice, or to the job log of one."""
+    only_now: ClassVar[bool] = False
+    """True if it opens a page whose figures are those of now; a past moment disables it, with the reason."""
 
     @classmethod
     def binding(cls) -> Binding:

@@ -10,7 +10,7 @@ from vestige_tui.tui.commands.places import PLACES
 
 class ShowDomains(Command):
     id, key, label, action = "domains.show", "D", "domains", "show_domains"
-    group = "Lists"
+    group, only_now = "Lists", True
     help = "Open the page of domains: their memories, top terms and centroids; rename, merge or delete them."
     words = "topics categories centroid classify"
 

@@ -8,8 +8,8 @@ from vestige_tui.tui.commands.places import PLACES
 
 
 class ShowUsers(Command):
-    id, key, label, action = "users.show", "W", "users", "app.show_users"
-    group = "Lists"
+    id, key, label, action = "users.show", "W", "users", "show_users"
+    group, only_now = "Lists", True
     help = "Open the list of users: their groups, and the number of their memories by visibility."
     words = "owners people groups visibility"
 

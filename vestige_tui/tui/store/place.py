@@ -167,11 +167,6 @@ Query times are measured in this console since it opened the store. `ctrl+r` ref
     def _fill(self, id: str, body: Callable[[int], Content]) -> None:
         self.query_one(f"#{id}", Section).fill(body)
 
-    def action_show_domains(self) -> None:
-        from vestige_tui.tui.domains.page import DomainsScreen
-
-        self.app.push_screen(DomainsScreen())
-
     @work(group="ask", exclusive=True, exit_on_error=False)
     async def action_vacuum(self) -> None:
         store = self.store
