@@ -259,6 +259,8 @@ async def test_a_vestige_file_has_no_journal(tmp_path: Path) -> None:
         await open_journal(console)
         await console.until("This file belongs to a Vestige server")
         await console.press("u")
+        await console.until("Adopt vestige.db, to write to it?")
+        await console.press("escape")
         await console.until("read-only")
 
 
