@@ -426,6 +426,18 @@ class VestigeApp(ConsoleApp, inherit_bindings=False):
             return True
         return bool(self.screen.get_selected_text())
 
+    def action_show_domains(self) -> None:
+        """Open the page of domains over the place in front."""
+        from vestige_tui.tui.domains.page import DomainsScreen
+
+        self.push_screen(DomainsScreen())
+
+    def action_show_users(self) -> None:
+        """Open the page of users over the place in front."""
+        from vestige_tui.tui.users.page import UsersScreen
+
+        self.push_screen(UsersScreen())
+
     def action_show_journal(self) -> None:
         """Open the journal over the screen in front, unless it is that screen."""
         from vestige_tui.tui.journal.page import JournalScreen

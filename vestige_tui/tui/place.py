@@ -309,15 +309,11 @@ class Place(CommandScreen):
         self.refresh_place()
         self.say("Refreshed.", severity="quiet")
 
-    def action_show_domains(self) -> None:
-        from vestige_tui.tui.domains.page import DomainsScreen
+    async def action_show_domains(self) -> None:
+        await self.app.run_action("app.show_domains")
 
-        self.app.push_screen(DomainsScreen())
-
-    def action_show_users(self) -> None:
-        from vestige_tui.tui.users.page import UsersScreen
-
-        self.app.push_screen(UsersScreen())
+    async def action_show_users(self) -> None:
+        await self.app.run_action("app.show_users")
 
     def action_show_details(self) -> None:
         if self._details:
