@@ -6,16 +6,16 @@ import json
 import re
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.adopted_files import LINES, NOW, make_adopted, opened, row
 from tests.support.synthetic_reviews import QUICK_LEARNER
-from tests.support.vestige_files import make_line, make_v14, memory_id
+from tests.support.vestige_files import make_line, memory_id
 from vestige_tui.core.bulk import DomainMove
 from vestige_tui.core.errors import Conflict, Refused
 from vestige_tui.core.links import Edge
@@ -24,50 +24,17 @@ from vestige_tui.core.reviews import Rating
 from vestige_tui.core.scheduling import same_schedule
 from vestige_tui.core.times import parse_stored
 from vestige_tui.core.weights import Weights
-from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
-from vestige_tui.store.open import open_store
-from vestige_tui.store.schema.adoption import adopt
-from vestige_tui.store.store import Store
 
-NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 WITHOUT_WINNERS = ("4", "14 (phase 1)")
 """Lines without a column for what replaced a memory."""
 TIMES = ("created_at", "updated_at", "last_accessed", "next_review")
-LINES = ("4", "14 (phase 1)", "18", "28", "35")
 
 
 @pytest.fixture(params=LINES)
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """An adopted file of each of the lines that differ."""
-    path = tmp_path / "vestige.db"
-    line = str(request.param)
-    if line == "14 (phase 1)":
-        make_v14(path, 12)
-    else:
-        make_line(path, int(line), 12)
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA foreign_keys = ON")
-        adopt(connection, path.with_name("backup.db"), NOW.isoformat())
-    return path
-
-
-@asynccontextmanager
-async def opened(path: Path, embedder: TestEmbedder | None = None) -> AsyncIterator[Store]:
-    embedders = EmbedderSource(embedder=embedder)
-    try:
-        async with open_store(f"sqlite:{path}", embedders=embedders, clock=lambda: NOW) as store:
-            yield store
-    finally:
-        embedders.close()
-
-
-def row(path: Path, memory: str, table: str = "knowledge_nodes", key: str = "id") -> dict[str, Any]:
-    """A row as the server reads it."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.row_factory = sqlite3.Row
-        found = connection.execute(f"SELECT * FROM {table} WHERE {key} = ?", (memory,)).fetchone()
-        return dict(found) if found is not None else {}
+    return make_adopted(tmp_path / "vestige.db", str(request.param))
 
 
 def comparable(found: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ from vestige_tui.core.storable import is_plain_uuid
 from vestige_tui.store.backends import postgres_pooler as pooler
 from vestige_tui.store.backends.postgres_connection import ServerConnection, adapt_params
 from vestige_tui.store.backends.postgres_errors import translate
-from vestige_tui.store.backends.postgres_inspection import PostgresInspection
 from vestige_tui.store.backends.postgres_listener import ChangeListener
 from vestige_tui.store.backends.postgres_pool import PostgresPool
 from vestige_tui.store.backends.postgres_replica import QUERIES, ReadReplica
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.core.errors import VestigeError
     from vestige_tui.core.health import HealthProblem
+    from vestige_tui.store.backends.postgres_inspection import PostgresInspection
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +183,6 @@ class PostgresBackend:
         self._changes = ChangeListener(self._pool, self.change_token)
         self._weights = WordWeights(self)
         self._search = PostgresSearch(self, self._weights)
-        self.inspection = PostgresInspection(self)
         self._replica: ReadReplica | None = None
         if read_url:
             self._replica = ReadReplica(
@@ -505,6 +505,13 @@ class PostgresBackend:
         return list(words)
 
     # Changes
+
+    @cached_property
+    def inspection(self) -> PostgresInspection:
+        """The inspection of the database; loaded by the doctor alone."""
+        from vestige_tui.store.backends.postgres_inspection import PostgresInspection
+
+        return PostgresInspection(self)
 
     async def wait_for_change(self, seconds: float) -> bool:
         roles = self._pool.role_changes

@@ -9,7 +9,7 @@ import sqlite3
 import stat
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -44,14 +44,12 @@ from vestige_tui.store.backends.sqlite_connection import (
     prepare_for_writing,
 )
 from vestige_tui.store.backends.sqlite_file import OpenedFile, page_damage, refuse_log_without_file
-from vestige_tui.store.backends.sqlite_inspection import SqliteInspection
 from vestige_tui.store.backends.sqlite_readers import Readers
 from vestige_tui.store.backends.sqlite_search import SqliteSearch
 from vestige_tui.store.backends.sqlite_wal import is_stale
 from vestige_tui.store.backends.sqlite_writer import SqliteWriter
 from vestige_tui.store.health_checks import of_exposed, of_replaced, of_stale_log, of_successor
 from vestige_tui.store.schema import rows
-from vestige_tui.store.schema.adoption import has_new_winners, import_winners
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect, Script, Slots, compose
 from vestige_tui.store.schema.stand_ins import stand_ins
@@ -61,6 +59,7 @@ from vestige_tui.store.waits import Waits
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
+    from vestige_tui.store.backends.sqlite_inspection import SqliteInspection
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +117,6 @@ class SqliteBackend:
         self._has_stale_log = False
         self.waits = Waits(lambda: self.title)
         self.readers = Readers(self.file, self.timings, self.waits)
-        self.inspection = SqliteInspection(self, self.file)
         self._search = SqliteSearch(self, self.readers)
         self._writer: SqliteWriter | None = None
         self._watch: Connection | None = None
@@ -353,6 +351,13 @@ class SqliteBackend:
     def match(self, words: Sequence[str], *, every: bool) -> object:
         return self._search.match(words, every=every)
 
+    @cached_property
+    def inspection(self) -> SqliteInspection:
+        """The inspection of the file; loaded by the doctor alone."""
+        from vestige_tui.store.backends.sqlite_inspection import SqliteInspection
+
+        return SqliteInspection(self, self.file)
+
     # Changes
 
     async def wait_for_change(self, seconds: float) -> bool:
@@ -363,7 +368,11 @@ class SqliteBackend:
 
     async def _follow_server(self) -> None:
         """Log the decisions of the server of an adopted file about its memories."""
-        if not self._scripts or self.read_only or not await self.readers.run("new_winners", has_new_winners):
+        if not self._scripts or self.read_only:
+            return
+        from vestige_tui.store.schema.adoption import has_new_winners, import_winners
+
+        if not await self.readers.run("new_winners", has_new_winners):
             return
         async with self._get_writer().transaction() as transaction:
             await transaction.run("import_winners", import_winners)

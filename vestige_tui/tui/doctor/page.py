@@ -216,7 +216,10 @@ cursor, and `F` all that can be fixed. Each shows every row that it changes, and
         if store is None:
             return
         change = await self.store_session.own_changes.undo(store)
-        self._reversed("There is nothing to undo." if change is None else undo_sentence(change), change is not None)
+        if change is None:
+            await self.app.run_action("app.show_journal")
+        else:
+            self._reversed(undo_sentence(change), has_changed=True)
 
     @work(group="write", exit_on_error=False)
     async def action_redo(self) -> None:
@@ -224,9 +227,9 @@ cursor, and `F` all that can be fixed. Each shows every row that it changes, and
         if store is None:
             return
         change = await self.store_session.own_changes.redo(store)
-        self._reversed(NOTHING_TO_REDO if change is None else redo_sentence(change), change is not None)
+        self._reversed(NOTHING_TO_REDO if change is None else redo_sentence(change), has_changed=change is not None)
 
-    def _reversed(self, sentence: str, has_changed: bool) -> None:
+    def _reversed(self, sentence: str, *, has_changed: bool) -> None:
         self._status.say(sentence, severity="done" if has_changed else "quiet")
         if has_changed:
             self.store_session.note_change()
