@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +29,10 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+CONSOLES_PER_PROCESS = 20
+"""Pictures after which a process is replaced: what was drawn stays in its memory."""
 SIZES = ((120, 40), (80, 24), (60, 20))
-BUSY = ("Searching…", "Opening the store…", "Loading", "Reading", "Counting", "Listing")
+BUSY = ("Searching…", "Opening the store…", "Loading", "Reading", "Counting", "Listing", "Looking")
 """Words of a screen that is not complete yet."""
 STILL_SECONDS = 0.3
 """A screen that was the same for so long has settled."""
@@ -49,12 +54,15 @@ class State:
     store: str = "demo"
     """Name in the dictionary of ``make_stores``."""
     read_only: bool = False
+    first_start: bool = False
+    """The hints of the first start are shown."""
     arrange: str = ""
     """``jobs``: jobs in every state are shown."""
 
 
 STATES = (
     State("search-first", "search"),
+    State("search-first-start", "search", first_start=True),
     State("search-hits", "search", (QUESTION, "down")),
     State("search-typing", "search", (QUESTION,)),
     State("search-card", "search", (QUESTION, "down", "enter")),
@@ -104,12 +112,19 @@ STATES = (
     State("review-question", "review"),
     State("review-answer", "review", ("space",)),
     State("review-graded", "review", ("space", "3")),
+    State("review-long-question", "review", store="long"),
+    State("review-long-answer", "review", ("space",), store="long"),
+    State("review-practice", "review", ("space", "1"), store="long"),
+    State("review-practice-answer", "review", ("space", "1", "space"), store="long"),
+    State("review-ended", "review", ("space", "3"), store="long"),
     State("review-nothing-due", "review", store="empty"),
     State("jobs-none", "jobs"),
     State("jobs-copy-wizard", "jobs", ("c",)),
     State("jobs-verify-wizard", "jobs", ("v",)),
     # Its jobs stay in the store.
     State("jobs", "jobs", arrange="jobs"),
+    State("jobs-findings", "jobs", ("enter", "G"), arrange="jobs"),
+    State("jobs-finding", "jobs", ("enter", "G", "enter"), arrange="jobs"),
     State("registry", "registry"),
     State("registry-reembed", "registry", ("j", "j", "r")),
     State("registry-models", "registry", ("j", "j", "j", "D")),
@@ -125,6 +140,7 @@ STATES = (
     State("store-doctor-fix", "store", ("d", "F"), store="faulty"),
     State("help", "search", ("down", "question_mark")),
     State("help-review", "review", ("question_mark",)),
+    State("help-read-only", "browse", ("question_mark",), read_only=True),
     State("palette", "search", ("ctrl+p",)),
     State("palette-theme", "search", ("ctrl+p", "type theme")),
     State("read-only-browse", "browse", ("d",), read_only=True),
@@ -141,6 +157,11 @@ STATES = (
 
 
 _SOME = "(SELECT id FROM knowledge_nodes ORDER BY id LIMIT"
+LONG_TEXT = "How the signing keys are rotated\n\n" + "\n\n".join(
+    f"{number}. Step {number} of the rotation: "
+    + "the old key stays valid for a day while every host takes the new one; " * 3
+    for number in range(1, 13)
+)
 FAULTS: tuple[tuple[str, tuple[object, ...]], ...] = (
     (f"UPDATE node_embeddings SET embedding = zeroblob(length(embedding)) WHERE node_id IN {_SOME} 3)", ()),
     (f"UPDATE node_embeddings SET embedding = x'00' WHERE node_id IN {_SOME} 12 OFFSET 3)", ()),
@@ -169,18 +190,47 @@ async def settled(pilot: Pilot[None]) -> None:
             lines, since = shown, time.monotonic()
 
 
-async def render(state: State, url: str, size: tuple[int, int], theme: str, path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One state in one size and theme, and the file to write."""
+
+    state: State
+    url: str
+    size: tuple[int, int]
+    theme: str
+    path: Path
+
+
+def draw(wanted: Picture) -> Path:
+    """Draw a picture in this process, on a copy of its store: many states change it."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        # Titles shorten paths below the home directory, and the user's own jobs and settings must not appear.
+        os.environ.update(HOME=folder, XDG_STATE_HOME=f"{folder}/state", XDG_DATA_HOME=f"{folder}/data")
+        url = wanted.url
+        if url.startswith("sqlite:"):
+            source = Path(url.removeprefix("sqlite:"))
+            url = f"sqlite:{Path(folder) / source.name}"
+            if source.exists():
+                shutil.copy(source, folder)
+        asyncio.run(render(wanted, url))
+    return wanted.path
+
+
+async def render(wanted: Picture, url: str) -> None:
     """Open the console on a store, go to the state, and write its picture."""
     from tests.support.pictures import picture
     from tests.support.sample_jobs import show_jobs
     from vestige_tui.config.settings import Config
     from vestige_tui.tui.app import VestigeApp
+    from vestige_tui.tui.console_state import ConsoleState
 
-    app = VestigeApp(Config(theme=theme), url, read_only=state.read_only)
+    state = wanted.state
+    kept = ConsoleState(Path(os.environ["XDG_STATE_HOME"]) if state.first_start else None)
+    app = VestigeApp(Config(theme=wanted.theme), url, read_only=state.read_only, state=kept)
     arrangements: dict[str, Callable[[VestigeApp], Awaitable[object]]] = {"jobs": show_jobs}
-    async with app.run_test(size=size, notifications=True) as pilot:
+    async with app.run_test(size=wanted.size, notifications=True) as pilot:
         deadline = time.monotonic() + SETTLE_SECONDS
-        while state.store in ("demo", "faulty", "empty", "hostile") and time.monotonic() < deadline:
+        while state.store in ("demo", "faulty", "empty", "hostile", "long") and time.monotonic() < deadline:
             if app.session.store and app.session.facts.memories is not None and app.session.embedders.state == "ready":
                 break
             await pilot.pause(0.05)
@@ -197,8 +247,7 @@ async def render(state: State, url: str, size: tuple[int, int], theme: str, path
             else:
                 await pilot.press(key)
             await settled(pilot)
-        await picture(pilot, path)
-    print(path, flush=True)
+        await picture(pilot, wanted.path)
 
 
 async def make_stores(folder: Path) -> dict[str, str]:
@@ -209,7 +258,8 @@ async def make_stores(folder: Path) -> dict[str, str]:
     from vestige_tui.store.open import open_store
 
     urls = {
-        name: f"sqlite:{folder / f'{name}.db'}" for name in ("demo", "faulty", "empty", "hostile", "missing", "foreign")
+        name: f"sqlite:{folder / f'{name}.db'}"
+        for name in ("demo", "faulty", "empty", "hostile", "long", "missing", "foreign")
     }
     async with open_store(urls["demo"], create=True) as store:
         await fill(store, datetime.now(UTC))
@@ -222,11 +272,27 @@ async def make_stores(folder: Path) -> dict[str, str]:
     async with open_store(urls["hostile"], create=True) as store:
         for text in (hostile, "👩‍👩‍👧 family, 鍵は九十日ごとに更新, مفتاح", "plain"):
             await store.insert(Draft(text, tags=("[red]", "a" * 200), domains=(hostile[:200],), node_type="[/bold]"))
+    async with open_store(urls["long"], create=True) as store:
+        await store.insert(
+            Draft(LONG_TEXT, tags=("signing-keys", "deploy"), domains=("security",), node_type="procedure")
+        )
     (folder / "foreign.db").write_text("no database " * 1_000)
     return {**urls, "unreachable": "postgresql://me:secret@127.0.0.1:1/memories"}
 
 
-async def main(arguments: Sequence[str]) -> None:
+def wanted_pictures(args: argparse.Namespace, urls: dict[str, str]) -> list[Picture]:
+    """Return the pictures that the command line names."""
+    states = [state for state in STATES if not args.only or state.name.startswith(tuple(args.only))]
+    sizes = [(x, y) for x, y in SIZES if not args.size or f"{x}x{y}" in args.size]
+    return [
+        Picture(state, urls[state.store], (x, y), theme, args.folder / theme / f"{x}x{y}" / f"{state.name}.png")
+        for state in states
+        for theme in args.theme
+        for x, y in sizes
+    ]
+
+
+def main(arguments: Sequence[str]) -> None:
     from vestige_tui.tui.themes import THEMES
 
     themes = [theme.name for theme in THEMES]
@@ -236,22 +302,15 @@ async def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--theme", action="append", choices=themes, help="default: all")
     parser.add_argument("--size", action="append", choices=[f"{x}x{y}" for x, y in SIZES], help="default: all")
     args = parser.parse_args(arguments)
+    args.theme = args.theme or themes
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        home = Path(folder) / "home"
-        home.mkdir()
-        # Titles shorten paths below the home directory, and the user's own jobs and settings must not appear.
-        os.environ.update(HOME=str(home), XDG_STATE_HOME=str(home / "state"), XDG_DATA_HOME=str(home / "data"))
-        urls = await make_stores(home)
-        for state in STATES:
-            if args.only and not state.name.startswith(tuple(args.only)):
-                continue
-            for theme in args.theme or themes:
-                for columns, rows in SIZES:
-                    if args.size and f"{columns}x{rows}" not in args.size:
-                        continue
-                    path = args.folder / theme / f"{columns}x{rows}" / f"{state.name}.png"
-                    await render(state, urls[state.store], (columns, rows), theme, path)
+        pictures = wanted_pictures(args, asyncio.run(make_stores(Path(folder))))
+        with ProcessPoolExecutor(
+            2, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=CONSOLES_PER_PROCESS
+        ) as processes:
+            for drawn in as_completed([processes.submit(draw, wanted) for wanted in pictures]):
+                print(drawn.result(), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from tests.support.console import open_console
 from tests.support.planted_faults import whole_rows
 from tests.support.vestige_files import make_v18
+from vestige_tui.core.doctor import Examination
+from vestige_tui.store.doctor import DoctorService
 from vestige_tui.tui.dialogs.memory_sheet import MemorySheet
 from vestige_tui.tui.doctor.fault_sheet import FaultSheet
 from vestige_tui.tui.doctor.fix_dialog import FixDialog
@@ -85,6 +88,28 @@ async def test_a_fix_shows_its_rows_and_is_undone_by_one_key(faulty: Path) -> No
         await console.until("Undid: repair")
         await console.until("6 faults of 3 kinds")
         assert whole_rows(f"sqlite:{faulty}") == before
+
+
+async def test_a_fix_asked_for_too_early_says_that_the_rows_are_still_read(
+    faulty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end = asyncio.Event()
+    examine = DoctorService.examine
+
+    async def held_back(doctor: DoctorService) -> Examination:
+        await may_end.wait()
+        return await examine(doctor)
+
+    monkeypatch.setattr(DoctorService, "examine", held_back)
+    async with open_console(faulty, (120, 40)) as console:
+        await console.press("f7", "d")
+        await console.until("Looking at every row")
+        for key in "F", "f":
+            await console.press(key)
+            await console.until(lambda: console.text.count("Looking at every row") == 2)
+        assert "no fault" not in console.text
+        may_end.set()
+        await console.until("6 faults of 3 kinds")
 
 
 @pytest.mark.slow

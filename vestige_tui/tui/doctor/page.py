@@ -127,6 +127,8 @@ cursor, and `F` all that can be fixed. Each shows every row that it changes, and
     def why_not(self, action: str) -> str:
         if reason := super().why_not(action):
             return reason
+        if action in ("fix_fault", "fix_all_faults") and self._examination is None:
+            return LOOKING
         if action == "fix_fault":
             finding = self._list.current
             if finding is None:
