@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tests.support.review_desk import BACKUPS, KEYS, NOW, THREE, Desk, draft, op
 from tests.support.vestige_files import NOW as FILE_NOW
 from tests.support.vestige_files import make_v18
 from vestige_tui.config.settings import Config
-from vestige_tui.core.memories import Filter, Memory
+from vestige_tui.core.bulk import BulkPreview
+from vestige_tui.core.memories import Change, Filter, Memory
 from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.core.scheduling import LEECH_LAPSES, preview
 from vestige_tui.core.text import ago
@@ -25,6 +27,7 @@ from vestige_tui.tui import store_session
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.review.cloze import prompt_of
+from vestige_tui.tui.review.place import ReviewPlace
 from vestige_tui.tui.review.review_session import CARD_SECONDS, PRACTICE_AFTER, ReviewSession, SessionCard
 from vestige_tui.tui.review.session_figures import why_nothing
 from vestige_tui.tui.store_session import Activity
@@ -319,6 +322,35 @@ async def test_a_practice_card_taken_back_is_practice_again(tmp_path: Path, key:
         assert "remembered      50 %   1 of 2, without new ones" in end
         assert await at.ratings(1) == [1]
         assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.AGAIN]
+
+
+@pytest.mark.slow
+async def test_a_change_seen_before_and_after_it_reached_the_store_is_of_this_console(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        place, store = at.app.screen, at.app.session.store
+        assert isinstance(place, ReviewPlace)
+        assert store is not None
+        apply, begins, may_delete, may_report = store.bulk.apply, asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def held_back(preview: BulkPreview) -> Change:
+            begins.set()
+            await may_delete.wait()
+            change = await apply(preview)
+            await may_report.wait()
+            return change
+
+        monkeypatch.setattr(store.bulk, "apply", held_back)
+        await at.pilot.press("d")
+        await begins.wait()
+        await place._recheck().wait()
+        may_delete.set()
+        assert "deleted elsewhere" not in await at.sees("2 of 3")
+        may_report.set()
+        await at.sees("2 of 3", "Deleted")
+        await at.press("u", sees="1 of 3")
 
 
 @pytest.mark.slow

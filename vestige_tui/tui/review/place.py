@@ -381,7 +381,9 @@ redoes the change that this console undid last.
             if not why:
                 if memory != before:
                     await self._ask(memory, SessionCard(memory.id, card.practice), revealed=self._revealed)
-                self._just_changed.pop(before.id, None)
+                if self._just_changed.get(before.id) is not None:
+                    # Without an entry the change is still under way, and is not to be taken for one made elsewhere.
+                    del self._just_changed[before.id]
                 return
         # Checked only now: a change of our own may be seen in the store before it is noted here.
         ours = before.id in self._just_changed
