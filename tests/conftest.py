@@ -24,6 +24,7 @@ from tests.support.postgres import (
 )
 from tests.support.postgres_variant import needs_postgres
 from tests.support.replicas import replicated_pair
+from tests.support.sampling import cases_left_out
 from tests.support.signals import hear_signals
 from vestige_tui.config.log import close_log
 from vestige_tui.embedding.embedder_source import EmbedderSource
@@ -55,9 +56,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
     if not os.environ.get("VESTIGE_THOROUGH"):
-        thorough = [item for item in items if item.get_closest_marker("thorough")]
-        config.hook.pytest_deselected(items=thorough)
-        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+        left_out = {item.nodeid for item in items if item.get_closest_marker("thorough")}
+        left_out |= cases_left_out([item for item in items if item.nodeid not in left_out])
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+        items[:] = [item for item in items if item.nodeid not in left_out]
     for item in items:
         if item.get_closest_marker("deaths"):
             item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))

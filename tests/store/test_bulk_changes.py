@@ -99,6 +99,7 @@ OPERATIONS: dict[str, tuple[Callable[[], Operation], Filter, int]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.usefixtures("sizes")
+@pytest.mark.sampled("name", "backend")
 async def test_a_change_of_many_is_one_entry_and_its_undo_restores_every_row(
     store: Store, name: str, clock: Clock
 ) -> None:

@@ -35,6 +35,7 @@ def expected(kind: str, planted: Planted) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.sampled("name", "backend")
 @pytest.mark.parametrize("name", PLANTS)
 @pytest.mark.parametrize("attempt", range(SEEDS))
 async def test_a_planted_fault_is_found_fixed_and_undone(store: Store, backend: str, name: str, attempt: int) -> None:

@@ -43,6 +43,10 @@ async def opened(path: Path) -> AsyncIterator[Store]:
         embedders.close()
 
 
+DIFFERENT_LINES = (4, 14, 15, 18, 28, 35, 40)
+"""Lines whose tables differ the most."""
+
+
 @pytest.fixture(params=LINES)
 def line(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -59,7 +63,13 @@ def adopted(line: str, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", [*range(4, 36), 40])
+@pytest.mark.parametrize(
+    "version",
+    [
+        pytest.param(version, marks=[] if version in DIFFERENT_LINES else [pytest.mark.thorough])
+        for version in (*range(4, 36), 40)
+    ],
+)
 async def test_a_clean_file_of_any_line_has_no_fault(tmp_path: Path, version: int) -> None:
     async with opened(make_line(tmp_path / "memory.db", version, 24)) as store:
         examination = await store.doctor.examine()
@@ -189,6 +199,7 @@ PLANTS: dict[str, tuple[str, Plant]] = {
 
 
 @pytest.mark.slow
+@pytest.mark.sampled("name")
 @pytest.mark.parametrize("name", PLANTS)
 async def test_a_fault_of_an_adopted_file_is_fixed_in_its_columns_and_undone(
     adopted: Path, line: str, name: str

@@ -68,6 +68,7 @@ def columns_of(path: Path, table: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.sampled("line")
 async def test_adoption_loses_nothing(tmp_path: Path, line: str, seed: int) -> None:
     path = tmp_path / "vestige.db"
     make_random(path, line, seed)
@@ -145,6 +146,7 @@ def as_the_server_reads(path: Path, memory: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.sampled("line")
 async def test_forty_changes_of_each_kind_beside_a_server(tmp_path: Path, line: str, seed: int) -> None:
     path = tmp_path / "vestige.db"
     ids = make_random(path, line, seed)

@@ -26,6 +26,8 @@ from vestige_tui.transfer.copy import Copy
 from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.sync_state import EDIT_REFUSED, EQUAL, OWNED, RowState
 
+pytestmark = pytest.mark.sampled("source", "target")
+
 PATIENCE_SECONDS = 60
 MEMORY, BOB, ANN = (str(uuid.UUID(int=number << 96 | number, version=4)) for number in (11, 12, 13))
 CREATED, REFUSED_AT, VALID_AT, TARGET_AT = (f"2026-02-0{day}T00:00:00.000000+00:00" for day in (1, 2, 3, 4))

@@ -169,6 +169,7 @@ async def test_meaning_under_a_filter_is_exact(store: Store, notes: list[Note], 
 
 
 @pytest.mark.slow
+@pytest.mark.sampled("filter")
 @pytest.mark.parametrize(("filter", "passes"), [each[1:] for each in NARROWINGS], ids=[each[0] for each in NARROWINGS])
 @pytest.mark.parametrize(
     "text", ["word7 word350 harbour", "crane", "harbour crane signal", "word399 word398", "absent"]
