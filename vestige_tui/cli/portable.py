@@ -120,7 +120,7 @@ async def _import_parts(
         output.note(f"Reading {title}.")
         progress = output.progress("imported")
         try:
-            await LineImport(store, tally, progress).run(parts)
+            await LineImport(store, tally, progress, partial(_note_entry, output)).run(parts)
         except BaseException:
             progress.end()
             if tally.read:
@@ -129,6 +129,11 @@ async def _import_parts(
         progress.end()
     _report_import(tally, output)
     return FAILED_ROWS_STATUS if tally.failed else 0
+
+
+def _note_entry(output: Output, entry: int) -> None:
+    """Name the journal entry of an import that is running: a kill leaves it no time for a report."""
+    output.note(f"Recorded as change {entry}, also if it is interrupted. Undo: vestige-tui undo {entry}", fold=False)
 
 
 def _chosen_format(args: Namespace, head: Sequence[tuple[int, bytes]]) -> tuple[str, str]:
