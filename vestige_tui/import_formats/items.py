@@ -44,12 +44,28 @@ def objects(lines: Lines, *keys: str) -> Iterator[tuple[int, dict[str, Any]] | U
     text = first[1] + b"".join(raw for _, raw in numbered)
     try:
         document = json.loads(text.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise Usage(f"The file is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise Usage("The file has a value that is nested too deeply. Nothing was imported.") from None
+    except UnicodeDecodeError:
+        raise Usage("The file is not UTF-8. Nothing was imported.") from None
+    except ValueError as error:
+        raise broken_json(error) from None
     if isinstance(document, dict):
         document = next((document[key] for key in keys if isinstance(document.get(key), list)), [document])
     for position, value in enumerate(document if isinstance(document, list) else [document], start=1):
         yield (position, value) if isinstance(value, dict) else Unreadable(position, "is not a JSON object")
+
+
+def read_document(lines: Lines) -> Read:
+    """Yield the objects of a JSON document in our own format, which mostly has an object a line. Raises Usage."""
+    for each in objects(lines):
+        yield each if isinstance(each, Unreadable) else Item(*each)
+
+
+def broken_json(error: ValueError) -> Usage:
+    """Return the error on a file that is one JSON document, but ends early or is damaged."""
+    at = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "its beginning"
+    return Usage(f"The file is not whole: its JSON is damaged or ends at {at}. Nothing was imported.")
 
 
 def _is_line_of_objects(raw: bytes, keys: tuple[str, ...]) -> bool:
