@@ -94,7 +94,19 @@ def _encoded(read: Read) -> Iterator[Part]:
     from vestige_tui.import_formats.items import Item
 
     for each in read:
-        yield each.number, dumps(each.line).encode() if isinstance(each, Item) else BadLine(each.reason)
+        yield each.number, _line_of(each.line) if isinstance(each, Item) else BadLine(each.reason)
+
+
+def _line_of(line: Mapping[str, Any]) -> bytes | BadLine:
+    from vestige_tui.import_formats.items import plain_values
+
+    try:
+        try:
+            return dumps(line).encode()
+        except ValueError:
+            return dumps(plain_values(line)).encode()
+    except RecursionError:
+        return BadLine("is nested too deeply")
 
 
 def preview(parts: Iterable[Part], left_behind: Mapping[str, int]) -> ImportPreview:

@@ -20,7 +20,7 @@ from vestige_tui.core.errors import DiskFull, NotFound, Refused, Unavailable, Ve
 from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.memories import LOCAL_USER, Draft
 from vestige_tui.core.reviews import Review
-from vestige_tui.core.text import file_name, quoted
+from vestige_tui.core.text import file_name, grouped, quoted
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -71,6 +71,8 @@ class LineImport:
         self._inserted: dict[str, None] = {}
         self._batch_ids: set[str] = set()
         self._announced = False
+        self._read_lines: dict[str, tuple[int, int]] = {}
+        """Number of the first line of each id of this file, and a hash of its values."""
         self._spellings: dict[str, str] = {}
         """Ids of this file that the store holds in another form, with the first spelling of each."""
 
@@ -135,18 +137,22 @@ class LineImport:
             if len(raw) > MAX_LINE_BYTES:
                 raise BadLine("is longer than 64 MiB")
             parsed = read_line(raw, self._store.memories.is_id)
-            self._refuse_second_spelling(parsed)
+            self._refuse_second_spelling(number, parsed)
         except BadLine as error:
             self._tally.fail(number, error.message)
             return None
         return parsed
 
-    def _refuse_second_spelling(self, parsed: ParsedLine) -> None:
-        """Raise BadLine for a memory that has one id with another memory of this file, spelt otherwise."""
+    def _refuse_second_spelling(self, number: int, parsed: ParsedLine) -> None:
+        """Raise BadLine for a memory that has one id with another memory of this file: spelt otherwise, or another."""
         if not isinstance(parsed.entry, Draft) or parsed.entry.id is None:
             return
         memory_id = parsed.entry.id
         first = self._spellings.get(memory_id)
+        value = hash(repr(parsed.entry))
+        earlier, earlier_value = self._read_lines.setdefault(memory_id, (number, value))
+        if earlier_value != value and first == parsed.spelling:
+            raise BadLine(f"has the id of line {grouped(earlier)}, but other values than that")
         is_known = first is not None or memory_id in self._inserted or memory_id in self._batch_ids
         if is_known and first != parsed.spelling:
             raise BadLine(f"has the same id as an earlier line, where it is written {quoted(first or memory_id)}")

@@ -60,6 +60,8 @@ def _first_object(text: str) -> dict[str, Any]:
 
 
 def _of_array(text: str) -> str | None:
+    if text[1:].lstrip().startswith("]"):
+        return "texts"  # with nothing in it
     try:
         first, _ = json.JSONDecoder().raw_decode(text[1:].lstrip())
     except (ValueError, RecursionError):
