@@ -56,7 +56,7 @@ def test_a_database_and_a_folder_without_notes_are_refused(run: Command, tmp_pat
     with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
         connection.execute("CREATE TABLE a (b)")
     ran = run("--store", str(tmp_path / "new.db"), "import", str(tmp_path / "other.db"))
-    assert (ran.status, "open it with `vestige-tui --store" in ran.err.lower()) == (2, True)
+    assert (ran.status, "open it with `vestige-tui --store" in ran.err.lower()) == (3, True)
     (tmp_path / "folder").mkdir()
     ran = run("--store", str(tmp_path / "new.db"), "import", str(tmp_path / "folder"))
     assert (ran.status, "without Markdown notes" in ran.err) == (2, True)

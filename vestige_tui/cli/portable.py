@@ -68,7 +68,8 @@ def add_commands(commands: Commands) -> None:
     exporting = commands.add(
         "export",
         _export,
-        "write memories, links, reviews, replacements, review marks, users, groups and domains as JSON Lines",
+        "write memories, links, reviews, replacements, review marks, users, groups and domains as JSON Lines; vectors "
+        "are left out (import makes them again, backup keeps them)",
     )
     exporting.add_argument("file", metavar="FILE", help="file to write; - writes to stdout")
     exporting.add_argument(

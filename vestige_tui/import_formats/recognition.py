@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from vestige_tui.core.errors import Usage
+from vestige_tui.core.errors import Refused, Usage
 from vestige_tui.core.text import cut, quoted
 from vestige_tui.import_formats.detection import first_keys
 from vestige_tui.import_formats.formats import FORMATS, SIGNS_OF_FOLDERS, SIGNS_OF_OURS, TITLE_OF_OURS
@@ -25,9 +25,9 @@ _MAX_BEGINNING_CELLS = 60
 
 
 def refuse_binary(head: bytes, title: str) -> None:
-    """Raise Usage for a file that is no text in UTF-8, from its first bytes; ``title`` names it."""
+    """Raise Usage for a file that is no text in UTF-8, Refused for a database, by its first bytes."""
     if head.startswith(b"SQLite format 3"):
-        raise Usage(
+        raise Refused(
             f"{title} is a SQLite database, not a file to import. Open it with `vestige-tui --store {title}`, or copy "
             f"it into another store with `vestige-tui migrate copy`."
         )
