@@ -12,6 +12,7 @@ import pytest
 from tests.support.kill_points import KILLED_STATUS, TIMEOUT_SECONDS, kill_points
 from tests.support.killable_import import ROW_MEMORIES
 from tests.support.store_digest import digest
+from vestige_tui.core.errors import Cancelled
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.memories import Draft
 from vestige_tui.presenters.changes import journal_sentence
@@ -95,3 +96,12 @@ async def test_a_second_run_has_an_entry_of_its_own(store: Store, store_url: str
     assert await stored_ids(store) == set(rest.ids)
     await store.journal.undo(rest.id)
     assert digest(store_url) == before
+
+
+async def test_an_import_whose_entry_is_undone_meanwhile_stops(store: Store) -> None:
+    journal = store.journal.start_import()
+    await store.memories.insert_many([Draft("One")], embed=False, journal=journal)
+    await store.journal.undo(journal.number)
+    with pytest.raises(Cancelled, match=f"its change {journal.number} was undone"):
+        await store.memories.insert_many([Draft("Two")], embed=False, journal=journal)
+    assert await store.memories.count() == 0

@@ -27,7 +27,7 @@ TEXT = "Keys rotate every ninety days."
         ("program.bin", b"\x7fELF\x02\x01\0\0\0rest", "is a binary file"),
         ("wide.jsonl", '{"content": "x"}\n'.encode("utf-16"), "is UTF-16"),
         ("wide2.jsonl", '{"content": "x"}\n'.encode("utf-16-le"), "is UTF-16"),
-        ("packed.gz", gzip.compress(b'{"content": "x"}\n'), "is compressed (gzip); unpack it"),
+        ("packed.gz", gzip.compress(b'{"content": "x"}\n', mtime=0), "is compressed (gzip); unpack it"),
         ("cut.json", b'[{"memory": "a"}, {"memory": "b"', "is not whole: its JSON is damaged or ends at line 1"),
         ("cut2.json", b'[{"content": "a"},\n {"content": "b"', "is not whole: its JSON is damaged or ends at line 2"),
         ("cut3.json", b'["a", "b', "is not whole"),
