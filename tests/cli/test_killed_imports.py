@@ -102,6 +102,6 @@ async def test_an_import_whose_entry_is_undone_meanwhile_stops(store: Store) -> 
     journal = store.journal.start_import()
     await store.memories.insert_many([Draft("One")], embed=False, journal=journal)
     await store.journal.undo(journal.number)
-    with pytest.raises(Cancelled, match=f"its change {journal.number} was undone"):
+    with pytest.raises(Cancelled, match=f"Change {journal.number} was undone while"):
         await store.memories.insert_many([Draft("Two")], embed=False, journal=journal)
     assert await store.memories.count() == 0
