@@ -145,10 +145,6 @@ SELECT m.id::text AS id FROM knowledge_nodes m WHERE m.id >= %(low)s::uuid AND m
 -- Those of the ids that exist.
 SELECT m.id::text AS id FROM knowledge_nodes m WHERE m.id = ANY (%(ids)s::uuid[])
 
--- list_stamps --
--- Edit times of memories, by which undo detects later edits.
-SELECT m.id::text AS id, m.updated_at FROM knowledge_nodes m WHERE m.id = ANY (%(ids)s::uuid[])
-
 -- insert_memory --
 -- Insert a memory; its text index is a generated column.
 INSERT INTO knowledge_nodes (id, content, node_type, tags, metadata, domains, domain_scores, codebase, owner_user_id,

@@ -50,7 +50,9 @@ WHERE EXISTS (SELECT 1 FROM {schema}.knowledge_nodes m WHERE m.id = t.loser_id A
 -- Changes of which the viewer may see every memory: those changed, linked, or replacing one.
 SELECT t.* FROM {schema}.journal t
 WHERE jsonb_array_length(t.before) + jsonb_array_length(t.after) > 0 AND NOT EXISTS (
-    SELECT 1 FROM jsonb_array_elements(t.before || t.after) AS e (value)
+    SELECT 1 FROM (SELECT a.value FROM jsonb_array_elements(t.before || t.after) AS a (value)
+        UNION ALL SELECT a.value FROM {schema}.journal p CROSS JOIN jsonb_array_elements(p.after) AS a (value)
+        WHERE p.id IN (SELECT n.value::bigint FROM jsonb_path_query(t.after, '$[0].further[*]') AS n (value))) AS e (value)
     WHERE e.value ->> 'id' IS NULL OR EXISTS (
         SELECT 1 FROM unnest(ARRAY[e.value ->> 'id', e.value #>> '{edge,target_id}', e.value ->> 'superseded_by']) AS n (id)
         WHERE n.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {schema}.knowledge_nodes m WHERE m.id::text = n.id AND /*= visible */)))

@@ -31,6 +31,14 @@ SELECT max(j.id) AS id FROM journal j WHERE j.verb NOT IN ('undo', 'redo', 'part
 SELECT /*= journal_columns */ FROM journal j
 WHERE j.verb = 'review' AND j.undone_by IS NULL AND json_extract(j.after, '$[0].review') = :review ORDER BY j.id DESC LIMIT 1
 
+-- lock_journal --
+-- Keep others from undoing or extending a journal entry until the transaction ends.
+SELECT j.undone_by FROM journal j WHERE j.id = :id
+
+-- rewrite_journal --
+-- Replace the snapshots after a change, of an import that goes on.
+UPDATE journal SET after = :after WHERE id = :id
+
 -- mark_undone --
 -- Mark a journal entry as undone by another.
 UPDATE journal SET undone_by = :undone_by WHERE id = :id AND undone_by IS NULL
@@ -42,9 +50,9 @@ UPDATE journal SET undone_by = NULL WHERE id = :id AND undone_by = :undo
 -- journal_line --
 -- A journal entry without its snapshots: ids, first snapshot before and after without its large parts, and tags.
 SELECT j.id, j.at, j.actor, j.origin, j.verb, j.undone_by,
-    (SELECT json_group_array(json_extract(e.value, '$.id'))
-        FROM json_each(CASE WHEN json_array_length(j.after) > 0 THEN j.after ELSE j.before END) e
-        WHERE json_extract(e.value, '$.id') IS NOT NULL) AS ids,
+    (SELECT json_group_array(s.id) FROM (SELECT json_extract(a.value, '$.id') AS id
+            FROM json_each(CASE WHEN json_array_length(j.after) > 0 THEN j.after ELSE j.before END) a
+        UNION ALL SELECT json_extract(e.value, '$.id') FROM /*= further_snapshots */) s WHERE s.id IS NOT NULL) AS ids,
     json_replace(json_remove(json_extract(j.before, '$[0]'), '$.embedding', '$.model', '$.scheduling', '$.reviews', '$.events', '$.edges', '$.losers', '$.digest', '$.rows', '$.memory.metadata', '$.memory.domain_scores'),
         '$.memory.content', substr(json_extract(j.before, '$[0].memory.content'), 1, :head)) AS before_first,
     json_replace(json_remove(json_extract(j.after, '$[0]'), '$.embedding', '$.model', '$.scheduling', '$.reviews', '$.events', '$.edges', '$.losers', '$.digest', '$.rows', '$.memory.metadata', '$.memory.domain_scores'),
@@ -54,6 +62,10 @@ SELECT j.id, j.at, j.actor, j.origin, j.verb, j.undone_by,
     CASE WHEN j.verb = 'tag' THEN (SELECT json_group_array(json_extract(e.value, '$.memory.tags'))
         FROM json_each(j.after) e) END AS after_tags
 FROM journal j
+
+-- further_snapshots --
+-- Snapshots in the parts of the entry of a long import.
+journal p, json_each(p.after) e WHERE p.id IN (SELECT value FROM json_each(j.after, '$[0].further'))
 
 -- page_journal --
 -- Journal entries before one, newest first.
@@ -88,7 +100,8 @@ AND j.at >= :since
 
 -- entries_of_memory --
 -- Entries that changed a memory, linked it, or made it replace another; by the beginning of its id.
-AND EXISTS (SELECT 1 FROM (SELECT value FROM json_each(j.before) UNION ALL SELECT value FROM json_each(j.after)) e
+AND EXISTS (SELECT 1 FROM (SELECT value FROM json_each(j.before) UNION ALL SELECT value FROM json_each(j.after)
+        UNION ALL SELECT e.value FROM /*= further_snapshots */) e
     WHERE :memory IN (substr(json_extract(e.value, '$.id'), 1, length(:memory)),
         substr(json_extract(e.value, '$.edge.target_id'), 1, length(:memory)),
         substr(json_extract(e.value, '$.superseded_by'), 1, length(:memory))))

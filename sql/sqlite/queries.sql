@@ -136,10 +136,6 @@ SELECT m.id FROM knowledge_nodes m WHERE m.id >= :low AND m.id < :high ORDER BY 
 -- Those of the ids that exist.
 SELECT m.id FROM knowledge_nodes m WHERE m.id IN (SELECT value FROM json_each(:ids))
 
--- list_stamps --
--- Edit times of memories, by which undo detects later edits.
-SELECT m.id, m.updated_at FROM knowledge_nodes m WHERE m.id IN (SELECT value FROM json_each(:ids))
-
 -- insert_memory --
 -- Insert a memory; a trigger maintains the text index.
 INSERT INTO knowledge_nodes (id, content, node_type, tags, metadata, domains, domain_scores, codebase, owner_user_id,

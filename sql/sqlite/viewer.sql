@@ -52,7 +52,9 @@ WHERE EXISTS (SELECT 1 FROM main.knowledge_nodes m WHERE m.id = t.loser_id AND /
 -- Changes of which the viewer may see every memory: those changed, linked, or replacing one.
 SELECT t.rowid AS rowid, t.* FROM main.journal t
 WHERE json_array_length(t.before) + json_array_length(t.after) > 0 AND NOT EXISTS (
-    SELECT 1 FROM (SELECT value FROM json_each(t.before) UNION ALL SELECT value FROM json_each(t.after)) e
+    SELECT 1 FROM (SELECT value FROM json_each(t.before) UNION ALL SELECT value FROM json_each(t.after)
+        UNION ALL SELECT a.value FROM main.journal p, json_each(p.after) a
+        WHERE p.id IN (SELECT value FROM json_each(t.after, '$[0].further'))) e
     WHERE json_extract(e.value, '$.id') IS NULL OR EXISTS (
         SELECT 1 FROM json_each(json_array(json_extract(e.value, '$.id'), json_extract(e.value, '$.edge.target_id'),
             json_extract(e.value, '$.superseded_by'))) n

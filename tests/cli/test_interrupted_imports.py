@@ -77,12 +77,12 @@ async def test_a_second_run_completes_the_first(
     task = asyncio.ensure_future(LineImport(store, first, lambda _: None).run(parts(name, tmp_path)))
     batches = 0
 
-    async def insert_and_cancel(drafts: Sequence[Draft]) -> object:
+    async def insert_and_cancel(drafts: Sequence[Draft], **options: Any) -> object:
         nonlocal batches
         batches += 1
         if batches == 2:
             task.cancel()
-        return await insert_many(drafts)
+        return await insert_many(drafts, **options)
 
     with monkeypatch.context() as patches:
         patches.setattr(store.memories, "insert_many", insert_and_cancel)

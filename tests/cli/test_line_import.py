@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,12 +209,12 @@ async def test_a_batch_that_is_being_written_is_counted(store: Store, monkeypatc
     task = asyncio.ensure_future(LineImport(store, tally, lambda _: None).run(lines))
     batches = 0
 
-    async def insert_and_cancel(drafts: Sequence[Draft]) -> object:
+    async def insert_and_cancel(drafts: Sequence[Draft], **options: Any) -> object:
         nonlocal batches
         batches += 1
         if batches == 2:
             task.cancel()
-        return await insert_many(drafts)
+        return await insert_many(drafts, **options)
 
     monkeypatch.setattr(store.memories, "insert_many", insert_and_cancel)
     with pytest.raises(asyncio.CancelledError):

@@ -119,7 +119,7 @@ def test_the_same_id_twice_in_a_file(run: Command, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text(f'{{"content": "one", "id": "{sample_id(0)}"}}\n{{"content": "two", "id": "{sample_id(0)}"}}\n')
     ran = run("--store", str(tmp_path / "new.db"), "import", str(path), "--json").json
-    assert (ran["read"], ran["inserted"], ran["present"]) == (2, 1, 1)
+    assert (ran["read"], ran["inserted"], ran["failed"]) == (2, 1, 1)
     shown = run("--store", str(tmp_path / "new.db"), "show", sample_id(0), "--json").json
     assert shown["memory"]["content"] == "one"
 
@@ -137,7 +137,7 @@ def test_hostile_text_survives_the_way_there_and_back(run: Command, tmp_path: Pa
 
 def test_what_cannot_be_read_or_written(run: Command, sample: str, tmp_path: Path) -> None:
     assert run("--store", sample, "import", str(tmp_path / "none.jsonl")).status == 1
-    assert run("--store", sample, "import", str(tmp_path)).status == 1
+    assert run("--store", sample, "import", str(tmp_path)).status == 2
     refused = run("--store", sample, "import", sample.removeprefix("sqlite:"))
     assert refused.status == 3
     assert "migrate copy" in refused.err

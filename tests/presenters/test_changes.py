@@ -47,7 +47,12 @@ async def _add(store: Store, one: str, two: str) -> Change:
 
 
 async def _import(store: Store, one: str, two: str) -> Change:
-    return Change((one, two), await store.journal.record_import([one, two]))
+    await store.memories.delete([one, two])
+    journal = store.journal.start_import()
+    drafts = [Draft(SECRETS, id=one), Draft("A live store is never copied by cp.", id=two)]
+    inserted, _, _ = await store.memories.insert_many(drafts, embed=False, journal=journal)
+    await journal.finish()
+    return Change(inserted, journal.number)
 
 
 async def _edit(store: Store, one: str, two: str) -> Change:

@@ -117,12 +117,14 @@ async def test_an_import_that_somebody_else_outran_writes_the_rest(
 
     monkeypatch.setattr(store.backend, "fetch", late)
     drafts = [Draft(f"Again {n}.", id=key(n)) for n in range(5)]
-    inserted, present, _ = await store.memories.insert_many(drafts, embed=False)
+    journal = store.journal.start_import()
+    inserted, present, _ = await store.memories.insert_many(drafts, embed=False, journal=journal)
     assert asked == 2
     assert (inserted, present) == ((key(3), key(4)), (key(0), key(1), key(2)))
     assert (await store.get(key(0))).content == "Memory 0."
-    with pytest.raises(NotFound):
-        await store.journal.record_import([key(3), key(77)])
+    assert journal.number is not None
+    [line] = (await store.journal.lines([journal.number])).values()
+    assert line.ids == inserted
 
 
 async def test_queue_counts_are_those_of_the_lists(store: Store, clock: Clock) -> None:

@@ -765,10 +765,10 @@ async def test_import_skips_what_is_there(store: Store) -> None:
     drafts = [Draft(f"Imported {n}.", id=f"cccccccc-0000-4000-8000-00000000000{n}") for n in range(5)]
     inserted, present, _ = await store.memories.insert_many(drafts[:3])
     assert (len(inserted), present) == (3, ())
-    inserted, present, _ = await store.memories.insert_many(drafts)
+    journal = store.journal.start_import()
+    inserted, present, _ = await store.memories.insert_many(drafts, journal=journal)
     assert (len(inserted), len(present)) == (2, 3)
-    entry = await store.journal.record_import(inserted)
-    await store.journal.undo(entry)
+    await store.journal.undo(journal.number)
     assert await store.memories.count() == 3
 
 

@@ -35,8 +35,10 @@ async def _add(store: Store, one: Memory, two: Memory, chance: random.Random) ->
 
 async def _import(store: Store, one: Memory, two: Memory, chance: random.Random) -> Change:
     drafts = [Draft(f"Imported {chance.random()}"), Draft(f"Imported {chance.random()}")]
-    inserted, _, _ = await store.memories.insert_many(drafts)
-    return Change(inserted, await store.journal.record_import(inserted))
+    journal = store.journal.start_import()
+    inserted, _, _ = await store.memories.insert_many(drafts, journal=journal)
+    await journal.finish()
+    return Change(inserted, journal.number)
 
 
 async def _edit(store: Store, one: Memory, two: Memory, chance: random.Random) -> Change:
@@ -335,8 +337,9 @@ async def test_a_redo_refuses_what_has_changed_since(store: Store, store_url: st
 async def test_the_undo_of_a_large_import_keeps_no_memories(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(undo, "MAX_KEPT_MEMORIES", 1)
     monkeypatch.setattr("vestige_tui.store.redo.MAX_KEPT_MEMORIES", 1)
-    inserted, _, _ = await store.memories.insert_many([Draft("One"), Draft("Two")], embed=False)
-    await store.journal.undo(await store.journal.record_import(inserted))
+    journal = store.journal.start_import()
+    await store.memories.insert_many([Draft("One"), Draft("Two")], embed=False, journal=journal)
+    await store.journal.undo(journal.number)
     with pytest.raises(Conflict, match="import of 2 memories does not keep them; import the file again"):
         await store.journal.redo()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.cli.jsonl import MAX_LINE_BYTES, read_line
 from vestige_tui.cli.line_values import BadLine
-from vestige_tui.core.errors import Unavailable
+from vestige_tui.core.errors import Unavailable, Usage
 from vestige_tui.core.json_text import dumps
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.text import file_name
@@ -25,6 +26,8 @@ MARKDOWN = "markdown"
 FORMAT_NAMES = ("vestige", "portable", "mem0", "mcp", MARKDOWN, "texts")
 """Formats of other programs, as ``--format`` names them."""
 MAX_LISTED = 100
+_DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{|\[|\[\s*\{.*)\s*$", re.DOTALL)
+"""First line of one JSON document: an array of objects, or an object over several lines."""
 Part: TypeAlias = tuple[int, bytes | BadLine]
 """Number of a line with its content, or with the reason why it cannot be read."""
 
@@ -55,11 +58,19 @@ class ImportPreview:
 def parts_of(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Part]:
     """Yield the parts of a file in the format of this name."""
     from vestige_tui.import_formats.formats import FORMATS
+    from vestige_tui.import_formats.items import read_document
 
-    if name not in FORMATS:
-        yield from lines
+    if name in FORMATS:
+        yield from _encoded(FORMATS[name].read(lines))
         return
-    yield from _encoded(FORMATS[name].read(lines))
+    numbered = iter(lines)
+    for number, raw in numbered:
+        if _DOCUMENT.match(raw):
+            yield from _encoded(read_document(itertools.chain([(number, raw)], numbered)))
+            return
+        yield number, raw
+        if raw.strip():
+            yield from numbered
 
 
 def folder_parts(folder: Path) -> Iterator[Part]:
@@ -67,7 +78,7 @@ def folder_parts(folder: Path) -> Iterator[Part]:
     from vestige_tui.import_formats.markdown_notes import read_markdown
 
     if not any(folder.rglob("*.md")):
-        raise Unavailable(f"{file_name(str(folder))} is a folder without Markdown notes (*.md).")
+        raise Usage(f"{file_name(str(folder))} is a folder without Markdown notes (*.md). Nothing was imported.")
     try:
         yield from _encoded(read_markdown(folder))
     except OSError as error:
@@ -83,7 +94,19 @@ def _encoded(read: Read) -> Iterator[Part]:
     from vestige_tui.import_formats.items import Item
 
     for each in read:
-        yield each.number, dumps(each.line).encode() if isinstance(each, Item) else BadLine(each.reason)
+        yield each.number, _line_of(each.line) if isinstance(each, Item) else BadLine(each.reason)
+
+
+def _line_of(line: Mapping[str, Any]) -> bytes | BadLine:
+    from vestige_tui.import_formats.items import plain_values
+
+    try:
+        try:
+            return dumps(line).encode()
+        except ValueError:
+            return dumps(plain_values(line)).encode()
+    except RecursionError:
+        return BadLine("is nested too deeply")
 
 
 def preview(parts: Iterable[Part], left_behind: Mapping[str, int]) -> ImportPreview:

@@ -17,10 +17,10 @@ from vestige_tui.cli.jsonl import MAX_LINE_BYTES, read_line
 from vestige_tui.cli.line_values import BadLine, ParsedLine
 from vestige_tui.cli.reference_import import REFUSALS, AccountImport, ReferenceImport, refusal_reason, to_the_end
 from vestige_tui.core.errors import DiskFull, NotFound, Refused, Unavailable, VestigeError
-from vestige_tui.core.log import log_suppressed
+from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.memories import LOCAL_USER, Draft
 from vestige_tui.core.reviews import Review
-from vestige_tui.core.text import file_name, quoted
+from vestige_tui.core.text import file_name, grouped, quoted
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -55,12 +55,24 @@ def numbered_lines(source: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
 class LineImport:
     """One import into an open store. The tally is right at any moment, also of an import that was broken off."""
 
-    def __init__(self, store: Store, tally: ImportTally, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tally: ImportTally,
+        progress: Callable[[int], None],
+        recorded: Callable[[int], None] = lambda entry: None,
+    ) -> None:
+        """``recorded`` gets the number of the journal entry, once, as soon as more than one batch follows."""
         self._store = store
         self._tally = tally
         self._progress = progress
+        self._recorded = recorded
+        self._journal = store.journal.start_import()
         self._inserted: dict[str, None] = {}
         self._batch_ids: set[str] = set()
+        self._announced = False
+        self._read_lines: dict[str, tuple[int, int]] = {}
+        """Number of the first line of each id of this file, and a hash of its values."""
         self._spellings: dict[str, str] = {}
         """Ids of this file that the store holds in another form, with the first spelling of each."""
 
@@ -77,25 +89,9 @@ class LineImport:
                 await self._restore_references(spool)
         except DiskFull as error:
             raise DiskFull(f"The import stopped: {error.disk} is full or failing.", disk=error.disk) from error
-        finally:
-            await self._record()
-
-    async def _record(self) -> None:
-        """Journal the import, an interrupted one, too, so that undo can remove its memories."""
-        if not self._inserted:
-            return
-        try:
-            # A signal between two reads has cancelled this task, and the first await here would raise that.
-            await to_the_end(self._store.journal.record_import(list(self._inserted)), self._note_undo)
-        except VestigeError as error:
-            log_suppressed(log, "journal an import", error)
-            self._tally.warnings[
-                "The journal entry of this import could not be written, so undo cannot remove the inserted memories; "
-                "`vestige-tui delete` deletes memories by id or filter."
-            ] = None
-
-    def _note_undo(self, entry: int) -> None:
-        self._tally.undo = entry
+        # An import that does not come here stays marked as unfinished.
+        with suppressed(log, "finish the journal entry of an import", VestigeError):
+            await self._journal.finish()
 
     async def _insert_memories(self, lines: Iterable[tuple[int, bytes | BadLine]], spool: IO[bytes]) -> None:
         accounts = AccountImport(self._store, self._tally)
@@ -124,9 +120,16 @@ class LineImport:
                 await self._insert_batch(batch)
                 batch, size = [], 0
                 self._batch_ids.clear()
+                self._announce()
                 self._progress(self._tally.done)
         await accounts.restore()
         await self._insert_batch(batch)
+
+    def _announce(self) -> None:
+        """Tell the number of the entry once it is written."""
+        if self._tally.undo is not None and not self._announced:
+            self._announced = True
+            self._recorded(self._tally.undo)
 
     def _parse(self, number: int, raw: bytes) -> ParsedLine | None:
         """Return a line's value; None for a bad line, which is counted."""
@@ -134,18 +137,22 @@ class LineImport:
             if len(raw) > MAX_LINE_BYTES:
                 raise BadLine("is longer than 64 MiB")
             parsed = read_line(raw, self._store.memories.is_id)
-            self._refuse_second_spelling(parsed)
+            self._refuse_second_spelling(number, parsed)
         except BadLine as error:
             self._tally.fail(number, error.message)
             return None
         return parsed
 
-    def _refuse_second_spelling(self, parsed: ParsedLine) -> None:
-        """Raise BadLine for a memory that has one id with another memory of this file, spelt otherwise."""
+    def _refuse_second_spelling(self, number: int, parsed: ParsedLine) -> None:
+        """Raise BadLine for a memory that has one id with another memory of this file: spelt otherwise, or another."""
         if not isinstance(parsed.entry, Draft) or parsed.entry.id is None:
             return
         memory_id = parsed.entry.id
         first = self._spellings.get(memory_id)
+        value = hash(repr(parsed.entry))
+        earlier, earlier_value = self._read_lines.setdefault(memory_id, (number, value))
+        if earlier_value != value and first == parsed.spelling:
+            raise BadLine(f"has the id of line {grouped(earlier)}, but other values than that")
         is_known = first is not None or memory_id in self._inserted or memory_id in self._batch_ids
         if is_known and first != parsed.spelling:
             raise BadLine(f"has the same id as an earlier line, where it is written {quoted(first or memory_id)}")
@@ -184,7 +191,7 @@ class LineImport:
             self._tally.fail(number, refusal_reason(error))
 
     async def _insert(self, lines: Sequence[tuple[int, ParsedLine, Draft]]) -> None:
-        insertion = self._store.memories.insert_many([draft for _, _, draft in lines])
+        insertion = self._store.memories.insert_many([draft for _, _, draft in lines], journal=self._journal)
         await to_the_end(insertion, partial(self._count, lines))
 
     def _count(
@@ -193,6 +200,7 @@ class LineImport:
         result: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]],
     ) -> None:
         ids, present, warnings = result
+        self._tally.undo = self._journal.number
         self._inserted |= dict.fromkeys(ids)
         self._tally.inserted += len(ids)
         self._tally.present += len(present)

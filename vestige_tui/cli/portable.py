@@ -32,7 +32,7 @@ from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.bulk import Target
-from vestige_tui.core.errors import Cancelled, Refused, Unavailable, Usage
+from vestige_tui.core.errors import Cancelled, Unavailable, Usage
 from vestige_tui.core.file_permissions import is_readable_by_others
 from vestige_tui.core.json_text import dumps
 from vestige_tui.core.memories import Filter
@@ -68,7 +68,8 @@ def add_commands(commands: Commands) -> None:
     exporting = commands.add(
         "export",
         _export,
-        "write memories, links, reviews, replacements, review marks, users, groups and domains as JSON Lines",
+        "write memories, links, reviews, replacements, review marks, users, groups and domains as JSON Lines; vectors "
+        "are left out (import makes them again, backup keeps them)",
     )
     exporting.add_argument("file", metavar="FILE", help="file to write; - writes to stdout")
     exporting.add_argument(
@@ -88,6 +89,8 @@ def add_commands(commands: Commands) -> None:
 
 
 async def _import(args: Namespace, output: Output) -> int:
+    from vestige_tui.import_formats.recognition import refuse_binary
+
     if args.file != "-" and args.file and (folder := user_path(args.file)).is_dir():
         if args.format not in ("auto", MARKDOWN):
             raise Usage(f"{file_name(args.file)} is a folder, which has the format {MARKDOWN}.")
@@ -97,13 +100,11 @@ async def _import(args: Namespace, output: Output) -> int:
     with _source(args.file) as source:
         lines = numbered_lines(source, args.file)
         head = _head(lines)
+        refuse_binary(b"".join(raw for _, raw in head)[:HEAD_BYTES], _title_of(args.file))
         name, title = _chosen_format(args, head)
         if name == PORTABLE:
             archive = PortableArchive(_pieces(head, source, args.file))
-            parts = archive_parts(archive)
-            # A damaged archive, or one of another version, is refused before a store is created.
-            first = list(itertools.islice(parts, 1))
-            return await _import_parts(args, output, itertools.chain(first, parts), title, archive.left_behind)
+            return await _import_parts(args, output, archive_parts(archive), title, archive.left_behind)
         return await _import_parts(args, output, parts_of(itertools.chain(head, lines), name), title)
 
 
@@ -111,6 +112,9 @@ async def _import_parts(
     args: Namespace, output: Output, parts: Iterator[Part], title: str, left_behind: Mapping[str, int] = NOTHING
 ) -> int:
     """Import the parts of a file, or preview them. ``left_behind`` counts rows without a place while it is read."""
+    # A damaged document, or an archive of another version, is refused before a store is created.
+    first = list(itertools.islice(parts, 1))
+    parts = itertools.chain(first, parts)
     if args.dry_run:
         output.note(f"Reading {title}.")
         return _preview(await asyncio.to_thread(preview, parts, left_behind), title, output)
@@ -120,7 +124,7 @@ async def _import_parts(
         output.note(f"Reading {title}.")
         progress = output.progress("imported")
         try:
-            await LineImport(store, tally, progress).run(parts)
+            await LineImport(store, tally, progress, partial(_note_entry, output)).run(parts)
         except BaseException:
             progress.end()
             if tally.read:
@@ -131,13 +135,22 @@ async def _import_parts(
     return FAILED_ROWS_STATUS if tally.failed else 0
 
 
+def _note_entry(output: Output, entry: int) -> None:
+    """Name the journal entry of an import that is running: a kill leaves it no time for a report."""
+    output.note(f"Recorded as change {entry}, also if it is interrupted. Undo: vestige-tui undo {entry}", fold=False)
+
+
 def _chosen_format(args: Namespace, head: Sequence[tuple[int, bytes]]) -> tuple[str, str]:
     """Return the name and the title of the format of a file: the one that is given, else the one that is detected."""
     from vestige_tui.import_formats.formats import FORMATS, OURS, TITLE_OF_OURS
+    from vestige_tui.import_formats.recognition import is_ours, unknown_format
 
     name = args.format
     if name == "auto":
-        name = detect([raw for _, raw in head if raw.strip()]) or OURS
+        lines = [raw for _, raw in head if raw.strip()]
+        name = detect(lines) or OURS
+        if name == OURS and lines and not is_ours(lines):
+            raise unknown_format(lines, _title_of(args.file))
     if name == PORTABLE:
         return name, TITLE
     return name, TITLE_OF_OURS if name == OURS else FORMATS[name].title
@@ -234,14 +247,11 @@ def _source(name: str) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise Unavailable(f"{file_name(name)} cannot be read: {error.strerror}.") from None
     with file:
-        try:
-            with interruptible():
-                head = file.peek(16)  # a pipe cannot be rewound
-        except OSError as error:
-            raise Unavailable(f"{file_name(name)} cannot be read: {error.strerror}.") from None
-        if head.startswith(b"SQLite format 3"):
-            raise Refused(f"{file_name(name)} is a SQLite file; copy it with `vestige-tui migrate copy`.")
         yield file
+
+
+def _title_of(name: str) -> str:
+    return "The input" if name == "-" else file_name(name)
 
 
 async def _export(args: Namespace, output: Output) -> int:

@@ -15,6 +15,10 @@ REPAIR = "repair"
 """Verb of a fix of the doctor, whose snapshots are whole rows."""
 REVERSALS = frozenset({UNDO, REDO})
 """Verbs of entries that reverse another entry."""
+FURTHER = "further"
+"""Key of the first snapshot of a long import: numbers of the parts with its other memories."""
+UNFINISHED = "unfinished"
+"""Key of the first snapshot of an import that has not run to its end."""
 _TOKEN_BYTES = 4
 
 

@@ -46,10 +46,22 @@ def detect(lines: Sequence[bytes]) -> str | None:
 
 def first_keys(lines: Sequence[bytes]) -> list[str]:
     """Return the keys at the beginning of a file, for a message on one that fits no format."""
-    return list(_key_set(b"".join(lines).decode("utf-8-sig", "replace")))[:8]
+    text = b"".join(lines).decode("utf-8-sig", "replace")
+    return list(_first_object(text) or _key_set(text))[:8]
+
+
+def _first_object(text: str) -> dict[str, Any]:
+    """Return the object at the beginning of a text, or of an array there; empty where none can be read."""
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text.lstrip("[ \t\r\n"))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _of_array(text: str) -> str | None:
+    if text[1:].lstrip().startswith("]"):
+        return "texts"  # with nothing in it
     try:
         first, _ = json.JSONDecoder().raw_decode(text[1:].lstrip())
     except (ValueError, RecursionError):

@@ -6,7 +6,6 @@ Code a topic file is a memory, or each section of one without front matter; ``ME
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from vestige_tui.import_formats.items import Item, Read, Unreadable, derived_id, rest_of
+from vestige_tui.import_formats.items import Item, Read, Unreadable, derived_id, plain_values, rest_of, taken_times
 
 INDEX = "MEMORY.md"
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)(?:\r?\n)?^---[ \t]*\r?$\n?", re.MULTILINE | re.DOTALL)
@@ -75,8 +74,10 @@ def _note(number: int, path: Path, folder: Path) -> MarkdownNote | Unreadable:
         text = text[match.end() :]
     if not isinstance(head, dict):
         return Unreadable(number, f"({name}.md) has front matter that is not a list of keys")
-    # YAML knows dates, JSON does not.
-    values = {str(key): json.loads(json.dumps(value, default=str)) for key, value in head.items()}
+    try:
+        values: dict[str, Any] = plain_values(head)
+    except RecursionError:
+        return Unreadable(number, f"({name}.md) has front matter that is nested too deeply")
     relations = tuple((kind.strip(), target.strip()) for kind, target in _RELATION.findall(text))
     return MarkdownNote(number, name, values, text.strip(), relations)
 
@@ -85,24 +86,25 @@ def _memory(note: MarkdownNote, codebase: str | None = None) -> dict[str, Any]:
     head = note.head
     title = head.get("title") or head.get("name")
     content = note.body or str(head.get("description") or title or "")
-    rest = rest_of(head, "type", "tags", "created", "modified")
+    times, no_times = taken_times(head, {"created": "created_at", "modified": "updated_at"})
+    rest = rest_of(head, "type", "tags", "created", "modified") | no_times
+    if not isinstance(head.get("tags"), str | list | None):
+        rest["tags"] = head["tags"]
     line = {
         "id": derived_id("markdown", str(head.get("permalink") or note.name)),
         "content": content,
         "node_type": str(head.get("type") or "note"),
         "tags": _tags(head.get("tags")),
         "codebase": codebase,
-        "created_at": head.get("created"),
-        "updated_at": head.get("modified"),
         "metadata": {"imported": rest} if rest else {},
     }
-    return {name: value for name, value in line.items() if value is not None}
+    return {name: value for name, value in line.items() if value is not None} | times
 
 
 def _tags(value: object) -> list[str]:
     if isinstance(value, str):
         return [tag.strip().lstrip("#") for tag in value.split(",") if tag.strip()]
-    return [str(tag).lstrip("#") for tag in value] if isinstance(value, list) else []
+    return [str(tag).lstrip("#") for tag in value if tag is not None] if isinstance(value, list) else []
 
 
 def _links(note: MarkdownNote, by_name: Mapping[str, str]) -> Read:
@@ -134,9 +136,9 @@ def _topic(note: MarkdownNote, codebase: str | None) -> Iterator[Item]:
 def _sections(note: MarkdownNote) -> Iterator[tuple[str, str]]:
     """Yield the second-level sections of a file with their titles; the text before the first has the file's name."""
     parts = _SECTION.split(note.body)
-    before = "\n".join(line for line in parts[0].splitlines() if not line.startswith("# ")).strip()
-    if before:
-        yield note.name, before
+    # The heading of a file alone says nothing that its name does not.
+    if any(line.strip() and not line.startswith("# ") for line in parts[0].splitlines()):
+        yield note.name, parts[0].strip()
     for title, text in zip(parts[1::2], parts[2::2], strict=True):
         if text.strip() or title.strip():
             yield title.strip(), text.strip()

@@ -7,6 +7,7 @@ from typing import Any
 
 from vestige_tui.import_formats.items import Item, Lines, Read, Unreadable, derived_id, objects, rest_of
 
+_OF_RELATIONS = ("type", "from", "to", "relationType")
 OBSERVATION = "observation"
 """Type of the link from an observation to its entity."""
 
@@ -35,7 +36,8 @@ def read_mcp(lines: Lines) -> Read:
         else:
             source, target = map(_entity_id, ends)
             kind = str(relation.get("relationType") or "related")
-            yield Item(number, {"kind": "edge", "source_id": source, "target_id": target, "edge_type": kind})
+            link = {"source_id": source, "target_id": target, "edge_type": kind}
+            yield Item(number, {**_rest_of_relation(relation), "kind": "edge", **link})
 
 
 def _parts(lines: Lines) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
@@ -51,16 +53,28 @@ def _parts(lines: Lines) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
             yield found
 
 
-def _entity(number: int, data: Mapping[str, Any]) -> Iterator[Item]:
+def _rest_of_relation(relation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the other keys of a relation: a link has a weight from 0 to 1, all else is named as left out."""
+    rest = {f"{name} of the relation": value for name, value in rest_of(relation, *_OF_RELATIONS).items()}
+    weight = relation.get("weight")
+    if isinstance(weight, int | float) and not isinstance(weight, bool) and 0 <= weight <= 1:
+        rest["weight"] = rest.pop("weight of the relation")
+    return rest
+
+
+def _entity(number: int, data: Mapping[str, Any]) -> Read:
     name, kind = data["name"], str(data.get("entityType") or "entity")
     entity = _entity_id(name)
     rest = rest_of(data, "type", "name", "entityType", "observations")
     line: dict[str, Any] = {"id": entity, "content": name, "node_type": kind, "tags": [name]}
     yield Item(number, line | ({"metadata": {"imported": rest}} if rest else {}))
     observations = data.get("observations")
+    if not isinstance(observations, list | None):
+        yield Unreadable(number, "has observations that are not a list")
     for each in observations if isinstance(observations, list) else []:
         text = each.get("content") if isinstance(each, dict) else each
         if not isinstance(text, str) or not text.strip():
+            yield Unreadable(number, "has an observation without a text")
             continue
         extra = rest_of(each, "content") if isinstance(each, dict) else {}
         observation = derived_id("mcp observation", f"{name}\n{text}")

@@ -19,6 +19,7 @@ from vestige_tui.import_formats.json_stream import JsonStream
 
 FORMAT = "vestige.portable.v1"
 TITLE = "a portable archive of Vestige"
+SIGNS = "a document with archiveFormat"
 _STATE = ("stability", "difficulty", "reps", "lapses", "next_review")
 _TIMES = ("created_at", "updated_at")
 _LISTS: Mapping[str, type[list[Any]] | type[dict[str, Any]]] = {"tags": list, "domains": list, "domain_scores": dict}

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from vestige_tui.core.times import format_time, parse_stored
-from vestige_tui.import_formats.items import Item, Lines, Read, Unreadable, objects, rest_of
+from vestige_tui.import_formats.items import Item, Lines, Read, Unreadable, objects, rest_of, taken_times
 
 MEMORY_KEYS = {
     "id": "id",
@@ -30,6 +30,7 @@ SCHEDULING_KEYS = {
     "lapses": "lapses",
     "nextReview": "next_review",
 }
+_TIMES = {"createdAt": "created_at", "updatedAt": "updated_at"}
 _CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -42,6 +43,12 @@ def read_vestige(lines: Lines) -> Read:
 def _line(data: Mapping[str, Any]) -> dict[str, Any]:
     line = {ours: data[theirs] for theirs, ours in MEMORY_KEYS.items() if data.get(theirs) is not None}
     others = rest_of(data, *MEMORY_KEYS, *SCHEDULING_KEYS)
+    _, no_times = taken_times(data, _TIMES)
+    others |= no_times
+    for name in no_times:
+        del line[_TIMES[name]]
+    if not isinstance(line.get("tags", []), list):
+        others["tags"] = line.pop("tags")
     state = {ours: data[theirs] for theirs, ours in SCHEDULING_KEYS.items() if data.get(theirs) is not None}
     if state.get("reps"):
         line["scheduling"] = state | _last_review(state)

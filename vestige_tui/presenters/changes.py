@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vestige_tui.core.journal import REDO, REPAIR, REVERSALS, UNDO, entry_of
+from vestige_tui.core.journal import REDO, REPAIR, REVERSALS, UNDO, UNFINISHED, entry_of
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.text import cut, grouped, one_line, plain, short_id
 from vestige_tui.core.times import parse_stored
@@ -59,7 +59,7 @@ class VerbWords:
 
 VERB_WORDS: Mapping[str, VerbWords] = {
     "add": VerbWords("Added {subject}", "add"),
-    "import": VerbWords("Imported {subject}", "import"),
+    "import": VerbWords("Imported {subject} {value}", "import"),
     "edit": VerbWords("Edited {subject}: {value}", "edit"),
     "tag": VerbWords("Tagged {subject}: {value}", "tag"),
     "delete": VerbWords("Deleted {subject}", "delete"),
@@ -222,6 +222,8 @@ def value_of(entry: Journaled) -> str:
             return cut(plain(str(state["edge"]["edge_type"])), VALUE_CELLS)
         case "bury":
             return _until(entry, state)
+        case "import":
+            return "(unfinished)" if state.get(UNFINISHED) else ""
         case "optimize":
             return plain(str(state["weights"]["hash"]))[:SHORT_HASH_CHARS] if "weights" in state else ""
         case "clear_marks":

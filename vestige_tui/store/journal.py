@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from vestige_tui.core.errors import Conflict, NotFound
 from vestige_tui.core.journal import REDO, REPAIR, REVERSALS, UNDO, JournalFilter, JournalLine, entry_of
 from vestige_tui.core.memories import Change, JournalEntry, Page, UndoneChange
-from vestige_tui.core.text import quoted
+from vestige_tui.store.import_journal import ImportJournal
 from vestige_tui.store.journal_parts import whole
-from vestige_tui.store.journal_snapshots import stamp
 from vestige_tui.store.redo import redo_entry
 from vestige_tui.store.schema import rows
 from vestige_tui.store.undo import undo_entry
@@ -140,11 +139,13 @@ class JournalService:
         entry = entry if repair is None else repair
         async with self._backend.write(orphans=repair is not None) as transaction:
             if entry is None:
-                target = await self._last(transaction, "last_change", "actor")
-                if target is None:
+                last = await self._last(transaction, "last_change", "actor")
+                if last is None:
                     raise NotFound("There is nothing to undo.")
-            else:
-                target = await _entry(transaction, entry)
+                entry = last.id
+            # An import that is still running adds to its entry.
+            await transaction.fetch("lock_journal", {"id": entry})
+            target = await _entry(transaction, entry)
             if target.verb in REVERSALS:
                 raise Conflict(_not_undoable(target))
             if target.undone_by is not None:
@@ -215,15 +216,9 @@ class JournalService:
         last = await transaction.fetch("last_review", {"id": target.ids[0]})
         return not last or int(last[0]["id"]) != target.after[0]["review"]
 
-    async def record_import(self, memory_ids: Sequence[str]) -> int:
-        """Write one journal entry for all imported memories. Raises NotFound if one of them was deleted."""
-        async with self._backend.write() as transaction:
-            records = await transaction.fetch("list_stamps", {"ids": list(memory_ids)})
-            stamps = {str(row["id"]): stamp(str(row["id"]), rows.as_time(row["updated_at"])) for row in records}
-            if len(stamps) < len(set(memory_ids)):
-                missing = next(memory_id for memory_id in memory_ids if memory_id not in stamps)
-                raise NotFound(f"No memory has the id {quoted(missing)}.")
-            return await self._context.journal(transaction, "import", [], list(stamps.values()))
+    def start_import(self) -> ImportJournal:
+        """Return the writer of the entry of one import; ``memories.insert_many`` takes it with each batch."""
+        return ImportJournal(self._context)
 
 
 def _not_undoable(entry: JournalEntry) -> str:

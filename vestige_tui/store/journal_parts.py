@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from vestige_tui.core.journal import FURTHER
 from vestige_tui.core.memories import JournalEntry
 from vestige_tui.store.schema import rows
 
@@ -73,6 +74,8 @@ class JournalParts:
 
 async def whole(reader: Backend | Transaction, entry: JournalEntry) -> JournalEntry:
     """Return an entry with the snapshots of its parts."""
+    if entry.after and FURTHER in entry.after[0]:
+        return await _whole_import(reader, entry)
     parts = entry.before[0].get("parts") if entry.before else None
     if not parts:
         return entry
@@ -86,3 +89,13 @@ async def whole(reader: Backend | Transaction, entry: JournalEntry) -> JournalEn
         before += snapshots.before
         after += snapshots.after
     return dataclasses.replace(entry, before=before, after=after)
+
+
+async def _whole_import(reader: Backend | Transaction, entry: JournalEntry) -> JournalEntry:
+    """Return the entry of a long import, which holds its first memories itself, with those of its parts."""
+    first, *rest = entry.after
+    after = [{name: value for name, value in first.items() if name != FURTHER}, *rest]
+    for part in first[FURTHER]:
+        [row] = await reader.fetch("get_journal", {"id": part})
+        after += rows.journal_entry(row).after
+    return dataclasses.replace(entry, after=after)

@@ -25,6 +25,7 @@ from vestige_tui.core.storable import as_uuid, check_draft, clean, replacement_w
 from vestige_tui.core.text import plain, quoted, short_id
 from vestige_tui.core.times import format_time, moment_text
 from vestige_tui.store.backends.protocol import Transaction
+from vestige_tui.store.insertion import insert_drafts
 from vestige_tui.store.journal_snapshots import (
     memory_fields,
     time_text,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
     from vestige_tui.store.accounts import AccountService
     from vestige_tui.store.context import StoreContext
+    from vestige_tui.store.import_journal import ImportJournal
     from vestige_tui.store.models import ModelService, VectorBatch
 
 MIN_PREFIX_LENGTH = 6
@@ -242,65 +244,23 @@ class MemoryService:
         return Change((memory_id,), int(row["id"]), draft.scheduling, warnings)
 
     async def insert_many(
-        self, drafts: Sequence[Draft], *, embeddings: Sequence[Vector] | None = None, embed: bool = True
+        self,
+        drafts: Sequence[Draft],
+        *,
+        embeddings: Sequence[Vector] | None = None,
+        embed: bool = True,
+        journal: ImportJournal | None = None,
     ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         """Insert the drafts with new ids; return inserted ids, ids already present, and warnings.
 
-        Writes no journal entry: ``journal.record_import`` writes one for all batches together. Raises Usage as
-        ``insert`` does, before the first draft is written.
+        ``journal``, of ``journal.start_import``, gets the new memories in the same transaction; without it there is no
+        entry. Raises Usage as ``insert`` does, before the first draft is written, and Cancelled where the entry was
+        undone meanwhile.
         """
         self._context.refuse_read_only()
-        for draft in drafts:
-            check_draft(draft)
-        ids = [draft.id or str(uuid.uuid4()) for draft in drafts]
-        for memory_id in ids:
-            if not self._backend.is_id(memory_id):
-                raise Usage(f"{quoted(memory_id)} is not a valid id; PostgreSQL takes only UUIDs.")
-        existing = await self._existing_ids([draft.id for draft in drafts if draft.id])
-        fresh = {
-            memory_id: (index, draft)
-            for index, (memory_id, draft) in enumerate(zip(ids, drafts, strict=True))
-            if memory_id not in existing
-        }
-        batch: VectorBatch | None = None
-        warnings: tuple[str, ...] = ()
-        if embeddings is not None and fresh:
-            batch = await self._models.caller_vectors([embeddings[index] for index, _ in fresh.values()])
-        elif embeddings is None:
-            batch, warnings = await self._models.vectors_for(
-                [draft.content for _, draft in fresh.values()], None, embed
-            )
-        new_drafts = {memory_id: draft for memory_id, (_, draft) in fresh.items()}
-        while new_drafts:
-            writes, _ = insert_writes(new_drafts.items(), batch, self._context.now())
-            try:
-                results = await self._backend.write_all(writes)
-            except Conflict:
-                # Another process inserted some of these ids meanwhile: count those as present, retry the rest.
-                conflicting = await self._existing_ids(list(new_drafts))
-                if not conflicting:
-                    raise
-                if batch:
-                    vectors = [
-                        vector
-                        for memory_id, vector in zip(new_drafts, batch.vectors, strict=True)
-                        if memory_id not in conflicting
-                    ]
-                    batch = dataclasses.replace(batch, vectors=vectors)
-                new_drafts = {
-                    memory_id: draft for memory_id, draft in new_drafts.items() if memory_id not in conflicting
-                }
-                continue
-            if batch and self._models.omits_vectors(batch, writes, results):
-                texts = {memory_id: clean(draft.content) for memory_id, draft in new_drafts.items()}
-                warnings += await self._models.encode_omitted(texts, by_caller=embeddings is not None)
-            break
-        present = tuple(memory_id for memory_id in dict.fromkeys(ids) if memory_id not in new_drafts)
-        return tuple(new_drafts), present, warnings
-
-    async def _existing_ids(self, ids: list[str]) -> set[str]:
-        records = await self._backend.fetch("list_existing", {"ids": ids}) if ids else []
-        return {str(row["id"]) for row in records}
+        return await insert_drafts(
+            self._context, self._models, drafts, embeddings=embeddings, embed=embed, journal=journal
+        )
 
     async def update(
         self, memory_id: str, patch: Patch, *, expected: datetime | None = None, embed: bool = True

@@ -126,6 +126,7 @@ FRAGMENTS = (
     "journal_columns",
     "weights_columns",
     "journal_line",
+    "further_snapshots",
     "not_undone",
     "entries_",
     "visible",

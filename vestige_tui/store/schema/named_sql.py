@@ -48,7 +48,11 @@ def load(dialect: Dialect, folder: str = "") -> Mapping[str, str]:
             while lines and lines[0].startswith("--"):
                 lines.pop(0)
             blocks[name] = "\n".join(lines)
-    return {name: _INCLUDE.sub(lambda match: blocks[match[1]], body) for name, body in blocks.items()}
+
+    def whole(body: str) -> str:
+        return _INCLUDE.sub(lambda match: whole(blocks[match[1]]), body)
+
+    return {name: whole(body) for name, body in blocks.items()}
 
 
 @cache
