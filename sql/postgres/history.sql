@@ -134,3 +134,66 @@ AND /*= elapsed_at */ IS NOT NULL
 -- without_recall_at --
 -- Rows without a recall at the moment, which stand last in a list sorted by it.
 AND /*= elapsed_at */ IS NULL
+
+-- due_time_at --
+-- Due date that a memory had at the moment, by the schedule of then; NULL without one.
+(CASE WHEN s.reps > 0 THEN CASE WHEN (s.last_review > %(as_of)s) IS NOT TRUE THEN s.next_review ELSE
+        (SELECT CASE WHEN (v.prior_state ->> 'reps')::float8 > 0 THEN (v.prior_state ->> 'next_review')::timestamptz END
+        FROM review_events v WHERE v.memory_id = m.id AND v.undoes IS NULL AND v.timestamp > %(as_of)s AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))
+        ORDER BY v.timestamp, v.id LIMIT 1) END END)
+
+-- order_due_at --
+-- Sort order: next due at the moment first.
+ORDER BY /*= due_time_at */, m.id
+
+-- sort_key_due_at --
+-- Sort key of a row, for the cursor of keyset pagination.
+/*= due_time_at */::text AS sort_key
+
+-- after_due_at --
+-- Keyset pagination: rows after the cursor.
+AND (/*= due_time_at */, m.id) > (%(after_key)s::timestamptz, %(after_id)s::uuid)
+
+-- only_due_at --
+-- Rows with a due date at the moment, for a list sorted by it.
+AND /*= due_time_at */ IS NOT NULL
+
+-- without_due_at --
+-- Rows without a due date at the moment, which stand last in a list sorted by it.
+AND /*= due_time_at */ IS NULL
+
+-- is_due_at --
+-- Condition: due before the end of the day of the moment, by the schedule of then.
+(EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.reps > 0 AND (h.last_review > %(as_of)s) IS NOT TRUE
+        AND h.next_review < %(due_before)s)
+    OR EXISTS (SELECT 1 FROM review_events v WHERE v.memory_id = m.id AND (v.prior_state ->> 'reps')::float8 > 0
+        AND (v.prior_state ->> 'next_review')::timestamptz < %(due_before)s
+        AND v.timestamp > %(as_of)s AND v.undoes IS NULL AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))
+        AND NOT EXISTS (SELECT 1 FROM review_events w
+        WHERE w.memory_id = v.memory_id AND w.undoes IS NULL AND w.timestamp > %(as_of)s AND (w.timestamp, w.id) < (v.timestamp, v.id)
+        AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = w.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id)))))
+
+-- filter_due_at --
+-- Filter: due by the end of the day of the moment, and by the marks of today neither suspended nor buried.
+AND /*= is_due_at */
+    AND NOT EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND (k.suspended OR k.buried_until > %(now)s))
+
+-- filter_not_due_at --
+-- Filter: not due by the end of the day of the moment, or by the marks of today suspended or buried.
+AND (NOT /*= is_due_at */
+    OR EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND (k.suspended OR k.buried_until > %(now)s)))
+
+-- is_reviewed_at --
+-- Condition: reviewed before the moment; a memory whose first review the log has after it is new.
+(EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.reps > 0)
+    AND NOT EXISTS (SELECT 1 FROM review_events v
+        WHERE v.memory_id = m.id AND coalesce((v.prior_state ->> 'reps')::float8, 0) = 0
+        AND v.timestamp > %(as_of)s AND v.undoes IS NULL AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))))
+
+-- filter_new_at --
+-- Filter: never reviewed before the moment.
+AND NOT /*= is_reviewed_at */
+
+-- filter_not_new_at --
+-- Filter: reviewed before the moment.
+AND /*= is_reviewed_at */

@@ -342,3 +342,64 @@ async def test_events_of_an_import_are_late(store: Store, clock: Clock) -> None:
     await store.links.restore_events([SupersessionEvent(0, a, b, "supersede", early)])
     assert (await store.get(a)).superseded_by == c
     assert (await store.at(early).get(a)).superseded_by == b
+
+
+async def reviewed_memories(store: Store, clock: Clock) -> tuple[list[str], datetime]:
+    """Six memories, four of them reviewed by the moment that is returned, two of these and another one after it."""
+    ids = [await add(store, f"Memory {number}.") for number in range(6)]
+    for number, rating in ((0, Rating.AGAIN), (1, Rating.HARD), (2, Rating.GOOD), (3, Rating.EASY)):
+        clock.advance(hours=3)
+        await store.reviews.record(ids[number], rating)
+    moment = clock() + timedelta(days=4)
+    clock.advance(days=30)
+    for number in (0, 3, 4):
+        await store.reviews.record(ids[number], Rating.EASY)
+    return ids, moment
+
+
+async def test_what_was_due_at_a_moment_follows_from_the_reviews_up_to_it(store: Store, clock: Clock) -> None:
+    ids, moment = await reviewed_memories(store, clock)
+    view = store.at(moment)
+    memories = {memory.id: memory for memory in await view.memories.get_many(ids)}
+    bound = store.policy.days.bound(moment, 1)
+    then = {each: memory.scheduling.next_review for each, memory in memories.items() if memory.scheduling}
+    due = {each for each, at_time in then.items() if at_time is not None and at_time < bound}
+    assert ids[0] in due
+    assert 0 < len(due) < len(then) == 4
+
+    async def passing(**chosen: object) -> set[str]:
+        return {memory.id for memory in (await view.page(Filter(**chosen))).items}  # type: ignore[arg-type]  # states
+
+    assert await passing(states=("due",)) == due == {memory.id for memory in await view.reviews.due()}
+    assert await passing(no_states=("due",)) == set(ids) - due
+    assert await passing(states=("new",)) == set(ids) - set(then) == {memory.id for memory in await view.reviews.new()}
+    assert await passing(no_states=("new",)) == set(then)
+    counts = await view.reviews.queue_counts()
+    assert (counts.overdue + counts.today, counts.new, counts.new_today) == (len(due), 2, 0)
+    assert set(await view.reviews.due_times(60)) == set(then.values())
+    hits = await view.search(SearchQuery("memory", mode="text", states=("due",)))
+    assert {hit.memory.id for hit in hits} == due
+    await store.reviews.suspend(ids[0])
+    assert await passing(states=("due",)) == due - {ids[0]}
+    await store.journal.undo()
+    await store.reviews.undo(ids[0])
+    assert await passing(states=("due",)) == due
+
+
+async def test_a_list_sorted_by_due_date_has_the_dates_of_the_moment(store: Store, clock: Clock) -> None:
+    ids, moment = await reviewed_memories(store, clock)
+    view = store.at(moment)
+    memories = (await view.page(sort="due")).items
+    dates = [memory.scheduling.next_review for memory in memories[:4] if memory.scheduling]
+    assert dates == sorted(date for date in dates if date is not None)
+    assert {memory.id for memory in memories[4:]} == {ids[4], ids[5]}
+    assert await view.memories.count_last(sort="due") == 2
+    pages, after = [], None
+    while True:
+        page = await view.page(sort="due", limit=2, after=after)
+        pages += [memory.id for memory in page.items]
+        after = page.next
+        if after is None:
+            break
+    assert pages == [memory.id for memory in memories]
+    assert [await view.memories.position(each, sort="due") for each in pages] == list(range(6))
