@@ -404,7 +404,7 @@ async def test_rows_mark_a_text_that_was_edited_since(corpus: Path, size: tuple[
 @pytest.mark.slow
 async def test_the_card_says_that_marks_are_of_today(corpus: Path) -> None:
     async with second_handle(corpus) as store:
-        memory_id = (await store.insert(Draft("Pinned quokka.", created_at=MAY - timedelta(days=1)))).changed[0]
+        memory_id = (await store.insert(Draft("Pinned quokka.", created_at=MAY - timedelta(hours=1)))).changed[0]
         await store.reviews.pin([memory_id])
     async with open_console(corpus) as console:
         await open_browse(console)

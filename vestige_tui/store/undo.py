@@ -231,9 +231,12 @@ async def _restore_links(transaction: Transaction, before: Snapshots, now: datet
             if {edge["source_id"], edge["target_id"]} <= existing:
                 await put_edge(transaction, edge, rows.as_time(edge["created_at"]))
     for winner, snapshot in before.items():
+        pointed = snapshot.get("pointed", {})
         for loser in snapshot["losers"]:
             # A loser deleted in the same change has its own events; one replaced by another memory since stays so.
-            if loser in existing and loser not in before and not (await lock_memory(transaction, loser)).superseded_by:
+            if loser not in existing or loser in before:
+                continue
+            if (await lock_memory(transaction, loser)).superseded_by == pointed.get(loser):
                 await append_event(transaction, loser, winner, "supersede", now)
 
 
