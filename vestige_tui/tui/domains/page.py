@@ -68,7 +68,7 @@ vectors of its memories. `s` writes that row, and computes centroid and terms ag
 `enter` opens the memories of a domain in Browse. `tab` goes to the memories near its centroid that are not in it:
 `space` selects some of them, `a` adds the domain to them, `enter` reads one.
 
-`r` renames a domain, `m` merges it into another one, `d` deletes it; its memories stay. All of them first show every
+`r` renames a domain, `m` merges it with another one, `d` deletes it; its memories stay. All of them first show every
 memory that changes. `u` undoes the last change of this console.
 """
 
