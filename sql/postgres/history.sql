@@ -83,10 +83,12 @@ WHERE v.decided_at > %(as_of)s ORDER BY v.decided_at, v.id LIMIT 1
 -- Memories that entries of the journal between two moments deleted and nothing undid, newest first.
 SELECT d.id AS entry, d.at, d.actor, e.value ->> 'id' AS id, e.value #>> '{memory,created_at}' AS created_at,
     left(e.value #>> '{memory,content}', %(head)s::int) AS content, e.value #>> '{memory,node_type}' AS node_type,
-    e.value #> '{memory,tags}' AS tags
+    e.value #> '{memory,tags}' AS tags, e.value #> '{memory,domains}' AS domains, e.value #>> '{memory,codebase}' AS codebase,
+    e.value #>> '{memory,owner_user_id}' AS owner_user_id, e.value #>> '{memory,visibility}' AS visibility,
+    e.value #> '{memory,shared_with_groups}' AS shared_with_groups
 FROM journal j JOIN journal d ON d.verb = 'delete' AND d.undone_by IS NULL AND d.at > %(earlier)s AND d.at <= %(as_of)s
     AND (d.id = j.id OR (j.verb = 'part' AND d.before -> 0 -> 'parts' @> to_jsonb(j.id))), jsonb_array_elements(j.before) WITH ORDINALITY AS e (value, key)
-WHERE j.verb IN ('delete', 'part') AND e.value #>> '{memory,content}' IS NOT NULL AND e.value -> 'parts' IS NULL ORDER BY d.id DESC, j.id, e.key LIMIT %(limit)s
+WHERE j.verb IN ('delete', 'part') AND e.value #>> '{memory,content}' IS NOT NULL AND e.value -> 'parts' IS NULL ORDER BY d.id DESC, j.id, e.key LIMIT %(limit)s OFFSET %(offset)s
 
 -- count_deletions --
 -- Number of the memories that were deleted between two moments.

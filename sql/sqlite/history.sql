@@ -83,11 +83,13 @@ WHERE substr(replace(replace(v.decided_at, ' ', 'T'), 'Z', '+'), 1, 26) > substr
 -- Memories that entries of the journal between two moments deleted and nothing undid, newest first.
 SELECT d.id AS entry, d.at, d.actor, json_extract(e.value, '$.id') AS id, json_extract(e.value, '$.memory.created_at') AS created_at,
     substr(json_extract(e.value, '$.memory.content'), 1, :head) AS content, json_extract(e.value, '$.memory.node_type') AS node_type,
-    json_extract(e.value, '$.memory.tags') AS tags
+    json_extract(e.value, '$.memory.tags') AS tags, json_extract(e.value, '$.memory.domains') AS domains,
+    json_extract(e.value, '$.memory.codebase') AS codebase, json_extract(e.value, '$.memory.owner_user_id') AS owner_user_id,
+    json_extract(e.value, '$.memory.visibility') AS visibility, json_extract(e.value, '$.memory.shared_with_groups') AS shared_with_groups
 FROM journal j JOIN journal d ON d.verb = 'delete' AND d.undone_by IS NULL AND d.at > :earlier AND d.at <= :as_of
     AND (d.id = j.id OR (j.verb = 'part' AND j.id IN (SELECT value FROM json_each(d.before, '$[0].parts')))), json_each(j.before) e
 WHERE j.verb IN ('delete', 'part') AND json_extract(e.value, '$.memory.content') IS NOT NULL
-    AND json_extract(e.value, '$.parts') IS NULL ORDER BY d.id DESC, j.id, e.key LIMIT :limit
+    AND json_extract(e.value, '$.parts') IS NULL ORDER BY d.id DESC, j.id, e.key LIMIT :limit OFFSET :offset
 
 -- count_deletions --
 -- Number of the memories that were deleted between two moments.

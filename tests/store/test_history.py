@@ -26,13 +26,15 @@ from tests.support.history_model import (
 )
 from vestige_tui.core.bulk import Deletion, Target
 from vestige_tui.core.errors import NotFound, ReadOnly, Usage
+from vestige_tui.core.filter_match import leaves_untold, passes
 from vestige_tui.core.links import Edge, SupersessionEvent
-from vestige_tui.core.memories import Draft, Filter, Patch
+from vestige_tui.core.memories import LOCAL_USER, Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
+from vestige_tui.store import history
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
@@ -403,3 +405,56 @@ async def test_a_list_sorted_by_due_date_has_the_dates_of_the_moment(store: Stor
             break
     assert pages == [memory.id for memory in memories]
     assert [await view.memories.position(each, sort="due") for each in pages] == list(range(6))
+
+
+def label_filters(clock: Clock) -> list[Filter]:
+    return [
+        Filter(domains=("auth",)),
+        Filter(all_domains=("auth", "api")),
+        Filter(no_domains=("auth",), tags=("b", "c")),
+        Filter(all_tags=("a", "b")),
+        Filter(no_tags=("a",)),
+        Filter(node_types=("note", "fact")),
+        Filter(all_node_types=("note",), no_codebases=("cli",)),
+        Filter(codebases=("web",)),
+        Filter(all_codebases=("web", "cli")),
+        Filter(no_node_types=("note",)),
+        Filter(owner=LOCAL_USER, visibilities=("public",)),
+        Filter(no_owners=(LOCAL_USER,)),
+        Filter(no_visibilities=("public",)),
+        Filter(since=clock() - timedelta(hours=3)),
+        Filter(until=clock() - timedelta(hours=3)),
+    ]
+
+
+async def test_filters_narrow_the_deleted_memories_as_they_do_the_others(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "DELETIONS_BATCH", 5)
+    start = clock()
+    for number in range(12):
+        clock.advance(hours=1)
+        await add(
+            store,
+            f"Memory {number}.",
+            node_type=("note", "fact", "decision")[number % 3],
+            domains=(("auth", "api"), ("auth",), ())[number % 3],
+            tags=(("a", "b"), ("c",), ("a",), ())[number % 4],
+            codebase=("web", "cli", None)[number % 3],
+            visibility=("public", "private")[number % 2],
+        )
+    filters = label_filters(clock)
+    memories = (await store.page(limit=50)).items
+    expected = [[each.id for each in (await store.page(chosen)).items] for chosen in filters]
+    assert [[each.id for each in memories if passes(chosen, each)] for chosen in filters] == expected
+    assert [len(ids) for ids in expected].count(0) == 2
+    await store.delete([memory.id for memory in memories])
+    for chosen, ids in zip(filters, expected, strict=True):
+        difference = await store.history.difference(start, clock(), chosen, limit=4)
+        assert difference.counts.deleted == len(ids)
+        assert {each.id for each in difference.deleted} <= set(ids)
+        assert len(difference.deleted) == min(4, len(ids))
+    stated = await store.history.difference(start, clock(), Filter(states=("due",)))
+    assert stated.counts.deleted == len(memories)
+    assert leaves_untold(Filter(states=("due",)))
+    assert not leaves_untold(filters[0])
