@@ -145,15 +145,15 @@ class HistoryService:
             [row] = await self._backend.fetch("count_deletions", span)
             return tuple(map(rows.deleted_memory, records)), int(row["n"])
         shown: list[DeletedMemory] = []
-        count, params["limit"] = 0, DELETIONS_BATCH
+        count = offset = 0
         while True:
-            records = await self._backend.fetch("list_deletions", params)
+            batch = params | {"limit": DELETIONS_BATCH, "offset": offset}
+            records = await self._backend.fetch("list_deletions", batch)
             passing = [row for row in records if passes(filter, rows.deleted_labels(row))]
             shown += map(rows.deleted_memory, passing[: limit - len(shown)])
-            count += len(passing)
+            count, offset = count + len(passing), offset + DELETIONS_BATCH
             if len(records) < DELETIONS_BATCH:
                 return tuple(shown), count
-            params["offset"] += DELETIONS_BATCH
 
     async def deleted_memory(self, entry: int, memory_id: str) -> Memory:
         """Return a memory as the journal keeps it since its deletion. Raises NotFound."""
