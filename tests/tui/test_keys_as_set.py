@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
@@ -14,6 +16,7 @@ from textual.widgets import Input
 
 from tests.support.console import Console, open_explanation
 from tests.support.corpus import clock, embedders
+from vestige_tui import tui
 from vestige_tui.config.settings import Config
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.embedder_source import EmbedderSource
@@ -103,6 +106,8 @@ def _screens(base: type[CommandScreen] = CommandScreen) -> Iterator[type[Command
 
 
 def test_every_key_of_a_place_or_a_page_follows_the_keymap() -> None:
+    for module in pkgutil.walk_packages(tui.__path__, "vestige_tui.tui."):
+        importlib.import_module(module.name)
     names = catalogue()
     screens = [screen for screen in _screens() if screen.__module__.startswith("vestige_tui.")]
     fixed = [
