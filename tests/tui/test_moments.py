@@ -50,11 +50,14 @@ def bound(screen: CommandScreen, command: type[Command]) -> Iterator[str]:
 async def test_every_place_names_the_moment_and_shows_what_there_was(corpus: Path) -> None:
     async with second_handle(corpus) as store:
         expected = await store.at(MAY).memories.count()
+        due = (await store.at(MAY).reviews.queue_counts()).due
+        assert due != (await store.reviews.queue_counts()).due
     async with open_console(corpus) as console:
         await open_browse(console)
         assert f"{ACTIVE} memories" in console.text
         await go_to_moment(console, "2026-05-01")
         await console.until(f"{expected} memories")
+        await console.until(lambda: console.app.session.badges["review"].text == (str(due) if due else ""))
         assert "Texts, tags and marks are those of today." in console.text
         for place in PLACES:
             await console.app.switch_mode(place.place)
