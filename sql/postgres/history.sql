@@ -83,10 +83,12 @@ WHERE v.decided_at > %(as_of)s ORDER BY v.decided_at, v.id LIMIT 1
 -- Memories that entries of the journal between two moments deleted and nothing undid, newest first.
 SELECT d.id AS entry, d.at, d.actor, e.value ->> 'id' AS id, e.value #>> '{memory,created_at}' AS created_at,
     left(e.value #>> '{memory,content}', %(head)s::int) AS content, e.value #>> '{memory,node_type}' AS node_type,
-    e.value #> '{memory,tags}' AS tags
+    e.value #> '{memory,tags}' AS tags, e.value #> '{memory,domains}' AS domains, e.value #>> '{memory,codebase}' AS codebase,
+    e.value #>> '{memory,owner_user_id}' AS owner_user_id, e.value #>> '{memory,visibility}' AS visibility,
+    e.value #> '{memory,shared_with_groups}' AS shared_with_groups
 FROM journal j JOIN journal d ON d.verb = 'delete' AND d.undone_by IS NULL AND d.at > %(earlier)s AND d.at <= %(as_of)s
     AND (d.id = j.id OR (j.verb = 'part' AND d.before -> 0 -> 'parts' @> to_jsonb(j.id))), jsonb_array_elements(j.before) WITH ORDINALITY AS e (value, key)
-WHERE j.verb IN ('delete', 'part') AND e.value #>> '{memory,content}' IS NOT NULL AND e.value -> 'parts' IS NULL ORDER BY d.id DESC, j.id, e.key LIMIT %(limit)s
+WHERE j.verb IN ('delete', 'part') AND e.value #>> '{memory,content}' IS NOT NULL AND e.value -> 'parts' IS NULL ORDER BY d.id DESC, j.id, e.key LIMIT %(limit)s OFFSET %(offset)s
 
 -- count_deletions --
 -- Number of the memories that were deleted between two moments.
@@ -134,3 +136,66 @@ AND /*= elapsed_at */ IS NOT NULL
 -- without_recall_at --
 -- Rows without a recall at the moment, which stand last in a list sorted by it.
 AND /*= elapsed_at */ IS NULL
+
+-- due_time_at --
+-- Due date that a memory had at the moment, by the schedule of then; NULL without one.
+(CASE WHEN s.reps > 0 THEN CASE WHEN (s.last_review > %(as_of)s) IS NOT TRUE THEN s.next_review ELSE
+        (SELECT CASE WHEN (v.prior_state ->> 'reps')::float8 > 0 THEN (v.prior_state ->> 'next_review')::timestamptz END
+        FROM review_events v WHERE v.memory_id = m.id AND v.undoes IS NULL AND v.timestamp > %(as_of)s AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))
+        ORDER BY v.timestamp, v.id LIMIT 1) END END)
+
+-- order_due_at --
+-- Sort order: next due at the moment first.
+ORDER BY /*= due_time_at */, m.id
+
+-- sort_key_due_at --
+-- Sort key of a row, for the cursor of keyset pagination.
+/*= due_time_at */::text AS sort_key
+
+-- after_due_at --
+-- Keyset pagination: rows after the cursor.
+AND (/*= due_time_at */, m.id) > (%(after_key)s::timestamptz, %(after_id)s::uuid)
+
+-- only_due_at --
+-- Rows with a due date at the moment, for a list sorted by it.
+AND /*= due_time_at */ IS NOT NULL
+
+-- without_due_at --
+-- Rows without a due date at the moment, which stand last in a list sorted by it.
+AND /*= due_time_at */ IS NULL
+
+-- is_due_at --
+-- Condition: due before the end of the day of the moment, by the schedule of then.
+(EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.reps > 0 AND (h.last_review > %(as_of)s) IS NOT TRUE
+        AND h.next_review < %(due_before)s)
+    OR EXISTS (SELECT 1 FROM review_events v WHERE v.memory_id = m.id AND (v.prior_state ->> 'reps')::float8 > 0
+        AND (v.prior_state ->> 'next_review')::timestamptz < %(due_before)s
+        AND v.timestamp > %(as_of)s AND v.undoes IS NULL AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))
+        AND NOT EXISTS (SELECT 1 FROM review_events w
+        WHERE w.memory_id = v.memory_id AND w.undoes IS NULL AND w.timestamp > %(as_of)s AND (w.timestamp, w.id) < (v.timestamp, v.id)
+        AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = w.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id)))))
+
+-- filter_due_at --
+-- Filter: due by the end of the day of the moment, and by the marks of today neither suspended nor buried.
+AND /*= is_due_at */
+    AND NOT EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND (k.suspended OR k.buried_until > %(now)s))
+
+-- filter_not_due_at --
+-- Filter: not due by the end of the day of the moment, or by the marks of today suspended or buried.
+AND (NOT /*= is_due_at */
+    OR EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND (k.suspended OR k.buried_until > %(now)s)))
+
+-- is_reviewed_at --
+-- Condition: reviewed before the moment; a memory whose first review the log has after it is new.
+(EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.reps > 0)
+    AND NOT EXISTS (SELECT 1 FROM review_events v
+        WHERE v.memory_id = m.id AND coalesce((v.prior_state ->> 'reps')::float8, 0) = 0
+        AND v.timestamp > %(as_of)s AND v.undoes IS NULL AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id AND NOT EXISTS (SELECT 1 FROM review_events r WHERE r.undoes = u.id))))
+
+-- filter_new_at --
+-- Filter: never reviewed before the moment.
+AND NOT /*= is_reviewed_at */
+
+-- filter_not_new_at --
+-- Filter: reviewed before the moment.
+AND /*= is_reviewed_at */

@@ -97,3 +97,20 @@ def test_a_supersession_leaves_out_what_would_form_a_cycle(run: Command, sample:
         "it is the memory that replaces the others": [sample_id(2)],
         "it replaces the new memory itself": [sample_id(3)],
     }
+
+
+@pytest.mark.slow
+def test_a_deletion_in_a_chain_can_keep_the_replaced_memory_replaced(run: Command, sample: str) -> None:
+    first, middle, last = map(sample_id, range(3))
+    for old, new in ((first, middle), (middle, last)):
+        assert run("--store", sample, "supersede", old, "--by", new).status == 0
+    shown = run("--store", sample, "delete", middle, "--dry-run")
+    assert "; --keep-replaced keeps it replaced, by that one." in shown.err
+    kept = run("--store", sample, "delete", middle, "--keep-replaced", "--dry-run", "--json").json
+    assert (kept["active_again"], kept["kept_replaced"], kept["beside"]) == (0, 1, {first: last})
+    ran = run("--store", sample, "delete", middle, "--keep-replaced")
+    assert "(1 memory kept replaced)" in ran.out
+    assert "stays replaced, by" in ran.err
+    assert memory(run, sample, 0)["superseded_by"] == last
+    assert run("--store", sample, "undo").status == 0
+    assert memory(run, sample, 0)["superseded_by"] == middle

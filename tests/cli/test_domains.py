@@ -91,6 +91,8 @@ def test_classify_ranks_and_adds_the_nearest_domain(run: Command, demo_store: st
     applied = run("--store", demo_store, "classify", "890fd2", "--apply", "--json").json
     assert applied["classification"]["scores"][0]["name"] == "auth"
     assert applied["classification"]["margin"] > 0
-    assert run("--store", demo_store, "show", "890fd2", "--json").json["memory"]["domains"] == ["auth"]
+    memory = run("--store", demo_store, "show", "890fd2", "--json").json["memory"]
+    score = applied["classification"]["scores"][0]["similarity"]
+    assert (memory["domains"], memory["domain_scores"]) == (["auth"], {"auth": pytest.approx(score, abs=1e-6)})
     again = run("--store", demo_store, "classify", "890fd2", "--apply", "--json").json
     assert (again["changed"], again["undo"]) == ([], None)

@@ -35,7 +35,7 @@ def test_the_moment_is_named_on_stderr_and_texts_are_todays(run: Command, sample
     run("--store", sample, "edit", sample_id(2), "--content", "A text of today.")
     ran = run("--store", sample, "list", "--as-of", "-1h")
     assert ran.err.startswith("As of 20")
-    assert "Texts and tags are those of today." in ran.err
+    assert "Texts, tags and marks are those of today." in ran.err
     assert "text edited since" in next(line for line in ran.out.splitlines() if "A text of today" in line)
     assert ran.out.count("text edited since") == 1
     shown = run("--store", sample, "show", sample_id(2), "--as-of", "-1h")

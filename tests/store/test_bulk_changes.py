@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from tests.support.clock import Clock
-from vestige_tui.core.bulk import Deletion, FieldEdit, MarkEdit, Operation, Replacement, TagEdit, Target
+from vestige_tui.core.bulk import (
+    Deletion,
+    FieldEdit,
+    MarkEdit,
+    Operation,
+    Replacement,
+    TagEdit,
+    Target,
+    keeping_replaced,
+)
 from vestige_tui.core.errors import Conflict, NotFound, Usage
 from vestige_tui.core.journal import JournalLine
 from vestige_tui.core.links import Edge
@@ -256,10 +265,64 @@ async def test_the_preview_of_a_deletion_in_a_chain_names_the_memory_beside_whic
     assert {each: memory.id for each, memory in preview.beside.items()} == {first: later}
     both = await store.bulk.preview(Target((middle, later)), Deletion())
     assert {each: memory.id for each, memory in both.beside.items()} == {first: head}
-    [note] = beside_notes(both)
+    [note] = beside_notes(both, "r")
     assert note.startswith('"Version 0." is then active beside "Version 3."')
+    assert note.endswith("; r keeps it replaced, by that one.")
     last = await store.bulk.preview(Target((head,)), Deletion())
     assert [memory.id for memory in last.resurrected] == [later]
-    assert (last.beside, beside_notes(last)) == ({}, [])
+    assert (last.beside, beside_notes(last, "r")) == ({}, [])
     whole = await store.bulk.preview(Target((first, middle, later, head)), Deletion())
     assert (whole.resurrected, whole.beside) == ((), {})
+
+
+async def chain(store: Store) -> tuple[str, str, str, str]:
+    """Three memories that replace each other in turn, and another one that the middle one replaces too."""
+    first, middle, last, other = [(await store.insert(Draft(f"Version {n}."))).changed[0] for n in range(4)]
+    for old, new in ((first, middle), (other, middle), (middle, last)):
+        await store.links.supersede(old, new)
+    return first, middle, last, other
+
+
+async def winners(store: Store, ids: Sequence[str]) -> dict[str, str | None]:
+    return {memory.id: memory.superseded_by for memory in await store.memories.get_many(ids)}
+
+
+async def test_a_deletion_can_keep_what_the_memory_replaced_replaced_by_its_successor(store: Store) -> None:
+    first, middle, last, other = ids = await chain(store)
+    before = await winners(store, ids)
+    plain = await store.bulk.preview(Target((middle,)), Deletion())
+    assert (plain.resurrected_count, plain.beside_count, plain.followed_count) == (2, 2, 0)
+    preview = await store.bulk.preview(Target((middle,)), Deletion(keep_replaced=True))
+    assert (preview.resurrected_count, preview.beside_count, preview.followed_count) == (0, 0, 2)
+    assert {memory.id for memory in preview.followed} == {first, other}
+    assert keeping_replaced(plain) == preview
+    entries = len(await store.journal.entries())
+    change = await store.bulk.apply(preview)
+    assert len(await store.journal.entries()) == entries + 1
+    assert await winners(store, ids) == {first: last, other: last, last: None}
+    for _ in range(2):
+        await store.journal.undo(change.undo)
+        assert await winners(store, ids) == before
+        await store.journal.redo()
+        assert await winners(store, ids) == {first: last, other: last, last: None}
+    await store.links.unsupersede(other)
+    await store.journal.undo(change.undo)
+    assert await winners(store, ids) == {**before, other: None}
+
+
+async def test_of_a_whole_chain_that_is_deleted_nothing_is_kept_replaced(store: Store) -> None:
+    first, middle, last, other = ids = await chain(store)
+    preview = await store.bulk.preview(Target((middle, last)), Deletion(keep_replaced=True))
+    assert (preview.resurrected_count, preview.followed_count) == (2, 0)
+    await store.bulk.apply(preview)
+    assert await winners(store, ids) == {first: None, other: None}
+
+
+async def test_a_chain_that_has_changed_since_the_preview_is_not_pointed(store: Store) -> None:
+    ids = await chain(store)
+    first, middle, *_ = ids
+    preview = await store.bulk.preview(Target((middle,)), Deletion(keep_replaced=True))
+    await store.links.unsupersede(first)
+    with pytest.raises(Conflict, match="replaced elsewhere"):
+        await store.bulk.apply(preview)
+    assert set(await winners(store, ids)) == set(ids)

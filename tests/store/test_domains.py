@@ -291,12 +291,19 @@ async def test_classify_ranks_the_centroids_with_a_margin(store: Store) -> None:
 async def test_classify_adds_the_best_domain(store: Store) -> None:
     await filled(store)
     await store.domains.put("auth")
-    change = await store.domains.add_best(await store.domains.classify(key(5)))
+    before, classification = await store.get(key(5)), await store.domains.classify(key(5))
+    change = await store.domains.add_best(classification)
     assert change.changed == (key(5),)
-    assert (await store.get(key(5))).domains == ("auth",)
+    after = await store.get(key(5))
+    assert (after.domains, after.updated_at) == (("auth",), before.updated_at)
+    assert after.domain_scores == {"auth": pytest.approx(classification.best.similarity, abs=1e-6)}
     assert (await store.domains.add_best(await store.domains.classify(key(5)))).changed == ()
     await store.journal.undo()
-    assert (await store.get(key(5))).domains == ()
+    assert await store.get(key(5)) == before
+    await store.journal.redo()
+    assert await store.get(key(5)) == after
+    with pytest.raises(Conflict, match="changed elsewhere"):
+        await store.domains.add_best(classification)
 
 
 async def test_a_memory_without_a_vector_is_not_classified(store: Store) -> None:

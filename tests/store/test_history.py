@@ -26,13 +26,15 @@ from tests.support.history_model import (
 )
 from vestige_tui.core.bulk import Deletion, Target
 from vestige_tui.core.errors import NotFound, ReadOnly, Usage
+from vestige_tui.core.filter_match import leaves_untold, passes
 from vestige_tui.core.links import Edge, SupersessionEvent
-from vestige_tui.core.memories import Draft, Filter, Patch
+from vestige_tui.core.memories import LOCAL_USER, Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
+from vestige_tui.store import history
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
@@ -342,3 +344,117 @@ async def test_events_of_an_import_are_late(store: Store, clock: Clock) -> None:
     await store.links.restore_events([SupersessionEvent(0, a, b, "supersede", early)])
     assert (await store.get(a)).superseded_by == c
     assert (await store.at(early).get(a)).superseded_by == b
+
+
+async def reviewed_memories(store: Store, clock: Clock) -> tuple[list[str], datetime]:
+    """Six memories, four of them reviewed by the moment that is returned, two of these and another one after it."""
+    ids = [await add(store, f"Memory {number}.") for number in range(6)]
+    for number, rating in ((0, Rating.AGAIN), (1, Rating.HARD), (2, Rating.GOOD), (3, Rating.EASY)):
+        clock.advance(hours=3)
+        await store.reviews.record(ids[number], rating)
+    moment = clock() + timedelta(days=4)
+    clock.advance(days=30)
+    for number in (0, 3, 4):
+        await store.reviews.record(ids[number], Rating.EASY)
+    return ids, moment
+
+
+async def test_what_was_due_at_a_moment_follows_from_the_reviews_up_to_it(store: Store, clock: Clock) -> None:
+    ids, moment = await reviewed_memories(store, clock)
+    view = store.at(moment)
+    memories = {memory.id: memory for memory in await view.memories.get_many(ids)}
+    bound = store.policy.days.bound(moment, 1)
+    then = {each: memory.scheduling.next_review for each, memory in memories.items() if memory.scheduling}
+    due = {each for each, at_time in then.items() if at_time is not None and at_time < bound}
+    assert ids[0] in due
+    assert 0 < len(due) < len(then) == 4
+
+    async def passing(**chosen: object) -> set[str]:
+        return {memory.id for memory in (await view.page(Filter(**chosen))).items}  # type: ignore[arg-type]  # states
+
+    assert await passing(states=("due",)) == due == {memory.id for memory in await view.reviews.due()}
+    assert await passing(no_states=("due",)) == set(ids) - due
+    assert await passing(states=("new",)) == set(ids) - set(then) == {memory.id for memory in await view.reviews.new()}
+    assert await passing(no_states=("new",)) == set(then)
+    counts = await view.reviews.queue_counts()
+    assert (counts.overdue + counts.today, counts.new, counts.new_today) == (len(due), 2, 0)
+    assert set(await view.reviews.due_times(60)) == set(then.values())
+    hits = await view.search(SearchQuery("memory", mode="text", states=("due",)))
+    assert {hit.memory.id for hit in hits} == due
+    await store.reviews.suspend(ids[0])
+    assert await passing(states=("due",)) == due - {ids[0]}
+    await store.journal.undo()
+    await store.reviews.undo(ids[0])
+    assert await passing(states=("due",)) == due
+
+
+async def test_a_list_sorted_by_due_date_has_the_dates_of_the_moment(store: Store, clock: Clock) -> None:
+    ids, moment = await reviewed_memories(store, clock)
+    view = store.at(moment)
+    memories = (await view.page(sort="due")).items
+    dates = [memory.scheduling.next_review for memory in memories[:4] if memory.scheduling]
+    assert dates == sorted(date for date in dates if date is not None)
+    assert {memory.id for memory in memories[4:]} == {ids[4], ids[5]}
+    assert await view.memories.count_last(sort="due") == 2
+    pages, after = [], None
+    while True:
+        page = await view.page(sort="due", limit=2, after=after)
+        pages += [memory.id for memory in page.items]
+        after = page.next
+        if after is None:
+            break
+    assert pages == [memory.id for memory in memories]
+    assert [await view.memories.position(each, sort="due") for each in pages] == list(range(6))
+
+
+def label_filters(clock: Clock) -> list[Filter]:
+    return [
+        Filter(domains=("auth",)),
+        Filter(all_domains=("auth", "api")),
+        Filter(no_domains=("auth",), tags=("b", "c")),
+        Filter(all_tags=("a", "b")),
+        Filter(no_tags=("a",)),
+        Filter(node_types=("note", "fact")),
+        Filter(all_node_types=("note",), no_codebases=("cli",)),
+        Filter(codebases=("web",)),
+        Filter(all_codebases=("web", "cli")),
+        Filter(no_node_types=("note",)),
+        Filter(owner=LOCAL_USER, visibilities=("public",)),
+        Filter(no_owners=(LOCAL_USER,)),
+        Filter(no_visibilities=("public",)),
+        Filter(since=clock() - timedelta(hours=3)),
+        Filter(until=clock() - timedelta(hours=3)),
+    ]
+
+
+async def test_filters_narrow_the_deleted_memories_as_they_do_the_others(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "DELETIONS_BATCH", 5)
+    start = clock()
+    for number in range(12):
+        clock.advance(hours=1)
+        await add(
+            store,
+            f"Memory {number}.",
+            node_type=("note", "fact", "decision")[number % 3],
+            domains=(("auth", "api"), ("auth",), ())[number % 3],
+            tags=(("a", "b"), ("c",), ("a",), ())[number % 4],
+            codebase=("web", "cli", None)[number % 3],
+            visibility=("public", "private")[number % 2],
+        )
+    filters = label_filters(clock)
+    memories = (await store.page(limit=50)).items
+    expected = [[each.id for each in (await store.page(chosen)).items] for chosen in filters]
+    assert [[each.id for each in memories if passes(chosen, each)] for chosen in filters] == expected
+    assert [len(ids) for ids in expected].count(0) == 2
+    await store.delete([memory.id for memory in memories])
+    for chosen, ids in zip(filters, expected, strict=True):
+        difference = await store.history.difference(start, clock(), chosen, limit=4)
+        assert difference.counts.deleted == len(ids)
+        assert {each.id for each in difference.deleted} <= set(ids)
+        assert len(difference.deleted) == min(4, len(ids))
+    stated = await store.history.difference(start, clock(), Filter(states=("due",)))
+    assert stated.counts.deleted == len(memories)
+    assert leaves_untold(Filter(states=("due",)))
+    assert not leaves_untold(filters[0])

@@ -9,9 +9,9 @@ import pytest
 from textual.widgets import Input, TextArea
 
 from tests.support.console import Console, open_browse, open_console, pick
-from tests.support.corpus import ACTIVE, PINNED, second_handle
+from tests.support.corpus import ACTIVE, NOW, PINNED, second_handle
 from vestige_tui.core.filter_syntax import Chip
-from vestige_tui.core.memories import Filter, Memory, Patch
+from vestige_tui.core.memories import Draft, Filter, Memory, Patch
 from vestige_tui.tui.browse import memory_table
 from vestige_tui.tui.dialogs.fields import FieldsDialog
 from vestige_tui.tui.dialogs.modals import Ask
@@ -312,3 +312,31 @@ async def test_a_selection_that_is_too_large_to_copy_names_the_way_to_a_file(
         await open_browse(console)
         await console.press("space", "space", "space", "space", "y")
         await console.until("Write it to a file: ctrl+p, Export selection.")
+
+
+@pytest.mark.slow
+async def test_a_deletion_in_a_chain_offers_a_key_that_keeps_the_replaced_memory_replaced(corpus: Path) -> None:
+    async with second_handle(corpus) as store:
+        first, last, middle = [
+            (await store.insert(Draft(f"Version {n} of the quokka.", created_at=NOW))).changed[0] for n in (1, 3, 2)
+        ]
+        for old, new in ((first, middle), (middle, last)):
+            await store.links.supersede(old, new)
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
+        await console.press("o")
+        await console.until(lambda: table.current is not None and "quokka" in console.text)
+        rows = [table.memory_at(index) for index in range(5)]
+        table.move_to(next(index for index, row in enumerate(rows) if row is not None and row.id == middle))
+        await console.press("d")
+        await console.until(lambda: isinstance(console.app.screen, PreviewDialog))
+        await console.until("r delete, keep replaced")
+        assert console.says("r keeps it replaced, by that one.")
+        await console.press("r")
+        await console.until("(1 memory kept replaced)")
+        [kept] = await many(console, [first])
+        assert kept.superseded_by == last
+        await console.press("u")
+        await console.until("Undid: delete")
+        [kept] = await many(console, [first])
+        assert kept.superseded_by == middle

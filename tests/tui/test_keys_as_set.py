@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import importlib
+import pkgutil
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.binding import Binding
 from textual.widgets import Input
 
 from tests.support.console import Console, open_explanation
 from tests.support.corpus import clock, embedders
+from vestige_tui import tui
 from vestige_tui.config.settings import Config
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.app import VestigeApp
+from vestige_tui.tui.command_screen import CommandScreen
+from vestige_tui.tui.commands.catalogue import catalogue
+from vestige_tui.tui.doctor.fault_sheet import FaultSheet
+from vestige_tui.tui.doctor.fix_dialog import FixDialog
+from vestige_tui.tui.filters.picker import FilterPicker
 
 
 @asynccontextmanager
@@ -56,3 +66,55 @@ async def test_the_key_line_names_the_key_that_works_while_one_types(empty_store
         assert "ctrl+t filters" in console.lines[-1]
         await console.press("f3", "escape")
         await console.until("P filters")
+
+
+@pytest.mark.slow
+async def test_the_key_to_fix_works_on_the_sheet_of_a_fault_too(corpus: Path) -> None:
+    with closing(sqlite3.connect(corpus)) as connection, connection:
+        connection.execute(
+            "UPDATE knowledge_nodes SET tags = '[broken' WHERE id = (SELECT min(id) FROM knowledge_nodes)"
+        )
+    async with with_keys(corpus, {"doctor.fix": "ctrl+g", "memory.undo": "ctrl+y"}, embedders()) as console:
+        await console.press("f7", "d")
+        await console.until("1 fault of 1 kind")
+        await console.press("enter")
+        await console.until(lambda: isinstance(console.app.screen, FaultSheet))
+        assert "ctrl+g fix…" in console.text
+        await console.press("f")
+        await console.press("ctrl+g")
+        await console.until(lambda: isinstance(console.app.screen, FixDialog))
+        await console.press("y")
+        await console.until("ctrl+y undo")
+        await console.press("ctrl+y")
+        await console.until("Undid: repair")
+
+
+@pytest.mark.slow
+async def test_the_key_that_saves_filters_works_in_their_dialog_too(corpus: Path) -> None:
+    async with with_keys(corpus, {"filter.save": "ctrl+g"}, embedders()) as console:
+        await console.press("f3", "escape", "f")
+        await console.until(lambda: isinstance(console.app.screen, FilterPicker))
+        await console.until("ctrl+g save")
+        await console.press("ctrl+g")
+        await console.until("There are no filters to save.")
+
+
+def _screens(base: type[CommandScreen] = CommandScreen) -> Iterator[type[CommandScreen]]:
+    for screen in base.__subclasses__():
+        yield screen
+        yield from _screens(screen)
+
+
+def test_every_key_of_a_place_or_a_page_follows_the_keymap() -> None:
+    for module in pkgutil.walk_packages(tui.__path__, "vestige_tui.tui."):
+        importlib.import_module(module.name)
+    names = catalogue()
+    screens = [screen for screen in _screens() if screen.__module__.startswith("vestige_tui.")]
+    fixed = [
+        (screen.__name__, binding)
+        for screen in screens
+        for binding in vars(screen).get("BINDINGS", ())
+        if not isinstance(binding, Binding) or binding.id not in names
+    ]
+    assert len(screens) > 12
+    assert fixed == []

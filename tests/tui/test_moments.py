@@ -50,12 +50,15 @@ def bound(screen: CommandScreen, command: type[Command]) -> Iterator[str]:
 async def test_every_place_names_the_moment_and_shows_what_there_was(corpus: Path) -> None:
     async with second_handle(corpus) as store:
         expected = await store.at(MAY).memories.count()
+        due = (await store.at(MAY).reviews.queue_counts()).due
+        assert due != (await store.reviews.queue_counts()).due
     async with open_console(corpus) as console:
         await open_browse(console)
         assert f"{ACTIVE} memories" in console.text
         await go_to_moment(console, "2026-05-01")
         await console.until(f"{expected} memories")
-        assert "Texts and tags are those of today." in console.text
+        await console.until(lambda: console.app.session.badges["review"].text == (str(due) if due else ""))
+        assert "Texts, tags and marks are those of today." in console.text
         for place in PLACES:
             await console.app.switch_mode(place.place)
             await console.still()
@@ -370,3 +373,47 @@ def test_a_cycle_and_a_missing_winner_are_named() -> None:
     assert "does not exist" in lineage_note(Lineage(one), {"one"})
     assert lineage_note(Lineage(one), {"one", "other"}) == ""
     assert lineage_note(Lineage(Memory("free", "Free.")), ()) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
+async def test_rows_mark_a_text_that_was_edited_since(corpus: Path, size: tuple[int, int]) -> None:
+    async with second_handle(corpus) as store:
+        for number in range(2):
+            draft = Draft(f"Quokka number {number}.", created_at=MAY - timedelta(days=number))
+            memory_id = (await store.insert(draft)).changed[0]
+        edited = (await store.update(memory_id, Patch(content="Quokka of today."))).changed[0]
+        await store.reviews.pin([edited])
+
+    def row(console: Console, text: str) -> str:
+        return next(line for line in console.lines if text in line)
+
+    async with open_console(corpus, size) as console:
+        await open_browse(console)
+        await go_to_moment(console, "2026-05-02")
+        await console.until("△ Quokka of today.")
+        assert "△" not in row(console, "Quokka number 0.")
+        await console.press("f2")
+        await console.paste("quokka")
+        await console.press("enter")
+        await console.until("△ Quokka of today.")
+        assert "△" not in row(console, "Quokka number 0.")
+        console.app.screen.set_focus(None)
+        await go_to_moment(console, "")
+        await console.until(lambda: "△" not in console.text)
+        await console.until("Quokka of today.")
+
+
+@pytest.mark.slow
+async def test_the_card_says_that_marks_are_of_today(corpus: Path) -> None:
+    async with second_handle(corpus) as store:
+        memory_id = (await store.insert(Draft("Pinned quokka.", created_at=MAY - timedelta(hours=1)))).changed[0]
+        await store.reviews.pin([memory_id])
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        await go_to_moment(console, "2026-05-01")
+        await console.until("◈ pinned   marks of today")
+        await go_to_moment(console, "")
+        await console.until("Back to now.")
+        await console.still()
+        assert "marks of today" not in console.text

@@ -18,6 +18,7 @@ from vestige_tui.core.text import grouped, one_line, short_id
 from vestige_tui.presenters.bulk import (
     beside_notes,
     bulk_sentence,
+    followed_notes,
     left_out_notes,
     loss_notes,
     many,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 READ_ROWS = 200
+KEEP_REPLACED = "--keep-replaced"
+"""Option of a deletion that keeps the memories replaced which it would make active again."""
 
 
 def add_target(parser: Parser, *, filters: bool = True) -> None:
@@ -124,7 +127,7 @@ def _note_consequences(output: Output, preview: BulkPreview) -> None:
         output.note(f"Becomes active again: {named(memory)}")
     if preview.resurrected_count > len(preview.resurrected):
         output.note(f"and {grouped(preview.resurrected_count - len(preview.resurrected))} more.")
-    for note in beside_notes(preview):
+    for note in (*beside_notes(preview, KEEP_REPLACED), *followed_notes(preview)):
         output.note(note)
     for note in left_out_notes(preview):
         output.note(note)
@@ -140,5 +143,6 @@ def preview_document(preview: BulkPreview) -> dict[str, Any]:
         "links": preview.edges,
         "reviews": preview.reviews,
         "active_again": preview.resurrected_count,
+        "kept_replaced": preview.followed_count,
         "beside": {memory_id: successor.id for memory_id, successor in preview.beside.items()},
     }

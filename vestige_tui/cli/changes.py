@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.cli.bulk import add_target, change_many, chosen_target
+from vestige_tui.cli.bulk import KEEP_REPLACED, add_target, change_many, chosen_target
 from vestige_tui.cli.change_lines import print_change
 from vestige_tui.cli.editor import edit_in_editor
 from vestige_tui.cli.global_options import chosen_store
@@ -65,6 +65,11 @@ def add_commands(commands: Commands) -> None:
     delete = commands.add("delete", _delete, "delete memories; `undo` restores them")
     delete.add_argument("ids", metavar="ID", nargs="*", help=ID_HELP)
     add_target(delete)
+    delete.add_argument(
+        KEEP_REPLACED,
+        action="store_true",
+        help="keep the memories that a deleted one replaced hidden: replaced by the one that replaces it in turn",
+    )
     delete.add_argument(
         "--yes", action="store_true", help=f"required for more than {MAX_UNCONFIRMED_MEMORIES} memories"
     )
@@ -200,4 +205,5 @@ async def _tag(args: Namespace, output: Output) -> int:
 async def _delete(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         target = await chosen_target(args, store)
-        return await change_many(args, output, store, target, Deletion(), most_unconfirmed=MAX_UNCONFIRMED_MEMORIES)
+        deletion = Deletion(keep_replaced=args.keep_replaced)
+        return await change_many(args, output, store, target, deletion, most_unconfirmed=MAX_UNCONFIRMED_MEMORIES)

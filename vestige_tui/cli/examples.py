@@ -55,7 +55,12 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         'tag 890fd2 "+two words"',
         "tag +checked --type decision --since 6mo  # every memory that passes the filters",
     ),
-    "delete": ("delete 54eb8b", "undo  # restores it", "delete --type note --until 2020-01-01 --dry-run"),
+    "delete": (
+        "delete 54eb8b",
+        "undo  # restores it",
+        "delete --type note --until 2020-01-01 --dry-run",
+        "delete 54eb8b --keep-replaced --dry-run",
+    ),
     "journal": ("journal", "journal --memory 54eb8b --since -7d", "journal --actor mira --json"),
     "undo": ("undo  # your newest change", "undo 3  # the change with this number"),
     "redo": ("redo  # reverses your newest undo", "redo 8  # reverses the undo with this number"),

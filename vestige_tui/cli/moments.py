@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from vestige_tui.cli.filters import add_filters, chosen_filter, moment
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.parser import Commands, whole
+from vestige_tui.core.filter_match import leaves_untold
 from vestige_tui.core.text import ago, grouped, one_line, short_id
 from vestige_tui.presenters.moments import (
     GROUP_TITLES,
     GROUPS,
     TODAYS_TEXTS,
+    UNTOLD_OF_DELETED,
     counts_sentence,
     decision_words,
     deletion_words,
@@ -57,6 +59,8 @@ async def _diff(args: Namespace, output: Output) -> int:
         return 0
     output.line(f"{span_sentence(difference)}: {counts_sentence(difference.counts)}")
     _print_groups(output, difference, datetime.now(UTC))
+    if difference.counts.deleted and leaves_untold(chosen):
+        output.note(UNTOLD_OF_DELETED)
     if difference.counts.total:
         output.note(TODAYS_TEXTS)
     return 0

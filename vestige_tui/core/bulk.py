@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, Literal, TypeAlias
 
@@ -40,9 +40,13 @@ class FieldEdit:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Delete the memories with their vectors, schedules, links and reviews."""
+    """Delete the memories with their vectors, schedules, links and reviews.
+
+    With ``keep_replaced`` the memories that they replaced stay replaced, by the one that replaces the deleted memory.
+    """
 
     verb: ClassVar[str] = "delete"
+    keep_replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +117,26 @@ class BulkPreview:
     """Memories that become active again because the one that replaces them is deleted; at most SHOWN_RESURRECTED."""
     resurrected_count: int = 0
     beside: Mapping[str, Memory] = field(default_factory=dict)
-    """Memories that replace the deleted ones themselves, by the ids of the resurrected ones that stand beside them."""
+    """Memories that replace the deleted ones themselves, by the ids of the resurrected or followed ones."""
+    beside_count: int = 0
+    """Resurrected memories that stand beside such a one, and would stay replaced by it with ``keep_replaced``."""
+    followed: tuple[Memory, ...] = ()
+    """Memories that stay replaced, by the one that replaces the deleted memory; at most SHOWN_RESURRECTED."""
+    followed_count: int = 0
     first: Memory | None = None
     """First of the memories, for a sentence on the only one."""
     winner: Memory | None = None
     """Memory that replaces the others."""
+
+
+def keeping_replaced(preview: BulkPreview) -> BulkPreview:
+    """Return the preview of a deletion that keeps the memories replaced which it would make active beside others."""
+    return replace(
+        preview,
+        operation=Deletion(keep_replaced=True),
+        resurrected=tuple(memory for memory in preview.resurrected if memory.id not in preview.beside),
+        resurrected_count=preview.resurrected_count - preview.beside_count,
+        beside_count=0,
+        followed=tuple(memory for memory in preview.resurrected if memory.id in preview.beside),
+        followed_count=preview.beside_count,
+    )

@@ -69,25 +69,42 @@ def action_verb(preview: BulkPreview) -> str:
     return {"supersede": "replace", "clear_marks": "clear"}.get(verb, verb.partition("_")[0])
 
 
-def preview_notes(preview: BulkPreview) -> list[str]:
-    """Return the sentences of a preview: types, consequences, and the memories left out."""
+def preview_notes(preview: BulkPreview, key: str = "") -> list[str]:
+    """Return the sentences of a preview: types, consequences, and the memories left out.
+
+    ``key`` is the one that keeps the memories replaced which a deletion would make active again.
+    """
     notes = [types_line(preview)] if len(preview.ids) > 1 else []
     if preview.resurrected_count:
         more = preview.resurrected_count - len(preview.resurrected)
         names = ", ".join(title(memory.content) for memory in preview.resurrected)
         notes.append(f"Becomes active again: {names}" + (f" and {grouped(more)} more" if more else ""))
-        notes += beside_notes(preview)
-    return [*notes, *loss_notes(preview), *left_out_notes(preview)]
+        notes += beside_notes(preview, key)
+    return [*notes, *followed_notes(preview), *loss_notes(preview), *left_out_notes(preview)]
 
 
-def beside_notes(preview: BulkPreview) -> list[str]:
-    """Return a sentence for each memory that would be active beside the one that replaced its deleted winner."""
+def beside_notes(preview: BulkPreview, way: str) -> list[str]:
+    """Return a sentence for each memory that would be active beside the one that replaced its deleted winner.
+
+    ``way`` is the key or the option that keeps it replaced.
+    """
     return [
         f"{title(memory.content)} is then active beside {title(preview.beside[memory.id].content)}, which replaced the "
-        "deleted memory; replace it by that one to keep it hidden."
+        f"deleted memory; {way} keeps it replaced, by that one."
         for memory in preview.resurrected
         if memory.id in preview.beside
     ]
+
+
+def followed_notes(preview: BulkPreview) -> list[str]:
+    """Return a sentence for each memory that stays replaced, by the one that replaced its deleted winner."""
+    notes = [
+        f"{title(memory.content)} stays replaced, by {title(preview.beside[memory.id].content)}."
+        for memory in preview.followed
+        if memory.id in preview.beside
+    ]
+    more = preview.followed_count - len(preview.followed)
+    return [*notes, f"{many(more)} more {'stays' if more == 1 else 'stay'} replaced."] if more else notes
 
 
 def loss_notes(preview: BulkPreview) -> list[str]:
@@ -131,8 +148,10 @@ def bulk_sentence(preview: BulkPreview, subject: str = "") -> str:
         if len(preview.ids) > 1:
             return f"{subject} are now replaced by {value}"
     sentence = change_sentence(operation.verb, subject, value)
-    kept = sum(len(each.ids) for each in preview.left_out)
-    return sentence.rstrip() + (f" ({grouped(kept)} left out)" if kept else "")
+    left_out = sum(len(each.ids) for each in preview.left_out)
+    additions = [f"{grouped(left_out)} left out"] * bool(left_out)
+    additions += [f"{many(preview.followed_count)} kept replaced"] * bool(preview.followed_count)
+    return sentence.rstrip() + (f" ({', '.join(additions)})" if additions else "")
 
 
 def operation_value(operation: Operation) -> str:

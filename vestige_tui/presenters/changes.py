@@ -111,6 +111,11 @@ def change_sentence(verb: str, subject: str, value: str = "") -> str:
     return sentence if value else sentence.rstrip(": ")
 
 
+def with_warning(sentence: str, change: Change) -> str:
+    """Return a sentence without its full stop, and after it the first warning of its change, if there is one."""
+    return f"{sentence}. {change.warnings[0]}" if change.warnings else sentence
+
+
 def undo_sentence(change: Change, *, with_id: bool = False) -> str:
     """Return the sentence on an undo, such as ``Undid: tag +tag on "TEXT"``; ``with_id`` adds the id to the text."""
     return _reversal("Undid", change.undone, len(change.changed), with_id=with_id)

@@ -31,8 +31,11 @@ GROUP_TITLES = {
     "active_again": "Active again",
     "deleted": "Deleted in between",
 }
+TODAYS_MARKS = "marks of today"
+"""Words beside the marks of a memory at a past moment: suspended, buried, leech, pinned."""
+UNTOLD_OF_DELETED = "Filters of state and recall do not narrow the deleted memories, which have neither any more."
 RECORDED_LATE = "recorded late"
-TODAYS_TEXTS = "Texts and tags are those of today."
+TODAYS_TEXTS = "Texts, tags and marks are those of today."
 
 
 def as_of_sentence(moment: datetime) -> str:

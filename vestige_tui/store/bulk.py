@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from vestige_tui.store.bulk_writes import BulkWrites
 from vestige_tui.store.journal_parts import JournalParts
 from vestige_tui.store.locked_memories import lock_memories
 from vestige_tui.store.schema import rows
+from vestige_tui.store.successors import Pointed, lock_pointed, point, successors_of
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Transaction
@@ -55,6 +56,21 @@ class _Losses:
     resurrected: list[Memory] = field(default_factory=list)
     resurrected_count: int = 0
     beside: dict[str, Memory] = field(default_factory=dict)
+    beside_count: int = 0
+    followed: list[Memory] = field(default_factory=list)
+    followed_count: int = 0
+
+    def add_losers(self, losers: Sequence[Memory], heads: Mapping[str, str], keep_replaced: bool) -> None:
+        """Add memories whose winners are deleted; ``heads`` are the successors of these winners."""
+        for loser in losers:
+            has_successor = (loser.superseded_by or "") in heads
+            if has_successor and keep_replaced:
+                self.followed_count += 1
+                self.followed += [loser] if len(self.followed) < SHOWN_RESURRECTED else []
+                continue
+            self.beside_count += has_successor
+            self.resurrected_count += 1
+            self.resurrected += [loser] if len(self.resurrected) < SHOWN_RESURRECTED else []
 
 
 class BulkService:
@@ -79,7 +95,7 @@ class BulkService:
             missing += asked - len(memories)
             for memory in memories:
                 tally.add(memory, chain.get(memory.id, "") or writes.why_left_out(memory))
-        losses = await self._losses(tally.ids) if isinstance(operation, Deletion) else _Losses()
+        losses = await self._losses(tally.ids, operation) if isinstance(operation, Deletion) else _Losses()
         return BulkPreview(
             operation,
             tuple(tally.ids),
@@ -92,6 +108,9 @@ class BulkService:
             tuple(losses.resurrected),
             losses.resurrected_count,
             losses.beside,
+            losses.beside_count,
+            tuple(losses.followed),
+            losses.followed_count,
             tally.first,
             winner,
         )
@@ -104,16 +123,29 @@ class BulkService:
         async with self._backend.write() as transaction:
             journal = JournalParts(self._context, transaction, preview.operation.verb)
             await self._lock_winner(transaction, preview)
-            await self.write(transaction, preview, journal)
+            pointed = await self._lock_pointed(transaction, preview)
+            await self.write(transaction, preview, journal, pointed)
             entry = await journal.close()
             if isinstance(preview.operation, Deletion):
+                await point(transaction, pointed, self._context.now())
                 for ids in _slices(sorted(preview.ids)):
                     await transaction.execute("delete_memories", {"ids": list(ids)})
         return Change(preview.ids, entry)
 
-    async def write(self, transaction: Transaction, preview: BulkPreview, journal: JournalParts) -> None:
+    async def _lock_pointed(self, transaction: Transaction, preview: BulkPreview) -> Pointed:
+        """Lock what a deletion points at other memories, if it does. Raises Conflict for others than were shown."""
+        if not isinstance(preview.operation, Deletion) or not preview.operation.keep_replaced:
+            return {}
+        pointed = await lock_pointed(transaction, sorted(preview.ids), BATCH_ROWS)
+        if sum(map(len, pointed.values())) != preview.followed_count:
+            raise Conflict("A memory was replaced elsewhere meanwhile; nothing was changed. Look at it and try again.")
+        return pointed
+
+    async def write(
+        self, transaction: Transaction, preview: BulkPreview, journal: JournalParts, pointed: Pointed | None = None
+    ) -> None:
         """Write the memories of a preview and their snapshots. Raises Conflict if one of them has changed since."""
-        writes = BulkWrites(self._context, preview.operation)
+        writes = BulkWrites(self._context, preview.operation, pointed=pointed)
         versions = dict(zip(preview.ids, preview.versions, strict=True))
         changed_elsewhere = 0
         # In the order of the ids, so that two changes never wait for each other.
@@ -151,7 +183,7 @@ class BulkService:
             current = records[0]["superseded_by"] if records else None
         return reasons
 
-    async def _losses(self, ids: Sequence[str]) -> _Losses:
+    async def _losses(self, ids: Sequence[str], deletion: Deletion) -> _Losses:
         losses, chosen = _Losses(), set(ids)
         for batch in _slices(ids):
             params, within = {"ids": list(batch)}, set(batch)
@@ -162,24 +194,13 @@ class BulkService:
             losses.reviews += int(reviews["n"])
             losers = [rows.memory(row) for row in await self._backend.fetch("list_losers", params)]
             restored = [loser for loser in losers if loser.id not in chosen]
-            losses.resurrected_count += len(restored)
-            losses.resurrected += restored[: SHOWN_RESURRECTED - len(losses.resurrected)]
-        losses.beside = await self._successors(losses.resurrected, chosen)
+            winners = [loser.superseded_by for loser in restored if loser.superseded_by]
+            heads = await successors_of(self._backend, winners, chosen)
+            losses.add_losers(restored, heads, deletion.keep_replaced)
+            shown = {each.id: heads.get(each.superseded_by or "") for each in (*losses.resurrected, *losses.followed)}
+            by_id = {each.id: each for each in await self._memories.get_many([head for head in shown.values() if head])}
+            losses.beside |= {loser: by_id[head] for loser, head in shown.items() if head in by_id}
         return losses
-
-    async def _successors(self, restored: Sequence[Memory], deleted: set[str]) -> dict[str, Memory]:
-        """Return the memories by which the chain of each of these goes on after its deleted winners, by id."""
-        heads: dict[str, str] = {}
-        for memory in restored:
-            current, visited = memory.superseded_by, {memory.id}
-            while current is not None and current in deleted and current not in visited:
-                visited.add(current)
-                records = await self._backend.fetch("get_winner", {"id": current})
-                current = records[0]["superseded_by"] if records else None
-            if current is not None and current not in visited:
-                heads[memory.id] = str(current)
-        by_id = {memory.id: memory for memory in await self._memories.get_many(list(heads.values()))}
-        return {memory_id: by_id[head] for memory_id, head in heads.items() if head in by_id}
 
     async def _lock_winner(self, transaction: Transaction, preview: BulkPreview) -> None:
         """Lock the memory that replaces the others. Raises NotFound, or Conflict if it was replaced by one of them."""

@@ -29,6 +29,7 @@ from vestige_tui.store.schema import rows
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Transaction
     from vestige_tui.store.context import StoreContext
+    from vestige_tui.store.successors import Pointed
 
 Snapshots: TypeAlias = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 """Journal snapshots of a batch, before and after."""
@@ -39,8 +40,19 @@ MOVES_UPDATED_AT = ("node_type", "tags", "metadata", "codebase")
 class BulkWrites:
     """Writes of one operation. Raises Usage for values that no memory can have."""
 
-    def __init__(self, context: StoreContext, operation: Operation, *, keeps_pinned: bool = False) -> None:
-        """``keeps_pinned``: a deletion leaves out pinned memories, as that of several does."""
+    def __init__(
+        self,
+        context: StoreContext,
+        operation: Operation,
+        *,
+        keeps_pinned: bool = False,
+        pointed: Pointed | None = None,
+    ) -> None:
+        """``keeps_pinned``: a deletion leaves out pinned memories, as that of several does.
+
+        ``pointed`` are the memories that a deletion points at other ones, for its snapshots.
+        """
+        self._pointed: Pointed = pointed or {}
         self._operation = operation
         self._keeps_pinned = keeps_pinned
         self._now = context.now()
@@ -78,7 +90,7 @@ class BulkWrites:
         """Write one batch; return its snapshots. A deletion only reads them: links lead into other batches."""
         match self._operation:
             case Deletion():
-                return await snapshots(transaction, memories), []
+                return self._with_pointed(await snapshots(transaction, memories)), []
             case Replacement(winner_id=winner_id):
                 return await self._supersede(transaction, memories, winner_id)
             case MarkEdit():
@@ -86,6 +98,13 @@ class BulkWrites:
             case DomainMove() as move:
                 return await _move(transaction, memories, move)
         return await self._edit(transaction, memories)
+
+    def _with_pointed(self, deleted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return snapshots of deleted memories with those that they replaced and the deletion points elsewhere."""
+        return [
+            {**each, "pointed": dict(losers)} if (losers := self._pointed.get(str(each["id"]))) else each
+            for each in deleted
+        ]
 
     def _edited(self, memory: Memory) -> Memory:
         if isinstance(self._operation, FieldEdit):

@@ -73,10 +73,19 @@ _STATE_FRAGMENTS: Mapping[MemoryState, tuple[str, str]] = {
     "without-vector": ("filter_without_embedding", "filter_with_embedding"),
 }
 """SQL fragments of each state, and of its opposite."""
-_TIMED = frozenset({"filter_due", "filter_not_due", "filter_buried", "filter_not_buried"})
+_TIMED = frozenset(
+    {"filter_due", "filter_not_due", "filter_due_at", "filter_not_due_at", "filter_buried", "filter_not_buried"}
+)
 """SQL fragments that depend on the time."""
-_AT_A_MOMENT: Mapping[str, str] = {"filter_active": "filter_active_at", "filter_replaced": "filter_replaced_at"}
-"""SQL fragments of states by the log of decisions, which knows them at a past moment."""
+_AT_A_MOMENT: Mapping[str, str] = {
+    "filter_active": "filter_active_at",
+    "filter_replaced": "filter_replaced_at",
+    "filter_due": "filter_due_at",
+    "filter_not_due": "filter_not_due_at",
+    "filter_new": "filter_new_at",
+    "filter_not_new": "filter_not_new_at",
+}
+"""SQL fragments of states that the logs of decisions and of reviews know at a past moment; marks are those of today."""
 _COUNTING = frozenset({"filter_leech", "filter_not_leech"})
 """SQL fragments that depend on the lapses of a leech."""
 

@@ -22,8 +22,10 @@ from vestige_tui.core.text import quoted
 from vestige_tui.store.centroids import centroid_of, similarities
 from vestige_tui.store.domain_rows import delete_rows, lock_rows, put_row, row_snapshots
 from vestige_tui.store.domain_terms import top_terms
+from vestige_tui.store.domain_undo import name_params
 from vestige_tui.store.journal_parts import JournalParts
 from vestige_tui.store.journal_snapshots import time_text
+from vestige_tui.store.memory_writes import patched
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -113,14 +115,27 @@ class DomainService:
     # Changes
 
     async def add_best(self, classification: Classification) -> Change:
-        """Add the best domain of a classification to its memory; nothing changes if the memory is in it already."""
-        memory = await self._memories.get(classification.memory_id)
-        best = classification.best.name
-        if best in memory.domains:
-            self._context.refuse_read_only()
+        """Add the best domain of a classification to its memory, with its similarity as the score of the domain.
+
+        Nothing changes if the memory is in it already. Raises Conflict if its domains have changed since.
+        """
+        self._context.refuse_read_only()
+        best = classification.best
+        if best.name in classification.domains:
             return Change(())
-        patch = Patch(domains=(*memory.domains, best))
-        return await self._memories.update(memory.id, patch, expected=memory.updated_at)
+        async with self._backend.write() as transaction:
+            memory = await self._context.lock_memory(transaction, classification.memory_id)
+            if memory.domains != classification.domains:
+                raise Conflict(f"Memory {memory.id[:8]} was changed elsewhere meanwhile; nothing was saved.")
+            names = patched(memory, Patch(domains=(*memory.domains, best.name))).domains
+            scores = {**memory.domain_scores, best.name: best.similarity}
+            await transaction.execute("update_domains", name_params(memory.id, names, scores))
+            before = {"domains": list(memory.domains), "domain_scores": dict(memory.domain_scores)}
+            after = {"domains": list(names), "domain_scores": scores}
+            entry = await self._context.journal(
+                transaction, "edit", [{"id": memory.id, "memory": before}], [{"id": memory.id, "memory": after}]
+            )
+        return Change((memory.id,), entry)
 
     async def put(self, name: str, *, label: str | None = None, terms: Sequence[str] | None = None) -> Change:
         """Create or update the row of a domain, with its number of memories and their centroid.

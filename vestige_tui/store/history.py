@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import NotFound, Usage
+from vestige_tui.core.filter_match import narrows, passes
 from vestige_tui.core.history import DecidedMemory, DeletedMemory, Difference, DifferenceCounts
 from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.text import quoted
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from vestige_tui.store.context import StoreContext
 
 RECALL_LIMIT = 50
+DELETIONS_BATCH = 2_000
+"""Deleted memories that are read at once to be filtered."""
 DIFFERENCE_LIMIT = 200
 """Memories of each group of a difference."""
 
@@ -77,18 +81,18 @@ class HistoryService:
     ) -> Difference:
         """Return the difference between two moments; ``head`` truncates each content to so many characters.
 
-        Deleted memories are counted without the filter, for the journal has no index of it. Raises Usage if the
-        start is after the end.
+        Of deleted memories the filter compares labels, owner, sharing and creation, which the journal has; a state or
+        a recall they do not have. Raises Usage if the start is after the end.
         """
         fitting(limit)
         if start > end:
             raise Usage("The first moment is after the second; exchange the two.")
         chosen = filter or Filter()
-        appeared, superseded, again, deleted, counts = await asyncio.gather(
+        appeared, superseded, again, (deleted, deleted_count), counts = await asyncio.gather(
             self._page(chosen, _CREATED_BETWEEN, start, end, limit, head),
             self._page(chosen, _REPLACED_BETWEEN, start, end, limit, head),
             self._page(chosen, _ACTIVE_AGAIN, start, end, limit, head),
-            self._deleted(start, end, limit, head),
+            self._deleted(chosen, start, end, limit, head),
             self._counts(chosen, start, end),
         )
         ids = [memory.id for memory in (*superseded, *again)]
@@ -97,16 +101,17 @@ class HistoryService:
         def decided(memories: Sequence[Memory]) -> tuple[DecidedMemory, ...]:
             return tuple(DecidedMemory(memory, decisions.get(memory.id)) for memory in memories)
 
-        return Difference(start, end, appeared, decided(superseded), decided(again), deleted, counts)
+        return Difference(
+            start, end, appeared, decided(superseded), decided(again), deleted, replace(counts, deleted=deleted_count)
+        )
 
     async def _counts(self, filter: Filter, start: datetime, end: datetime) -> DifferenceCounts:
-        appeared, superseded, again, [row] = await asyncio.gather(
+        appeared, superseded, again = await asyncio.gather(
             self._count(filter, _CREATED_BETWEEN, start, end),
             self._count(filter, _REPLACED_BETWEEN, start, end),
             self._count(filter, _ACTIVE_AGAIN, start, end),
-            self._backend.fetch("count_deletions", {"earlier": start, "as_of": end}),
         )
-        return DifferenceCounts(appeared, superseded, again, int(row["n"]))
+        return DifferenceCounts(appeared, superseded, again)
 
     def _conditions(
         self, filter: Filter, group: Sequence[str], start: datetime, end: datetime
@@ -129,9 +134,26 @@ class HistoryService:
         records = await self._backend.fetch("page_memories", params, slots)
         return await as_they_were(self._backend, [rows.memory(row) for row in records], end)
 
-    async def _deleted(self, start: datetime, end: datetime, limit: int, head: int | None) -> tuple[DeletedMemory, ...]:
-        params = {"earlier": start, "as_of": end, "head": ALL_CHARS if head is None else head, "limit": limit}
-        return tuple(rows.deleted_memory(row) for row in await self._backend.fetch("list_deletions", params))
+    async def _deleted(
+        self, filter: Filter, start: datetime, end: datetime, limit: int, head: int | None
+    ) -> tuple[tuple[DeletedMemory, ...], int]:
+        """Return the first of the deleted memories that pass a filter, and the number of all of them."""
+        span = {"earlier": start, "as_of": end}
+        params = {**span, "head": ALL_CHARS if head is None else head, "limit": limit, "offset": 0}
+        if not narrows(filter):
+            records = await self._backend.fetch("list_deletions", params)
+            [row] = await self._backend.fetch("count_deletions", span)
+            return tuple(map(rows.deleted_memory, records)), int(row["n"])
+        shown: list[DeletedMemory] = []
+        count = offset = 0
+        while True:
+            batch = params | {"limit": DELETIONS_BATCH, "offset": offset}
+            records = await self._backend.fetch("list_deletions", batch)
+            passing = [row for row in records if passes(filter, rows.deleted_labels(row))]
+            shown += map(rows.deleted_memory, passing[: limit - len(shown)])
+            count, offset = count + len(passing), offset + DELETIONS_BATCH
+            if len(records) < DELETIONS_BATCH:
+                return tuple(shown), count
 
     async def deleted_memory(self, entry: int, memory_id: str) -> Memory:
         """Return a memory as the journal keeps it since its deletion. Raises NotFound."""

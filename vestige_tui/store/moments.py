@@ -28,7 +28,7 @@ async def as_they_were(backend: Backend, memories: Sequence[Memory], moment: dat
     """Return memories with the winner and the schedule that they had at a moment; as they are if that is None.
 
     Texts, tags and marks stay today's. A memory that was reviewed since has the schedule from before its first review
-    after the moment, or one without a last review if the log does not have that review.
+    after the moment, or one without a last review and a due date if the log does not have that review.
     """
     if moment is None or not memories:
         return tuple(memories)
@@ -41,7 +41,8 @@ async def as_they_were(backend: Backend, memories: Sequence[Memory], moment: dat
     def then(memory: Memory) -> Memory:
         decision, state = decisions.get(memory.id), memory.scheduling
         if _is_later(state, moment):
-            state = schedules.get(memory.id, dataclasses.replace(state, last_review=None) if state else None)
+            unknown = dataclasses.replace(state, last_review=None, next_review=None) if state else None
+            state = schedules.get(memory.id, unknown)
         winner = decision.winner_id if decision is not None else None
         return dataclasses.replace(memory, superseded_by=winner, scheduling=state)
 

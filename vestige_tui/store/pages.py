@@ -60,11 +60,16 @@ _RECALLED_THEN: tuple[_Segment, ...] = (
     _Segment("order_recall_at", "sort_key_recall_at", "after_recall_at", ("only_recalled_at",), by_id=True),
     _Segment(*_NEWEST, ("without_recall_at",)),
 )
-"""Order by recall at a past moment, by the schedules of then."""
+_DUE_THEN: tuple[_Segment, ...] = (
+    _Segment("order_due_at", "sort_key_due_at", "after_due_at", ("only_due_at",), by_id=True),
+    _Segment(*_NEWEST, ("without_due_at",)),
+)
+_THEN: Mapping[Sort, tuple[_Segment, ...]] = {"recall": _RECALLED_THEN, "due": _DUE_THEN}
+"""Orders at a past moment that follow from the schedules of then."""
 
 
 def _segments(sort: Sort, as_of: datetime | None) -> tuple[_Segment, ...]:
-    return _RECALLED_THEN if sort == "recall" and as_of is not None else _SEGMENTS[sort]
+    return _SEGMENTS[sort] if as_of is None else _THEN.get(sort, _SEGMENTS[sort])
 
 
 @dataclass(frozen=True, slots=True)

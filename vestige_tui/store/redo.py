@@ -12,8 +12,9 @@ from vestige_tui.core.journal import REPAIR
 from vestige_tui.core.text import grouped
 from vestige_tui.store.domain_undo import restore_domains
 from vestige_tui.store.journal_snapshots import review_params, schedule_params, schedule_value, schedule_version
-from vestige_tui.store.locked_memories import changed_since
+from vestige_tui.store.locked_memories import changed_since, gone
 from vestige_tui.store.row_snapshots import restore_rows
+from vestige_tui.store.successors import Pointed, point
 from vestige_tui.store.undo import (
     MAX_KEPT_MEMORIES,
     OF_THE_STORE,
@@ -80,7 +81,25 @@ async def _delete_again(transaction: Transaction, goal: Snapshots, start: Snapsh
             raise _too_old()
         if await current_digest(transaction, memory_id) != snapshot["digest"]:
             raise changed_since(memory_id)
+    pointed = {memory_id: start[memory_id].get("pointed", {}) for memory_id in goal}
+    if any(pointed.values()):
+        await transaction.fetch("lock_supersession")
+        await point(transaction, await _still_replaced(transaction, pointed), now)
     await transaction.execute("delete_memories", {"ids": list(goal)})
+
+
+async def _still_replaced(transaction: Transaction, pointed: Pointed) -> Pointed:
+    """Return the pointed memories that the memories to delete replace. Raises Conflict if a successor is gone."""
+    kept: dict[str, dict[str, str]] = {}
+    for winner, losers in pointed.items():
+        for loser, successor in losers.items():
+            ids = {str(row["id"]) for row in await transaction.fetch("list_existing", {"ids": [loser, successor]})}
+            if loser not in ids or (await lock_memory(transaction, loser)).superseded_by != winner:
+                continue
+            if successor not in ids:
+                raise gone(successor)
+            kept.setdefault(winner, {})[loser] = successor
+    return kept
 
 
 async def _grade_again(transaction: Transaction, goal: Snapshots, start: Snapshots, now: datetime) -> None:

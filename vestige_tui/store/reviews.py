@@ -23,6 +23,7 @@ from vestige_tui.store.journal_snapshots import (
     schedule_fields,
     schedule_params,
 )
+from vestige_tui.store.past_queue import PastQueue
 from vestige_tui.store.schema import rows
 from vestige_tui.store.weights import use_weights
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from vestige_tui.store.memories import MemoryService
 
 PARSE_CHUNK_ROWS = 10_000
+MAX_PAST_DUE = 1_000_000
+"""Most memories whose due dates at a past moment are read."""
 _ALWAYS_JOURNALED = ("suspend", "bury", "resume")
 """Verbs that are journaled even if the marks were so already: a session of reviews undoes its own steps."""
 
@@ -46,6 +49,11 @@ class ReviewService:
         self._memories = memories
         self._journal = journal
         self._days = context.policy.days
+        self._past = PastQueue(context)
+
+    def _is_past(self, filter: Filter | None) -> bool:
+        """Check whether the queue of a past moment is wanted, by the store or by a filter."""
+        return self._context.as_of(filter or Filter()) is not None
 
     async def scheduling(self, memory_id: str) -> Scheduling | None:
         """Return the FSRS state of a memory; None if it was never scheduled. Raises NotFound."""
@@ -67,6 +75,8 @@ class ReviewService:
         """
         now = self._context.now()
         bound = before or self._days.bound(now, 1)
+        if self._is_past(filter):
+            return await self._past.due(bound, limit, filter or Filter())
         filters, params = self._context.filters(filter or Filter())
         # Vestige writes times in several formats: query with a margin of one day, then compare as times.
         query_bound = bound + timedelta(days=1) if self._backend.foreign else bound
@@ -85,6 +95,8 @@ class ReviewService:
 
     async def new(self, limit: int = 10, filter: Filter | None = None) -> tuple[Memory, ...]:
         """Return memories that were never reviewed, oldest first."""
+        if self._is_past(filter):
+            return await self._past.new(limit, filter or Filter())
         filters, params = self._context.filters(filter or Filter())
         records = await self._backend.fetch(
             "list_new", {**params, "now": self._context.now(), "limit": limit}, {"filters": filters}
@@ -95,6 +107,8 @@ class ReviewService:
         """Count the memories to review, by local days."""
         now = self._context.now()
         bounds = [self._days.bound(now, offset) for offset in (0, 1, 7)]
+        if self._is_past(filter):
+            return await self._past.counts(bounds, filter or Filter())
         filters, params = self._context.filters(filter or Filter())
         params["now"] = now
         slots = {"filters": filters}
@@ -117,6 +131,9 @@ class ReviewService:
     async def due_times(self, days: int = 30, filter: Filter | None = None) -> tuple[datetime, ...]:
         """Return the due times within so many days, today and overdue ones included, for a forecast."""
         now = self._context.now()
+        if self._is_past(filter):
+            memories = await self._past.due(self._days.bound(now, days + 1), MAX_PAST_DUE, filter or Filter())
+            return tuple(due for memory in memories if memory.scheduling and (due := memory.scheduling.next_review))
         filters, params = self._context.filters(filter or Filter())
         epoch = datetime.fromtimestamp(0, UTC)
         span = {**params, "now": now, "earliest": epoch, "before": self._days.bound(now, days + 1)}

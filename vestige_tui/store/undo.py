@@ -15,7 +15,7 @@ from vestige_tui.core.errors import Conflict
 from vestige_tui.core.journal import REPAIR
 from vestige_tui.core.reviews import undone_reviews
 from vestige_tui.embedding.models import same_model
-from vestige_tui.store.domain_undo import restore_domains
+from vestige_tui.store.domain_undo import name_params, restore_domains
 from vestige_tui.store.edge_writes import put_edge
 from vestige_tui.store.journal_snapshots import (
     EDITABLE,
@@ -146,11 +146,21 @@ async def restore_fields(transaction: Transaction, before: Snapshots, after: Sna
         # A change of many memories keeps only the fields that it changes.
         fields = {**memory_fields(memory), **snapshot["memory"]}
         await transaction.execute("update_memory", update_params(memory_id, fields))
+        await _restore_scores(transaction, memory, snapshot["memory"], changed)
         if fields["content"] != memory.content:
             kept[memory_id] = vector_fields(await transaction.fetch("get_embedding", {"id": memory_id}))
             await transaction.execute("delete_embedding", {"id": memory_id})
             await _put_vector(transaction, memory_id, snapshot)
     return kept
+
+
+async def _restore_scores(transaction: Transaction, memory: Memory, goal: Snapshot, changed: Snapshot) -> None:
+    """Restore the scores of domains, where the change set one. Raises Conflict if they have changed since."""
+    if goal.get("domain_scores") == changed.get("domain_scores"):
+        return
+    if memory_fields(memory)["domain_scores"] != changed["domain_scores"]:
+        raise changed_since(memory.id)
+    await transaction.execute("update_domains", name_params(memory.id, goal["domains"], goal["domain_scores"]))
 
 
 async def _put_vector(transaction: Transaction, memory_id: str, snapshot: Snapshot) -> None:
@@ -231,9 +241,12 @@ async def _restore_links(transaction: Transaction, before: Snapshots, now: datet
             if {edge["source_id"], edge["target_id"]} <= existing:
                 await put_edge(transaction, edge, rows.as_time(edge["created_at"]))
     for winner, snapshot in before.items():
+        pointed = snapshot.get("pointed", {})
         for loser in snapshot["losers"]:
             # A loser deleted in the same change has its own events; one replaced by another memory since stays so.
-            if loser in existing and loser not in before and not (await lock_memory(transaction, loser)).superseded_by:
+            if loser not in existing or loser in before:
+                continue
+            if (await lock_memory(transaction, loser)).superseded_by == pointed.get(loser):
                 await append_event(transaction, loser, winner, "supersede", now)
 
 

@@ -81,10 +81,11 @@ async def change_many(place: ChangingPlace, store: Store, target: Target, operat
         if not preview.ids:
             place.say(f"{nothing_sentence(preview)}", severity="waiting" if preview.missing else "quiet")
             return False
-        if needs_question(preview) and not await place.app.push_screen_wait(
-            PreviewDialog(preview, store.memories.get_many, fault=fault)
-        ):
-            return False
+        if needs_question(preview):
+            dialog = PreviewDialog(preview, store.memories.get_many, fault=fault)
+            if not await place.app.push_screen_wait(dialog):
+                return False
+            preview = dialog.agreed
         place.will_change(place.chosen_memories())
         try:
             change = await store.bulk.apply(preview)

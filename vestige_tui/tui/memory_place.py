@@ -29,6 +29,7 @@ from vestige_tui.presenters.changes import (
     subject,
     title,
     undo_sentence,
+    with_warning,
 )
 from vestige_tui.tui.bulk_changes import change_many, edit_fields
 from vestige_tui.tui.command_screen import NOT_OPEN
@@ -93,8 +94,7 @@ class MemoryPlace(FilteredPlace):
 
     def changed(self, change: Change, sentence: str) -> None:
         """Show a committed change in the status line, with its undo key, and refresh."""
-        note = f"{sentence} {change.warnings[0]}" if change.warnings else sentence
-        self.say(note, change, "waiting" if change.warnings else "done")
+        self.say(with_warning(sentence, change), change, "waiting" if change.warnings else "done")
         self.store_session.note_change()
 
     def _writable(self) -> Store | None:

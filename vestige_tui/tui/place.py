@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.keys import key_to_character
 from textual.timer import Timer
 
 from vestige_tui.core.errors import Cancelled, Unavailable, Unreachable, Unsure, VestigeError
@@ -29,9 +28,9 @@ from vestige_tui.tui.commands.everywhere import EVERYWHERE, Leave, Quit, Refresh
 from vestige_tui.tui.commands.memories import RedoChange, UndoChange
 from vestige_tui.tui.commands.places import PLACES, GoTo
 from vestige_tui.tui.dialogs.modals import Message
-from vestige_tui.tui.filters.saved import Configured
 from vestige_tui.tui.moments import show_moment
 from vestige_tui.tui.notice import Notice, Severity
+from vestige_tui.tui.shown_keys import shown_key
 from vestige_tui.tui.store_session import comes_back
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.header import Header
@@ -273,12 +272,7 @@ class Place(CommandScreen):
 
         With ``typing`` return a key without a character, if there is one: an input line would take a letter.
         """
-        app = self.app
-        configured = app.config.keys.get(command.id) if isinstance(app, Configured) else None
-        keys = (configured or command.key).split(",")
-        key = next((name for name in keys if key_to_character(name) is None), keys[0]) if typing else keys[0]
-        display = None if configured else command.display
-        return app.get_key_display(Binding(key, command.action, key_display=display))
+        return shown_key(self.app, command, typing=typing)
 
     def worker_failed(self, group: str, error: BaseException) -> None:
         if group not in ("read", "look") or not self._keeps_unconfirmed_write(error):

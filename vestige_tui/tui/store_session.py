@@ -222,6 +222,8 @@ class StoreSession:
             return
         self.store = self._live if moment is None else self._live.at(moment)
         self._show_facts(moment=moment)
+        # The number beside Review is that of the moment.
+        self.note_change()
         self._emit(StoreChanged())
 
     # From the opening to the end
@@ -467,7 +469,7 @@ class StoreSession:
         self._day = store.policy.days.of(store.now())
         await store.weights.refresh()
         stats = await store.maintenance.stats()
-        counts = await store.reviews.queue_counts()
+        counts = await store.at(self.moment).reviews.queue_counts()
         model = None
         if stats.registered_model_name:
             model = f"{stats.registered_model_name.rsplit('/', 1)[-1]} {stats.registered_model_dim}"

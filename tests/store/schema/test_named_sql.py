@@ -16,7 +16,7 @@ from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect, compose, load
 
 FILTERS = tuple(name for name in load("sqlite") if name.startswith("filter_"))
-SORTS = ("created", "updated", "due", "oldest", "type", "recall", "recall_at")
+SORTS = ("created", "updated", "due", "oldest", "type", "recall", "recall_at", "due_at")
 ONLY_SQLITE = {
     "read_signature",
     "branch_vector_given",
@@ -115,6 +115,7 @@ FRAGMENTS = (
     "only_",
     "without_",
     "elapsed",
+    "due_time_at",
     "not_resting",
     "is_",
     "chosen_",

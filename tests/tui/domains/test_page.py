@@ -178,6 +178,8 @@ async def test_a_merge_and_a_deletion(corpus: Path) -> None:
         await console.press("m")
         await console.until(lambda: isinstance(console.app.screen, Pick))
         await pick(console, "carriers")
+        await console.until(lambda: isinstance(console.app.screen, Ask))
+        await console.press("enter")
         await console.until("Merge domains eta → carriers in 24 memories?")
         await console.press("y")
         await console.until("Merged domains eta → carriers in 24 memories")
@@ -238,3 +240,32 @@ async def test_hostile_names_fit_in_every_size(tmp_path: Path, size: tuple[int, 
         await open_domains(console)
         await console.until("plain")
         assert not set(console.text) & set("\x1b\u202e\x07\x9b")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tracking", "eta"])
+async def test_two_domains_are_merged_under_a_new_name_or_that_of_the_first(corpus: Path, name: str) -> None:
+    async with open_console(corpus) as console:
+        await open_domains(console, "eta")
+        before = await names_of(console)
+        both = [
+            each.id
+            for each in (
+                await console.store.page(Filter(domains=("eta", "carriers"), superseded=True), limit=500)
+            ).items
+        ]
+        await console.press("m")
+        await console.until(lambda: isinstance(console.app.screen, Pick))
+        await pick(console, "carriers")
+        await console.until("It holds the memories of 'eta' and 'carriers'.")
+        console.app.focused.value = name  # type: ignore[union-attr]  # the line of the dialog
+        await console.press("enter")
+        await console.until(lambda: isinstance(console.app.screen, PreviewDialog))
+        await console.press("y")
+        await console.until(f"→ {name} in")
+        names = await names_of(console)
+        assert "carriers" not in names
+        assert names[name] == len(both)
+        await console.press("u")
+        await console.until("Undid: merge domains ")
+        assert await names_of(console) == before

@@ -564,7 +564,9 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
         await console.until("Delete these vectors?")
         assert "6 vectors" in console.text
         await console.press("y")
-        await console.until("Deleted the vectors.")
+        # The change of the model may be seen, and said, only now.
+        sentences = "Deleted the vectors.", "This store now uses test-embedder-64"
+        await console.until(lambda: any(sentence in console.text for sentence in sentences))
         await console.until("kept for a rollback", gone=True)
         await console.press("D")
         await console.until("This store keeps no vectors of a previous model.")

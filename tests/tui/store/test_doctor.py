@@ -81,7 +81,7 @@ async def test_a_fix_shows_its_rows_and_is_undone_by_one_key(faulty: Path) -> No
         await console.press("F")
         await console.until("Fix 4 rows?")
         await console.press("y")
-        await console.until("Fixed 4 rows.")
+        await console.until("Fixed 4 rows")
         await console.until("2 faults of 1 kind")
         assert whole_rows(f"sqlite:{faulty}") != before
         await console.press("u")

@@ -277,6 +277,22 @@ def deleted_memory(row: Row) -> DeletedMemory:
     )
 
 
+def deleted_labels(row: Row) -> Memory:
+    """Return the labels that a deleted memory had, without its text."""
+    return Memory(
+        id=str(row["id"]),
+        content="",
+        node_type=_text(row["node_type"]) or "fact",
+        tags=as_list(row["tags"]),
+        domains=as_list(row["domains"]),
+        codebase=None if row["codebase"] is None else _text(row["codebase"]),
+        owner_user_id=_text(row["owner_user_id"]) or LOCAL_USER,
+        visibility=_text(row["visibility"]) or "private",
+        shared_with_groups=as_list(row["shared_with_groups"]),
+        created_at=as_time(row["created_at"]),
+    )
+
+
 def journal_entry(row: Row) -> JournalEntry:
     return JournalEntry(
         id=int(row["id"]),

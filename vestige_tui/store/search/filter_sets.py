@@ -116,6 +116,7 @@ _OPPOSITES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "filter_no_visibilities": ("filter_visibilities", {"visibilities": "no_visibilities"}),
     "filter_no_groups": ("filter_groups", {"groups": "no_groups"}),
     "filter_not_due": ("filter_due", {}),
+    "filter_not_due_at": ("filter_due_at", {}),
     "filter_not_suspended": ("filter_suspended", {}),
     "filter_not_buried": ("filter_buried", {}),
     "filter_not_leech": ("filter_leech", {}),

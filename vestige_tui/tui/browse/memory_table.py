@@ -98,6 +98,7 @@ class MemoryTable(MemoryRows):
         self._range_from = None
         lost = self._count if self._everything else len(self._selected)
         self._selected.clear()
+        self._edited.clear()
         self._everything = False
         self._cursor = 0
         self._highlighted_id = None
@@ -426,7 +427,10 @@ class MemoryTable(MemoryRows):
             yield fit(plain(memory.node_type), columns.kind) + "  ", "muted"
         if columns.domain:
             yield fit(", ".join(plain(name) for name in memory.domains), columns.domain) + "  ", "muted"
-        yield fit(one_line(memory.content, columns.text), columns.text), "muted" if superseded else "text"
+        mark = self.edited_mark(memory)
+        yield from mark
+        room = columns.text - sum(cells(text) for text, _ in mark)
+        yield fit(one_line(memory.content, room), room), "muted" if superseded else "text"
         if columns.tags:
             yield "  " + fit(", ".join(plain(tag) for tag in memory.tags), columns.tags), "muted"
         created: Piece = (age(memory.created_at, now), "muted")

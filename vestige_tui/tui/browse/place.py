@@ -192,6 +192,9 @@ They first show every memory that they change; `u` undoes the whole change.
                 head=HEAD_CHARS,
                 moment=self._moment,
             )
+            if store.moment is not None:
+                edited = await store.history.edited_since(page.items, store.moment)
+                self.query_one(MemoryTable).note_edited(page.items, edited)
             return Page((*above, *page.items), page.next)
 
         return fetch

@@ -31,7 +31,7 @@ class RenameDomain(Command):
 class MergeDomain(Command):
     id, key, label, action = "domains.merge", "m", "merge", "merge_domain"
     group, footer, writes = "Domains", True, True
-    help = "Merge the domain into another one, on all of its memories; first shows them."
+    help = "Merge the domain and another one, under the name of either or a new one; first shows their memories."
 
 
 class SetDomain(Command):

@@ -20,10 +20,11 @@ from vestige_tui.core.times import moment_text
 from vestige_tui.presenters.moments import TODAYS_TEXTS, counts_sentence, deletion_words
 from vestige_tui.tui.command_screen import NOT_OPEN, CommandScreen
 from vestige_tui.tui.commands.command import bindings
-from vestige_tui.tui.commands.moments import OF_THE_COMPARISON
+from vestige_tui.tui.commands.moments import OF_THE_COMPARISON, SetEnd, SetStart
 from vestige_tui.tui.compare.difference_list import DifferenceList
 from vestige_tui.tui.dialogs.memory_sheet import MemorySheet, memory_sheet
 from vestige_tui.tui.moments import ask_for_moment, show_moment
+from vestige_tui.tui.shown_keys import shown_key
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.key_line import KeyLine
 from vestige_tui.tui.widgets.memory_detail import MemoryDetail
@@ -48,8 +49,8 @@ class ComparisonScreen(CommandScreen):
     BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_THE_COMPARISON)
     HELP = """\
 The store at two moments: the memories that appeared between them, those that were replaced, those that are active
-again, and those that the journal says were deleted in between. Texts and tags are those of today; of a deleted memory
-they are those that it had when it was deleted.
+again, and those that the journal says were deleted in between. Texts, tags and marks are those of today; of a deleted
+memory they are those that it had when it was deleted.
 
 `s` sets the first moment, `e` the second one; an empty line is now. `t` closes this page and shows the store as of the
 second moment. `enter` opens a memory.
@@ -121,7 +122,8 @@ second moment. `enter` opens a memory.
         if difference.counts.total:
             self.set_class(False, "-nothing")
         else:
-            self._say_nothing(counts, ("s", "set the first moment"), ("e", "set the second moment"))
+            start_key, end_key = shown_key(self.app, SetStart), shown_key(self.app, SetEnd)
+            self._say_nothing(counts, (start_key, "set the first moment"), (end_key, "set the second moment"))
 
     def _say_nothing(self, why: str, *keys: tuple[str, str]) -> None:
         self.query_one("#nothing", Empty).say(why, *keys, ("esc", "back"))

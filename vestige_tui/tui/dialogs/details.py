@@ -36,5 +36,6 @@ async def detail_of(store: Store, memory_id: str, hit: Hit | None = None, terms:
         hit=hit,
         terms=terms,
         edited_at=edited.get(memory.id),
+        is_past=store.moment is not None,
         names=names,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from vestige_tui.core.bulk import BulkPreview
+from vestige_tui.core.bulk import BulkPreview, keeping_replaced
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.memories import Memory
@@ -28,6 +29,8 @@ PAGES_HELD = 20
 KIND_CELLS = 14
 MAX_ROWS = 14
 MAX_NARROW_ROWS = 6
+KEEP_KEY = "r"
+"""Key that deletes, and keeps the memories replaced which the deletion would make active beside others."""
 
 ReadMany: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Memory]]]
 
@@ -106,9 +109,15 @@ class PreviewDialog(Confirm):
     PreviewDialog #sheet { width: 96; }
     """
 
+    BINDINGS: ClassVar[list[BindingType]] = [Binding(KEEP_KEY, "keep_replaced", "keep replaced", show=False)]
+
     def __init__(self, preview: BulkPreview, read: ReadMany, *, fault: str = "") -> None:
-        super().__init__(preview_title(preview), (), verb=action_verb(preview), notes=preview_notes(preview))
-        self._keys = (*self._keys[:1], ("↑↓", "scroll"), *self._keys[1:])
+        notes = preview_notes(preview, KEEP_KEY)
+        super().__init__(preview_title(preview), (), verb=action_verb(preview), notes=notes)
+        keeps = [(KEEP_KEY, "delete, keep replaced")] if preview.beside_count else []
+        self._keys = (*self._keys[:1], *keeps, ("↑↓", "scroll"), *self._keys[1:])
+        self.agreed = preview
+        """Preview that the user agrees to: the one that is shown, or the one that keeps memories replaced."""
         self._preview, self._read, self._fault = preview, read, fault
 
     def compose_body(self) -> ComposeResult:
@@ -124,6 +133,11 @@ class PreviewDialog(Confirm):
 
     def on_resize(self) -> None:
         self._fit_rows()
+
+    def action_keep_replaced(self) -> None:
+        if self._preview.beside_count:
+            self.agreed = keeping_replaced(self._preview)
+            self.dismiss(True)
 
     def _fit_rows(self) -> None:
         rows = self.query_one(PreviewRows)

@@ -16,6 +16,7 @@ from vestige_tui.core.doctor import KINDS
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.text import grouped, one_line, plain, short_id
 from vestige_tui.presenters.doctor import KIND_WORDS, fix_sentence, problem
+from vestige_tui.tui.commands.doctor import FixFault
 from vestige_tui.tui.dialogs.modals import Dialog
 
 if TYPE_CHECKING:
@@ -50,12 +51,12 @@ class FaultSheet(Dialog[str | None]):
     FaultSheet OptionList { margin: 0 0 1 0; text-wrap: nowrap; text-overflow: ellipsis; }
     FaultSheet OptionList:focus { border: none; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("f", "fix", "fix", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding(FixFault.key, "fix", FixFault.label, id=FixFault.id, show=False)]
 
-    def __init__(self, finding: Finding, memories: Sequence[Memory], *, why_not: str = "") -> None:
-        """``why_not`` is the sentence on why the store is not written; empty if it can be."""
+    def __init__(self, finding: Finding, memories: Sequence[Memory], *, fix_key: str, why_not: str = "") -> None:
+        """``fix_key`` is the key to fix as it is displayed, ``why_not`` the reason why the store is not written."""
         opens = [("enter", "open the memory")] if memories else []
-        fixes = [("f", "fix…")] if finding.fixable and not why_not else []
+        fixes = [(fix_key, "fix…")] if finding.fixable and not why_not else []
         super().__init__(KIND_WORDS[finding.kind].label.capitalize(), (*opens, *fixes, ("esc", "back")))
         self._finding, self._memories, self._why_not = finding, memories, why_not
 

@@ -14,29 +14,28 @@ from textual.content import Content
 from textual.widgets import Static
 
 from vestige_tui.core.errors import Conflict, NotFound
+from vestige_tui.core.memories import Change
 from vestige_tui.core.text import plain, short_id
 from vestige_tui.presenters import doctor as words
-from vestige_tui.presenters.changes import NOTHING_TO_REDO, redo_sentence, undo_sentence
 from vestige_tui.presenters.job_progress import quantity
 from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.tui.backups import confirmed_with_backup
-from vestige_tui.tui.command_screen import NOT_OPEN, CommandScreen
+from vestige_tui.tui.changing_page import ChangingPage
+from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.command import bindings
-from vestige_tui.tui.commands.doctor import OF_THE_DOCTOR
-from vestige_tui.tui.commands.memories import UndoChange
+from vestige_tui.tui.commands.doctor import OF_THE_DOCTOR, FixFault
 from vestige_tui.tui.dialogs.memory_sheet import memory_sheet
 from vestige_tui.tui.doctor.fault_list import FaultList
 from vestige_tui.tui.doctor.fault_sheet import FIX, FaultSheet, examples_of
 from vestige_tui.tui.doctor.fix_dialog import FixDialog
+from vestige_tui.tui.shown_keys import shown_key
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.key_line import KeyLine
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.core.doctor import Examination, Finding
-    from vestige_tui.core.memories import Change
     from vestige_tui.store.store import Store
-    from vestige_tui.tui.notice import Severity
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ LOOKING = "Looking at every row of the store…"
 NO_FAULTS = "No faults found."
 
 
-class DoctorScreen(CommandScreen):
+class DoctorScreen(ChangingPage):
     """Faults of the open store, by kind. The store is examined when the page opens, after each fix, and on request."""
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["page.tcss"]
@@ -86,6 +85,9 @@ cursor, and `F` all that can be fixed. Each shows every row that it changes, and
             self.refresh_bindings()
 
     # Examination
+
+    def read_again(self) -> None:
+        self._examine()
 
     @work(group="examine", exclusive=True, exit_on_error=False)
     async def _examine(self) -> None:
@@ -156,7 +158,8 @@ cursor, and `F` all that can be fixed. Each shows every row that it changes, and
             return
         memories = await examples_of(store, finding)
         why = read_only_sentence(store.read_only_reason) if store.read_only else ""
-        while answer := await self.app.push_screen_wait(FaultSheet(finding, memories, why_not=why)):
+        fix_key = shown_key(self.app, FixFault)
+        while answer := await self.app.push_screen_wait(FaultSheet(finding, memories, fix_key=fix_key, why_not=why)):
             if answer == FIX:
                 self.action_fix_fault()
                 return
@@ -198,48 +201,6 @@ cursor, and `F` all that can be fixed. Each shows every row that it changes, and
                 log.info("A previewed fix was refused: %s", type(error).__name__)
                 fault = f"{error.message} Below are the rows as they are now."
                 continue
-            hint = f"{self._key_of_undo()} undo" if fixed.undo is not None else ""
-            self._status.say(f"{words.fixed_sentence(fixed)}.", hint)
-            self.store_session.note_change()
-            break
-        self._examine()
-
-    def say(self, text: str, change: Change | None = None, severity: Severity = "done") -> None:
-        """Say a sentence in the status line."""
-        self._status.say(text, severity=severity)
-
-    def _key_of_undo(self) -> str:
-        keys = [each.binding for each in self.active_bindings.values() if each.binding.id == UndoChange.id]
-        return self.app.get_key_display(keys[0]) if keys else UndoChange.key
-
-    @work(group="write", exit_on_error=False)
-    async def action_undo(self) -> None:
-        store = self.store
-        if store is None:
+            self.changed(Change(fixed.subjects, fixed.undo), words.fixed_sentence(fixed))
             return
-        change = await self.store_session.own_changes.undo(store)
-        if change is None:
-            await self.app.run_action("app.show_journal")
-        else:
-            self._reversed(undo_sentence(change), has_changed=True)
-
-    @work(group="write", exit_on_error=False)
-    async def action_redo(self) -> None:
-        store = self.store
-        if store is None:
-            return
-        change = await self.store_session.own_changes.redo(store)
-        self._reversed(NOTHING_TO_REDO if change is None else redo_sentence(change), has_changed=change is not None)
-
-    def _reversed(self, sentence: str, *, has_changed: bool) -> None:
-        self._status.say(sentence, severity="done" if has_changed else "quiet")
-        if has_changed:
-            self.store_session.note_change()
-            self._examine()
-
-    def action_refresh_place(self) -> None:
         self._examine()
-        self._status.say("Refreshed.", severity="quiet")
-
-    def action_back(self) -> None:
-        self.dismiss(None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.core.bulk import BulkPreview, DomainEdit, DomainMove, Target
 from vestige_tui.core.errors import Conflict
-from vestige_tui.core.text import cut, plain
+from vestige_tui.core.text import cut, plain, quoted
 from vestige_tui.presenters.bulk import bulk_sentence, nothing_sentence
 from vestige_tui.presenters.changes import change_sentence
 from vestige_tui.tui.dialogs.asking import ask_and_use
@@ -42,13 +42,25 @@ async def rename(screen: Screen[None], store: Store, domain: DomainSummary) -> t
 async def merge(
     screen: Screen[None], store: Store, domain: DomainSummary, others: Sequence[DomainSummary]
 ) -> tuple[Change, str] | None:
-    """Ask for another domain and merge a domain into it, as ``rename`` does."""
+    """Ask for another domain and for the name of both, and merge them, as ``rename`` does. The name may be new."""
     choices = [Choice(each.name, plain(each.name), each.memories) for each in others if each.name != domain.name]
     title = f"Merge domain {cut(plain(domain.name), NAME_CELLS)} into"
-    into = await screen.app.push_screen_wait(Pick(title, choices))
-    if into is None:
+    other = await screen.app.push_screen_wait(Pick(title, choices))
+    if other is None:
         return None
-    return await _move(screen, store, DomainMove("merge_domains", (domain.name,), into))
+
+    async def use(name: str) -> tuple[Change, str] | None:
+        # Of the two, the one that has the name already keeps it.
+        old = tuple(each for each in (domain.name, other) if each != name.strip())
+        return await _move(screen, store, DomainMove("merge_domains", old, name))
+
+    question, note = (
+        "Name of the merged domain",
+        f"It holds the memories of {_quoted(domain.name)} and {_quoted(other)}.",
+    )
+    return await ask_and_use(
+        screen, lambda line, fault: Ask(question, value=line or other, fault=fault, note=note, verb="preview"), use
+    )
 
 
 async def delete(screen: Screen[None], store: Store, domain: DomainSummary) -> tuple[Change, str] | None:
@@ -103,3 +115,7 @@ async def _confirm(
         except Conflict as error:
             log.info("A previewed change was refused: %s", type(error).__name__)
             fault = f"{error.message} Below are the memories as they are now."
+
+
+def _quoted(name: str) -> str:
+    return quoted(cut(plain(name), NAME_CELLS))

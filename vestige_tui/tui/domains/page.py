@@ -19,13 +19,12 @@ from vestige_tui.core.errors import NotFound
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.text import grouped, plain, short_id
-from vestige_tui.presenters.changes import NOTHING_TO_REDO, redo_sentence, undo_sentence
 from vestige_tui.presenters.domains import NO_DOMAINS, centroid_age, members, near_reason, terms
 from vestige_tui.presenters.job_progress import quantity
-from vestige_tui.tui.command_screen import NOT_OPEN, CommandScreen
+from vestige_tui.tui.changing_page import ChangingPage
+from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.domains import OF_DOMAINS, SetDomain
-from vestige_tui.tui.commands.memories import RedoChange, UndoChange
 from vestige_tui.tui.commands.places import GoToBrowse
 from vestige_tui.tui.dialogs.memory_sheet import memory_sheet
 from vestige_tui.tui.domains import changes
@@ -56,7 +55,7 @@ Ask = Callable[["DomainsScreen", "Store", "DomainSummary"], Awaitable["tuple[Cha
 """Asks for a change of a domain, and makes it."""
 
 
-class DomainsScreen(CommandScreen):
+class DomainsScreen(ChangingPage):
     """Domains of the store, most memories first; beside them the memories near and in the one under the cursor."""
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["page.tcss"]
@@ -69,7 +68,7 @@ vectors of its memories. `s` writes that row, and computes centroid and terms ag
 `enter` opens the memories of a domain in Browse. `tab` goes to the memories near its centroid that are not in it:
 `space` selects some of them, `a` adds the domain to them, `enter` reads one.
 
-`r` renames a domain, `m` merges it into another one, `d` deletes it; its memories stay. All of them first show every
+`r` renames a domain, `m` merges it with another one, `d` deletes it; its memories stay. All of them first show every
 memory that changes. `u` undoes the last change of this console.
 """
 
@@ -109,6 +108,9 @@ memory that changes. `u` undoes the last change of this console.
 
     def on_screen_resume(self) -> None:
         self._store_changed(None)
+
+    def read_again(self) -> None:
+        self._load()
 
     def _store_changed(self, _: None) -> None:
         if self.is_current:
@@ -160,7 +162,7 @@ memory that changes. `u` undoes the last change of this console.
         self.query_one(NearList).show_hits(hits, another=another)
         self.query_one("#members", MemberList).show(page.items, another=another)
         self.set_class(not hits, "-far")
-        self.query_one("#near-why", Static).update(Content(near_reason(domain, self._key(SetDomain.id))))
+        self.query_one("#near-why", Static).update(Content(near_reason(domain, self.key_of(SetDomain))))
         self._title("near-title", "near, not in it", f"{grouped(len(hits))} nearest" if hits else "")
         self._title("members-title", "in it", f"{grouped(domain.active)}, newest first")
         self.refresh_bindings()
@@ -256,49 +258,7 @@ memory that changes. `u` undoes the last change of this console.
             return
         result = await ask(self, store, domain)
         if result is not None:
-            self._say_change(*result)
-
-    @work(group="write", exit_on_error=False)
-    async def action_undo(self) -> None:
-        store = self.store
-        if store is None:
-            return
-        change = await self.store_session.own_changes.undo(store)
-        if change is None:
-            await self.app.run_action("app.show_journal")
-        else:
-            self._say_change(change, undo_sentence(change))
-
-    @work(group="write", exit_on_error=False)
-    async def action_redo(self) -> None:
-        store = self.store
-        if store is None:
-            return
-        change = await self.store_session.own_changes.redo(store)
-        if change is None:
-            self._status.say(NOTHING_TO_REDO, severity="quiet")
-        else:
-            self._say_change(change, redo_sentence(change))
-
-    def _say_change(self, change: Change, sentence: str) -> None:
-        text = f"{sentence}. {change.warnings[0]}" if change.warnings else sentence
-        name, label = (RedoChange.id, "redo") if change.undone is not None else (UndoChange.id, "undo")
-        key = self._key(name)
-        self._status.say(text, f"{key} {label}" if key else "", "waiting" if change.warnings else "done")
-        self.store_session.note_change()
-        self._load()
-
-    def _key(self, command: str) -> str:
-        """Return the key of a command as it is set; empty for one without a key here."""
-        keys = (each.binding for each in self.active_bindings.values() if each.binding.id == command)
-        return next((self.app.get_key_display(binding) for binding in keys), "")
-
-    def action_refresh_place(self) -> None:
-        self._load()
-        self._status.say("Refreshed.", severity="quiet")
-
-    def action_back(self) -> None:
-        self.dismiss(None)
+            self.changed(*result)
 
 
 async def open_in_browse(app: App[Any], name: str) -> None:

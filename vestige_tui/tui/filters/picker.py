@@ -33,6 +33,7 @@ from vestige_tui.core.filter_syntax import (
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.text import cells, cut, grouped, plain
 from vestige_tui.tui import layout_widths
+from vestige_tui.tui.commands.lists import SaveFilters
 from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.filters.bar import AskInput, FilterBar
 from vestige_tui.tui.filters.saved import SavedFilters, ask_to_drop, ask_to_save
@@ -45,6 +46,7 @@ from vestige_tui.tui.filters.values import (
     saved_values,
     values_of,
 )
+from vestige_tui.tui.shown_keys import shown_key
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.workers import work
 
@@ -95,7 +97,7 @@ class FilterPicker(Dialog[None]):
         Binding("space,enter", "choose", "toggle", show=False, priority=True),
         Binding("plus", "choose_signed('+')", "and", show=False, priority=True),
         Binding("minus", "choose_signed('-')", "not", show=False, priority=True),
-        Binding("ctrl+s", "save", "save", show=False, priority=True),
+        Binding(SaveFilters.key, "save", "save", id=SaveFilters.id, show=False, priority=True),
         Binding("delete", "drop", "delete", show=False, priority=True),
     ]
 
@@ -186,7 +188,7 @@ class FilterPicker(Dialog[None]):
         own = [("enter", "use"), ("del", "delete")] if self._field == SAVED else [("space", "toggle")]
         if not layout_widths.is_narrow(self.size.width):
             own += [(sign, SIGN_LABELS[sign]) for sign in signs_of(self._field)]
-        keys = [*own, ("tab", "field"), ("ctrl+s", "save"), ("esc", "close")]
+        keys = [*own, ("tab", "field"), (shown_key(self.app, SaveFilters), "save"), ("esc", "close")]
         lines = (
             _key_line([*keys[:-1], ("backspace", "remove last"), keys[-1]], "   "),
             _key_line(keys, "   "),
@@ -262,7 +264,7 @@ class FilterPicker(Dialog[None]):
         if self._fault:
             return self._fault, ("backspace", "remove the last filter")
         if self._field == SAVED and not self._saved.by_name:
-            return "There are no saved filters yet.", ("ctrl+s", "save the current filters")
+            return "There are no saved filters yet.", (shown_key(self.app, SaveFilters), "save the current filters")
         if self._field in OPEN:
             example = "a number from 0 to 1" if self._field == "recall" else "a date such as -30d, 3mo or 2026-11-01"
             return f"“{typed}” is not {example}.", clear

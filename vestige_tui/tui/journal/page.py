@@ -17,12 +17,12 @@ from textual.worker import Worker
 from vestige_tui.core.errors import NotFound
 from vestige_tui.core.journal import UNDO, JournalLine
 from vestige_tui.core.text import grouped, one_line, plain, short_id
-from vestige_tui.presenters.changes import NOTHING_TO_REDO, not_undoable, redo_sentence, undo_sentence
+from vestige_tui.presenters.changes import not_undoable, redo_sentence, undo_sentence
 from vestige_tui.presenters.stores import read_only_sentence
-from vestige_tui.tui.command_screen import NOT_OPEN, CommandScreen
+from vestige_tui.tui.changing_page import ChangingPage
+from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.journal import OF_THE_JOURNAL
-from vestige_tui.tui.commands.memories import RedoChange
 from vestige_tui.tui.dialogs.memory_sheet import memory_sheet
 from vestige_tui.tui.dialogs.modals import Choice, Pick
 from vestige_tui.tui.journal.entry_list import EntryList
@@ -33,7 +33,6 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vestige_tui.core.memories import Change
     from vestige_tui.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ NO_MEMORY = "This change is of a domain's row alone; it has no memory to open."
 NO_CHANGES = "No changes yet. Each change by a console or a command is recorded here and can be undone."
 
 
-class JournalScreen(CommandScreen):
+class JournalScreen(ChangingPage):
     """All changes of the store. Entries are read by keyset as they come into view, and again when the store changes."""
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["page.tcss"]
@@ -96,9 +95,12 @@ console undid last.
     # Reading
 
     def on_screen_resume(self) -> None:
-        self._store_changed(None)
+        self.read_again()
 
     def _store_changed(self, _: None) -> None:
+        self.read_again()
+
+    def read_again(self) -> None:
         if self.is_current:
             self._changed = True
             self._fresh.clear()
@@ -273,35 +275,10 @@ console undid last.
             return
         if line.verb == UNDO:
             change = await store.journal.redo(line.id)
-            self._say_change(change, redo_sentence(change))
+            self.changed(change, redo_sentence(change))
         else:
             change = await store.journal.undo(line.id)
-            self._say_change(change, undo_sentence(change))
-
-    @work(group="write", exit_on_error=False)
-    async def action_redo(self) -> None:
-        store = self.store
-        if store is None:
-            return
-        change = await self.store_session.own_changes.redo(store)
-        if change is None:
-            self._status.say(NOTHING_TO_REDO, severity="quiet")
-        else:
-            self._say_change(change, redo_sentence(change))
-
-    def _say_change(self, change: Change, sentence: str) -> None:
-        text = f"{sentence} {change.warnings[0]}" if change.warnings else sentence
-        keys = [each.binding for each in self.active_bindings.values() if each.binding.id == RedoChange.id]
-        hint = f"{self.app.get_key_display(keys[0])} redo" if keys and change.undone is not None else ""
-        self._status.say(text, hint, "waiting" if change.warnings else "done")
-        self.store_session.note_change()
-
-    def action_refresh_place(self) -> None:
-        self._store_changed(None)
-        self._status.say("Refreshed.", severity="quiet")
-
-    def action_back(self) -> None:
-        self.dismiss(None)
+            self.changed(change, undo_sentence(change))
 
 
 def _gone(line: JournalLine, ids: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -54,11 +54,20 @@ class HitList(MemoryRows):
         self._branches: tuple[str, ...] = ()
         """Branches of the search that rank one of the hits."""
 
-    def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False, terms: MatchTerms = NO_TERMS) -> None:
+    def show(
+        self,
+        hits: Sequence[Hit],
+        *,
+        keep_cursor: bool = False,
+        terms: MatchTerms = NO_TERMS,
+        edited: Collection[str] = (),
+    ) -> None:
         """Show these hits; the cursor goes to the best one, or with ``keep_cursor`` stays on its memory or row.
 
-        Each hit shows the passage that matches the ``terms`` of the search.
+        Each hit shows the passage that matches the ``terms`` of the search. ``edited`` are the ids of the memories
+        whose text was another one at the past moment that is shown.
         """
+        self._edited = set(edited)
         before = self.current
         self._terms = terms
         self._hits = tuple(hits)
@@ -116,6 +125,9 @@ class HitList(MemoryRows):
         number = index + _is_ranked(self._hits[0])
         yield fit(str(number) if _is_ranked(hit) else "", 2, right=True) + " ", "muted"
         yield from state_cells(memory, self._clock())
+        mark = self.edited_mark(memory)
+        yield from mark
+        room = max(4, room - sum(cells(text) for text, _ in mark))
         ink = "muted" if memory.superseded_by is not None else "text"
         for text, matched in passage_parts(memory.content, self._terms, room):
             yield text, "match" if matched else ink

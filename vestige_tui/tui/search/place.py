@@ -87,6 +87,8 @@ memory is not in the results.
         self._limit = FIRST_HITS_LIMIT
         self._warnings: tuple[str, ...] = ()
         self._terms = NO_TERMS
+        self._edited: frozenset[str] = frozenset()
+        """Ids of the hits whose text was another one at the past moment that is shown."""
         self._empty_because: EmptyReason | None = None
         self._code_word: CodeWord | None = None
         self._reset_cursor = True
@@ -219,17 +221,24 @@ memory is not in the results.
     async def _ask(self, store: Store, bar: FilterBar) -> tuple[Answer | None, Sequence[Hit]]:
         chosen = await self.current_filter(store)
         text = bar.text.strip()
-        self._terms, self._empty_because, self._code_word = NO_TERMS, None, None
+        self._terms, self._empty_because, self._code_word, self._edited = NO_TERMS, None, None, frozenset()
         if not text:
             # One page beyond the cursor: new memories must not push the current one off the end.
             reach = self.query_one(HitList).cursor + MORE_HITS_COUNT
             page = await store.page(chosen, limit=max(self._limit, reach), head=HEAD_CHARS)
+            await self._read_edits(store, page.items)
             return None, [Hit(memory, 0.0) for memory in page.items]
         query = SearchQuery.within(chosen, text, mode=self._mode, limit=self._limit)
         answer = await store.search(query)
         self._terms, self._empty_because = answer.terms, answer.empty_because
         self._code_word = literal_offer(query, answer)
+        await self._read_edits(store, [hit.memory for hit in answer])
         return answer, answer.hits
+
+    async def _read_edits(self, store: Store, memories: Sequence[Memory]) -> None:
+        """Read which of the memories had another text at the past moment that is shown."""
+        if store.moment is not None:
+            self._edited = frozenset(await store.history.edited_since(memories, store.moment))
 
     def _show(self, answer: Answer | None, hits: Sequence[Hit], guest: Hit | None) -> None:
         bar, nothing = self.query_one(FilterBar), self.query_one("#nothing", Empty)
@@ -242,7 +251,7 @@ memory is not in the results.
         if not hits:
             self.reading = False
             self._say_nothing(nothing, answer is not None, bool(bar.chips))
-        self.query_one(HitList).show(hits, keep_cursor=not self._reset_cursor, terms=self._terms)
+        self.query_one(HitList).show(hits, keep_cursor=not self._reset_cursor, terms=self._terms, edited=self._edited)
         self._reset_cursor = False
         self._show_notes()
         self.refresh_bindings()

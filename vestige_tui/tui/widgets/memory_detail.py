@@ -27,5 +27,7 @@ class MemoryDetail:
     """Terms of that search, which are highlighted."""
     edited_at: datetime | None = None
     """Last edit of its text since the past moment that is shown, None without one."""
+    is_past: bool = False
+    """True if it is shown as of a past moment; its marks are those of today."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Handles of its owner and groups by id, of those that the store knows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,7 +10,8 @@ from textual.actions import SkipAction
 from textual.message import Message
 
 from vestige_tui.core.memories import Memory
-from vestige_tui.tui.widgets.row_list import RowList
+from vestige_tui.tui.widgets.glyphs import EDITED
+from vestige_tui.tui.widgets.row_list import Piece, RowList
 
 
 class MemoryRows(RowList):
@@ -40,10 +41,21 @@ class MemoryRows(RowList):
         super().__init__(id=id, classes=classes)
         self._clock = clock or (lambda: datetime.now(UTC))
         self._selected: dict[str, Memory] = {}
+        self._edited: set[str] = set()
+        """Ids of the memories whose text was another one at the past moment that is shown."""
 
     def memory_at(self, index: int) -> Memory | None:
         """Return the memory of row ``index``, None while it is not loaded."""
         raise NotImplementedError
+
+    def note_edited(self, memories: Iterable[Memory], edited: Collection[str]) -> None:
+        """Note which of these memories had another text at the past moment that is shown; their rows are marked."""
+        self._edited.difference_update(memory.id for memory in memories)
+        self._edited.update(edited)
+
+    def edited_mark(self, memory: Memory) -> tuple[Piece, ...]:
+        """Return the mark of a memory whose text was another one, two cells; nothing for the others."""
+        return ((f"{EDITED.glyph} ", EDITED.ink),) if memory.id in self._edited else ()
 
     @property
     def selected(self) -> tuple[Memory, ...]:

@@ -12,8 +12,8 @@ from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import Hit
 from vestige_tui.core.text import ago, grouped, plain, short_id
 from vestige_tui.core.times import moment_text
-from vestige_tui.presenters.moments import EDITED_SINCE
-from vestige_tui.tui.widgets.glyphs import BURIED, State, due, figure, level, marks_of, state_of
+from vestige_tui.presenters.moments import EDITED_SINCE, TODAYS_MARKS
+from vestige_tui.tui.widgets.glyphs import BURIED, SUSPENDED, State, due, figure, level, marks_of, state_of
 from vestige_tui.tui.widgets.highlighted_text import highlighted
 from vestige_tui.tui.widgets.memory_detail import MemoryDetail
 from vestige_tui.tui.widgets.memory_links import SHOWN_ROWS
@@ -41,6 +41,8 @@ def facts(detail: MemoryDetail, now: datetime) -> Content:
     parts: list[str | Content | tuple[str, str]] = [(f"{state.glyph} {word}", _ink(state)), "   "]
     for mark in marks_of(memory):
         parts += [(f"{mark.glyph} {mark.word}", _ink(mark)), "   "]
+    if detail.is_past and (state in (SUSPENDED, BURIED) or marks_of(memory)):
+        parts += [(TODAYS_MARKS, "$warning"), "   "]
     parts.append(highlighted(Content(plain(memory.node_type)), terms))
     if domains:
         parts += ["   ", (domains, "$text-muted")]
