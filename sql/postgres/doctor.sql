@@ -92,6 +92,11 @@ FROM judged WHERE NOT dangles AND cached IS DISTINCT FROM winner
 
 -- list_orphans --
 -- Rows whose parent is missing, of every foreign key: a program that disabled triggers, or a damaged restore, leaves them.
+-- With an undone review go the undo and its redo, which the foreign key deletes; the later rows come first.
+WITH RECURSIVE lost (id) AS (
+    SELECT v.id FROM review_events v WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.id = v.memory_id)
+        OR (v.undoes IS NOT NULL AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.id = v.undoes))
+    UNION SELECT v.id FROM review_events v JOIN lost l ON v.undoes = l.id)
 SELECT DISTINCT kind, place, key, place || ' ' || label AS id, action, sets FROM (
     SELECT 'vector_orphan' AS kind, 'node_embeddings' AS place, jsonb_build_object('node_id', node_id) AS key,
         node_id::text AS label, 'delete' AS action, NULL::jsonb AS sets
@@ -108,6 +113,7 @@ SELECT DISTINCT kind, place, key, place || ' ' || label AS id, action, sets FROM
     UNION ALL SELECT 'orphan', 'review_events', jsonb_build_object('id', id), id::text, 'delete', NULL
     FROM review_events t WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes p WHERE p.id = t.memory_id)
         OR (undoes IS NOT NULL AND NOT EXISTS (SELECT 1 FROM review_events p WHERE p.id = t.undoes))
+        OR t.id IN (SELECT id FROM lost)
     UNION ALL SELECT 'orphan', 'review_marks', jsonb_build_object('memory_id', memory_id), memory_id::text, 'delete', NULL
     FROM review_marks t WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes p WHERE p.id = t.memory_id)
     UNION ALL SELECT 'orphan', 'supersession_events', jsonb_build_object('id', id), id::text, 'delete', NULL
@@ -128,7 +134,7 @@ SELECT DISTINCT kind, place, key, place || ' ' || label AS id, action, sets FROM
     FROM knowledge_nodes t WHERE NOT EXISTS (SELECT 1 FROM users p WHERE p.id = t.owner_user_id)
     UNION ALL SELECT 'orphan', 'journal', jsonb_build_object('id', id), id::text, 'set', '{"undone_by": null}'
     FROM journal t WHERE undone_by IS NOT NULL AND NOT EXISTS (SELECT 1 FROM journal p WHERE p.id = t.undone_by)
-) f
+) f ORDER BY place, key DESC
 
 -- list_orphans_of_adoption --
 -- None: only a Vestige file is adopted.
@@ -155,11 +161,3 @@ ORDER BY c.relname
 -- clear_text_index --
 -- No-op: the text index is a generated column, and only what differs is written again.
 SELECT 1 AS cleared
-
--- allow_orphans --
--- Leave out the checks of foreign keys until enforce_parents; a role needs the right to set this.
-SET LOCAL session_replication_role = replica
-
--- enforce_parents --
--- Check foreign keys again.
-SET LOCAL session_replication_role = origin

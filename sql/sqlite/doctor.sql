@@ -137,11 +137,3 @@ SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', '
 -- clear_text_index --
 -- Empty the text index, before it is filled again.
 INSERT INTO knowledge_fts (knowledge_fts) VALUES ('delete-all')
-
--- allow_orphans --
--- No-op: the backend turns the checks of foreign keys off before the transaction.
-SELECT 1 AS allowed
-
--- enforce_parents --
--- No-op: the backend turns the checks on again.
-SELECT 1 AS enforced
