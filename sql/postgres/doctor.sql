@@ -29,10 +29,17 @@ UNION ALL SELECT 'time', 'scheduling', jsonb_build_object('memory_id', s.memory_
         CASE WHEN s.reps > 0 THEN %(now)s::timestamptz END ELSE s.next_review END)
 FROM scheduling s WHERE s.last_review NOT BETWEEN '0001-01-02' AND '9999-12-30'
     OR s.next_review NOT BETWEEN '0001-01-02' AND '9999-12-30'
-UNION ALL SELECT 'time', 'review_events', jsonb_build_object('id', v.id), v.memory_id::text,
-    CASE WHEN v.new_state ->> 'last_review' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T' THEN 'set' ELSE 'none' END,
-    jsonb_build_object('timestamp', v.new_state -> 'last_review')
-FROM review_events v WHERE v.timestamp NOT BETWEEN '0001-01-02' AND '9999-12-30'
+UNION ALL SELECT 'time', 'review_events', jsonb_build_object('id', v.id), v.memory_id::text, 'set',
+    jsonb_build_object('timestamp', coalesce(
+        CASE WHEN v.new_state ->> 'last_review' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T' THEN v.new_state -> 'last_review' END,
+        to_jsonb(v.earlier), to_jsonb((SELECT m.created_at FROM knowledge_nodes m WHERE m.id = v.memory_id
+            AND m.created_at BETWEEN '0001-01-02' AND '9999-12-30')), to_jsonb(%(now)s::timestamptz)))
+FROM (SELECT r.id, r.memory_id, r.timestamp, r.new_state,
+    max(r.timestamp) FILTER (WHERE r.timestamp BETWEEN '0001-01-02' AND '9999-12-30')
+        OVER (PARTITION BY r.memory_id ORDER BY r.id) AS earlier
+    FROM review_events r WHERE r.memory_id IN (
+        SELECT b.memory_id FROM review_events b WHERE b.timestamp NOT BETWEEN '0001-01-02' AND '9999-12-30')) v
+WHERE v.timestamp NOT BETWEEN '0001-01-02' AND '9999-12-30'
 UNION ALL SELECT 'time', 'edges',
     jsonb_build_object('source_id', d.source_id, 'target_id', d.target_id, 'edge_type', d.edge_type), d.source_id::text, 'set',
     jsonb_build_object('created_at', coalesce((SELECT max(m.created_at) FROM knowledge_nodes m

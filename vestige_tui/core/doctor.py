@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 Image: TypeAlias = Mapping[str, Any]
 """A whole row as JSON: the values by column, each in a form from which the same value can be stored again."""
-Action: TypeAlias = Literal["set", "insert", "delete", "vector", "event", "touch", "none"]
-"""Change of a row: set columns, insert it, delete it, delete a vector with its marks, append an event; or none.
+Action: TypeAlias = Literal["set", "move", "delete", "vector", "event", "touch", "none"]
+"""Change of a row: set columns, move to another key, delete, delete a vector with its marks, append an event; or none.
 
 A row to touch is changed by the action of another one."""
 Remedy: TypeAlias = Literal["rows", "index", "mode", "none"]
@@ -18,12 +18,14 @@ Remedy: TypeAlias = Literal["rows", "index", "mode", "none"]
 MAX_EXAMPLES = 5
 """Examples of a finding: ids of memories, or names of rows and files."""
 
+Stage: TypeAlias = Literal["checking", "previewing", "fixing", "committing"]
+
 
 @dataclass(frozen=True, slots=True)
 class DoctorStep:
-    """Progress of the doctor: checks, or rows, that are done, of how many."""
+    """Progress of the doctor: checks, or rows, that are done, of how many. A fix is not cancelled while it commits."""
 
-    stage: Literal["checking", "fixing"]
+    stage: Stage
     done: int
     total: int
 

@@ -47,6 +47,8 @@ CHECK_SECONDS = 120.0
 """Longest duration of one check."""
 FOLD_BATCH_ROWS = 1_000
 """Memories that one statement indexes again."""
+PAUSE_ROWS = 1_000
+"""Faulty rows between two turns of the event loop."""
 TEXT_INDEX, FILE_MODE = "text_index", "file_mode"
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "list_faulty_vectors": ("width",),
@@ -124,7 +126,9 @@ class DoctorService:
             if "width" in _PARAMETERS[name] and not values["width"]:
                 continue
             params = {parameter: values[parameter] for parameter in _PARAMETERS[name]}
-            for row in await reader.fetch(name, params):
+            for number, row in enumerate(await reader.fetch(name, params)):
+                if number % PAUSE_ROWS == PAUSE_ROWS - 1:
+                    await asyncio.sleep(0)
                 fault = rows.faulty_row(row)
                 # Of a Vestige file, one row can have the times of a memory and of its schedule.
                 known = faults.get((fault.kind, fault.row))
@@ -171,7 +175,7 @@ class DoctorService:
         self._context.refuse_read_only()
         changes: list[RowChange] = []
         async with self._rolled_back() as transaction:
-            run = FixRun(transaction, self._context.now(), tell)
+            run = FixRun(transaction, self._context.now(), "previewing", tell)
             async for batch in self._fixed(run, transaction, kinds):
                 changes += batch
         texts = len(await self._stale_texts() or ()) if TEXT_INDEX in kinds else 0
@@ -196,10 +200,8 @@ class DoctorService:
         count, subjects = 0, dict.fromkeys(change.subject for change in preview.changes)
         # On SQLite without foreign keys: a deletion by one would change rows that the journal then lacks.
         async with self._backend.write(orphans=True) as transaction:
-            run, parts = (
-                FixRun(transaction, self._context.now(), tell),
-                JournalParts(self._context, transaction, REPAIR),
-            )
+            run = FixRun(transaction, self._context.now(), "fixing", tell)
+            parts = JournalParts(self._context, transaction, REPAIR)
             async for changes in self._fixed(run, transaction, preview.kinds):
                 count += len(changes)
                 await parts.add(*snapshots(changes))
@@ -210,6 +212,7 @@ class DoctorService:
             undo = await parts.close()
             if _PARENTLESS & set(preview.kinds):
                 await transaction.note_parents([change.row.table for change in preview.changes])
+            tell(DoctorStep("committing", count, count))
         if preview.files:
             self._backend.inspection.protect_files()
         return Fixed(tuple(subjects), undo, count, preview.texts, preview.files)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vestige_tui.core.doctor import DoctorListener, DoctorStep, FaultyRow, Image, RowChange, RowKey
+from vestige_tui.core.doctor import DoctorListener, DoctorStep, FaultyRow, Image, RowChange, RowKey, Stage
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ _Events: TypeAlias = "list[tuple[FaultyRow, RowKey]]"
 class FixRun:
     """One fix in a transaction. ``digest`` is that of the rows as they were, equal if a preview read the same."""
 
-    def __init__(self, transaction: Transaction, now: datetime, tell: DoctorListener) -> None:
+    def __init__(self, transaction: Transaction, now: datetime, stage: Stage, tell: DoctorListener) -> None:
         self._transaction = transaction
         self._now = now
+        self._stage = stage
         self._tell = tell
         self._done = 0
         self.digest = 0
@@ -44,16 +45,18 @@ class FixRun:
         for batch in _batches(faults):
             changes = await self._fix(batch)
             self._done += len(batch)
-            self._tell(DoctorStep("fixing", self._done, total))
+            self._tell(DoctorStep(self._stage, self._done, total))
             yield changes
 
     async def _fix(self, faults: Sequence[FaultyRow]) -> list[RowChange]:
         first: dict[RowKey, FaultyRow] = {}
         for fault in faults:
             first.setdefault(fault.row, fault)
+            if fault.action == "move":
+                first.setdefault(_moved(fault), fault)
         images = await self._transaction.read_rows(list(first))
         before: dict[RowKey, Image | None] = dict(zip(first, images, strict=True))
-        await self._write(faults)
+        await self._write(faults, before)
         for fault, key in await self._append_events([fault for fault in faults if fault.action == "event"]):
             first[key], before[key] = fault, None
         after = await self._transaction.read_rows(list(first))
@@ -65,21 +68,27 @@ class FixRun:
         self.digest += sum(map(_digest, changes))
         return [_shortened(change) for change in changes]
 
-    async def _write(self, faults: Sequence[FaultyRow]) -> None:
-        """Delete and set what these faults name; the other rows are changed by that."""
-        vectors = [{"id": fault.subject} for fault in faults if fault.action == "vector"]
-        await self._transaction.execute_many("delete_embedding", vectors)
-        deleted = dict.fromkeys(fault.row for fault in faults if fault.action == "delete")
-        await self._transaction.write_rows([(key, None) for key in deleted])
+    async def _write(self, faults: Sequence[FaultyRow], before: Mapping[RowKey, Image | None]) -> None:
+        """Set, move and delete what these faults name; the other rows are changed by that."""
+        current = before
+        if vectors := [{"id": fault.subject} for fault in faults if fault.action == "vector"]:
+            await self._transaction.execute_many("delete_embedding", vectors)
+            current = dict(zip(before, await self._transaction.read_rows(list(before)), strict=True))
         sets: dict[RowKey, dict[str, Any]] = {}
         for fault in faults:
-            if fault.action in ("set", "insert"):
+            if fault.action == "set":
                 sets.setdefault(fault.row, {}).update(fault.sets)
-        inserted = {fault.row for fault in faults if fault.action == "insert"}
-        current = zip(sets, await self._transaction.read_rows(list(sets)), strict=True)
-        # Another fault may have deleted a row that this one sets.
-        changed = [(key, {**(image or {}), **sets[key]}) for key, image in current if image or key in inserted]
-        await self._transaction.write_rows(changed)
+        images = [(key, current[key], values) for key, values in sets.items()]
+        # A vector that is deleted may have been the row.
+        await self._transaction.write_rows([(key, {**image, **values}) for key, image, values in images if image])
+        moves = [
+            (fault.row, _moved(fault), current[fault.row], fault.sets) for fault in faults if fault.action == "move"
+        ]
+        await self._transaction.write_rows([(new, {**image, **values}) for _, new, image, values in moves if image])
+        deleted = [fault.row for fault in faults if fault.action == "delete"]
+        await self._transaction.write_rows(
+            [(key, None) for key in dict.fromkeys([*(old for old, *_ in moves), *deleted])]
+        )
 
     async def _append_events(self, faults: Sequence[FaultyRow]) -> _Events:
         """Append an event for each memory, dated no earlier than its others; return the rows of the log."""
@@ -123,6 +132,11 @@ def _batches(faults: Sequence[FaultyRow]) -> Iterator[list[FaultyRow]]:
             batch = []
     if batch:
         yield batch
+
+
+def _moved(fault: FaultyRow) -> RowKey:
+    """Return the key that a row gets by its new values."""
+    return RowKey.of(fault.row.table, {name: fault.sets.get(name, value) for name, value in fault.row.key})
 
 
 def _shortened(change: RowChange) -> RowChange:
