@@ -18,7 +18,7 @@ WAIT_SECONDS = 60.0
 
 def hidden(folder: Path) -> list[str]:
     """Return the names of the drafts and their locks in a folder."""
-    return sorted(path.name for path in folder.iterdir() if path.name.startswith(".vestige-"))
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith(".vestige"))
 
 
 def held_backup(url: str, file: Path) -> subprocess.Popen[str]:
@@ -39,7 +39,7 @@ async def test_the_next_backup_removes_the_draft_of_a_killed_one_alone(store_url
     try:
         both = hidden(folder)
         killed.kill()
-        killed.wait(WAIT_SECONDS)
+        killed.communicate(timeout=WAIT_SECONDS)
         assert hidden(folder) == both
         await back_up(store_url, folder / "third.db")
         [draft] = {name.split(".")[1] for name in hidden(folder)}
@@ -50,7 +50,7 @@ async def test_the_next_backup_removes_the_draft_of_a_killed_one_alone(store_url
     finally:
         for program in (killed, living):
             program.kill()
-            program.wait(WAIT_SECONDS)
+            program.communicate(timeout=WAIT_SECONDS)
 
 
 async def test_files_that_are_no_drafts_stay(tmp_path: Path) -> None:
@@ -62,4 +62,4 @@ async def test_files_that_are_no_drafts_stay(tmp_path: Path) -> None:
     long_ago = time.time() - 10**8
     os.utime(tmp_path / others[1], (long_ago, long_ago))
     await back_up(url, tmp_path / "kept.db")
-    assert sorted(each.name for each in tmp_path.glob(".vestige*")) == sorted(others)
+    assert hidden(tmp_path) == sorted(others)
