@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import Answer, Command, fill_sample
+from tests.support.command_line import Answer, Command, copy_store, fill_sample
 from vestige_tui.reembed.plan import advice
 
 NEW = "test-embedder-96"
@@ -171,7 +171,7 @@ def test_the_backup_that_is_advised_is_one(
     path = tmp_path / name
     copy_store(Path(sample.removeprefix("sqlite:")), path)
     said = advice(f"sqlite:{path}").partition(": ")[2]
-    shell = ["sh", "-c", f"vestige-tui() {{ printf '%s\\n' \"$@\"; }}; {said}"]
+    shell = ["sh", "-c", f"advised() {{ printf '%s\\n' \"$@\"; }}; {said.replace('vestige-tui', 'advised', 1)}"]
     words = subprocess.run(shell, capture_output=True, text=True, check=True).stdout.splitlines()
     assert words[:2] == ["--store", f"sqlite:{path}"]
     monkeypatch.chdir(tmp_path)
