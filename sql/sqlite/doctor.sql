@@ -119,13 +119,6 @@ UNION ALL SELECT 'orphan', 'review_marks', json_object('memory_id', k.memory_id)
 FROM main.review_marks k WHERE NOT EXISTS (SELECT 1 FROM main.knowledge_nodes m WHERE m.id = k.memory_id)
 UNION ALL SELECT 'orphan', 'supersession_events', json_object('id', e.id), 'supersession_events ' || e.id, 'delete', NULL
 FROM main.supersession_events e WHERE NOT EXISTS (SELECT 1 FROM main.knowledge_nodes m WHERE m.id = e.loser_id)
-UNION ALL SELECT 'orphan', 'console_extra', json_object('node_id', x.node_id), 'console_extra ' || x.node_id, 'delete', NULL
-FROM main.console_extra x WHERE NOT EXISTS (SELECT 1 FROM main.knowledge_nodes m WHERE m.id = x.node_id)
-    -- An undo of a deletion, and a redo of an addition, read it again.
-    AND x.node_id NOT IN (SELECT json_extract(s.value, '$.id') FROM main.journal j, json_each(coalesce(j.before, '[]')) s
-        WHERE j.verb = 'delete' AND j.undone_by IS NULL AND json_extract(s.value, '$.id') IS NOT NULL
-        UNION SELECT json_extract(s.value, '$.id') FROM main.journal j, json_each(coalesce(j.after, '[]')) s
-        WHERE j.verb IN ('add', 'import') AND j.undone_by IS NOT NULL AND json_extract(s.value, '$.id') IS NOT NULL)
 
 -- list_duplicate_ids --
 -- Memories whose ids are the same UUID in another spelling.
