@@ -90,6 +90,7 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
         "store/backends/postgres_pool.py": {"psycopg", "psycopg_pool", "pgvector"},
         "store/backends/postgres_pooler.py": {"psycopg"},
         "store/backends/postgres_request.py": {"psycopg"},
+        "store/backends/postgres_parents.py": {"psycopg"},
         "store/backends/postgres_rows.py": {"psycopg"},
         "store/backends/postgres_settings.py": {"psycopg"},
         "transfer/file_tables.py": {"sqlite3"},

@@ -29,10 +29,17 @@ UNION ALL SELECT 'time', 'scheduling', jsonb_build_object('memory_id', s.memory_
         CASE WHEN s.reps > 0 THEN %(now)s::timestamptz END ELSE s.next_review END)
 FROM scheduling s WHERE s.last_review NOT BETWEEN '0001-01-02' AND '9999-12-30'
     OR s.next_review NOT BETWEEN '0001-01-02' AND '9999-12-30'
-UNION ALL SELECT 'time', 'review_events', jsonb_build_object('id', v.id), v.memory_id::text,
-    CASE WHEN v.new_state ->> 'last_review' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T' THEN 'set' ELSE 'none' END,
-    jsonb_build_object('timestamp', v.new_state -> 'last_review')
-FROM review_events v WHERE v.timestamp NOT BETWEEN '0001-01-02' AND '9999-12-30'
+UNION ALL SELECT 'time', 'review_events', jsonb_build_object('id', v.id), v.memory_id::text, 'set',
+    jsonb_build_object('timestamp', coalesce(
+        CASE WHEN v.new_state ->> 'last_review' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T' THEN v.new_state -> 'last_review' END,
+        to_jsonb(v.earlier), to_jsonb((SELECT m.created_at FROM knowledge_nodes m WHERE m.id = v.memory_id
+            AND m.created_at BETWEEN '0001-01-02' AND '9999-12-30')), to_jsonb(%(now)s::timestamptz)))
+FROM (SELECT r.id, r.memory_id, r.timestamp, r.new_state,
+    max(r.timestamp) FILTER (WHERE r.timestamp BETWEEN '0001-01-02' AND '9999-12-30')
+        OVER (PARTITION BY r.memory_id ORDER BY r.id) AS earlier
+    FROM review_events r WHERE r.memory_id IN (
+        SELECT b.memory_id FROM review_events b WHERE b.timestamp NOT BETWEEN '0001-01-02' AND '9999-12-30')) v
+WHERE v.timestamp NOT BETWEEN '0001-01-02' AND '9999-12-30'
 UNION ALL SELECT 'time', 'edges',
     jsonb_build_object('source_id', d.source_id, 'target_id', d.target_id, 'edge_type', d.edge_type), d.source_id::text, 'set',
     jsonb_build_object('created_at', coalesce((SELECT max(m.created_at) FROM knowledge_nodes m
@@ -92,6 +99,11 @@ FROM judged WHERE NOT dangles AND cached IS DISTINCT FROM winner
 
 -- list_orphans --
 -- Rows whose parent is missing, of every foreign key: a program that disabled triggers, or a damaged restore, leaves them.
+-- With an undone review go the undo and its redo, which the foreign key deletes; the later rows come first.
+WITH RECURSIVE lost (id) AS (
+    SELECT v.id FROM review_events v WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.id = v.memory_id)
+        OR (v.undoes IS NOT NULL AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.id = v.undoes))
+    UNION SELECT v.id FROM review_events v JOIN lost l ON v.undoes = l.id)
 SELECT DISTINCT kind, place, key, place || ' ' || label AS id, action, sets FROM (
     SELECT 'vector_orphan' AS kind, 'node_embeddings' AS place, jsonb_build_object('node_id', node_id) AS key,
         node_id::text AS label, 'delete' AS action, NULL::jsonb AS sets
@@ -108,6 +120,7 @@ SELECT DISTINCT kind, place, key, place || ' ' || label AS id, action, sets FROM
     UNION ALL SELECT 'orphan', 'review_events', jsonb_build_object('id', id), id::text, 'delete', NULL
     FROM review_events t WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes p WHERE p.id = t.memory_id)
         OR (undoes IS NOT NULL AND NOT EXISTS (SELECT 1 FROM review_events p WHERE p.id = t.undoes))
+        OR t.id IN (SELECT id FROM lost)
     UNION ALL SELECT 'orphan', 'review_marks', jsonb_build_object('memory_id', memory_id), memory_id::text, 'delete', NULL
     FROM review_marks t WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes p WHERE p.id = t.memory_id)
     UNION ALL SELECT 'orphan', 'supersession_events', jsonb_build_object('id', id), id::text, 'delete', NULL
@@ -128,7 +141,7 @@ SELECT DISTINCT kind, place, key, place || ' ' || label AS id, action, sets FROM
     FROM knowledge_nodes t WHERE NOT EXISTS (SELECT 1 FROM users p WHERE p.id = t.owner_user_id)
     UNION ALL SELECT 'orphan', 'journal', jsonb_build_object('id', id), id::text, 'set', '{"undone_by": null}'
     FROM journal t WHERE undone_by IS NOT NULL AND NOT EXISTS (SELECT 1 FROM journal p WHERE p.id = t.undone_by)
-) f
+) f ORDER BY place, key DESC
 
 -- list_orphans_of_adoption --
 -- None: only a Vestige file is adopted.
@@ -155,11 +168,3 @@ ORDER BY c.relname
 -- clear_text_index --
 -- No-op: the text index is a generated column, and only what differs is written again.
 SELECT 1 AS cleared
-
--- allow_orphans --
--- Leave out the checks of foreign keys until enforce_parents; a role needs the right to set this.
-SET LOCAL session_replication_role = replica
-
--- enforce_parents --
--- Check foreign keys again.
-SET LOCAL session_replication_role = origin

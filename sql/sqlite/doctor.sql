@@ -31,12 +31,15 @@ UNION ALL SELECT 'time', 'scheduling', json_object('memory_id', s.memory_id), s.
         WHERE v.memory_id = s.memory_id AND NOT unreadable_time(v.timestamp)) ELSE s.last_review END,
     'next_review', CASE WHEN unreadable_time(s.next_review) THEN iif(s.reps > 0, :now, NULL) ELSE s.next_review END)
 FROM scheduling s WHERE unreadable_time(s.last_review) OR unreadable_time(s.next_review)
-UNION ALL SELECT 'time', 'review_events', json_object('id', id), memory_id, iif(known IS NULL, 'none', 'set'),
-    json_object('timestamp', known)
-FROM (SELECT v.id, v.memory_id, CASE WHEN json_valid(v.new_state)
+UNION ALL SELECT 'time', 'review_events', json_object('id', id), memory_id, 'set',
+    json_object('timestamp', coalesce(known, earlier, created, :now))
+FROM (SELECT v.id, v.memory_id, unreadable_time(v.timestamp) AS is_bad, CASE WHEN json_valid(v.new_state)
         AND NOT unreadable_time(json_extract(v.new_state, '$.last_review'))
-        THEN json_extract(v.new_state, '$.last_review') END AS known
-    FROM review_events v WHERE unreadable_time(v.timestamp))
+        THEN json_extract(v.new_state, '$.last_review') END AS known,
+    max(iif(unreadable_time(v.timestamp), NULL, v.timestamp)) OVER (PARTITION BY v.memory_id ORDER BY v.id) AS earlier,
+    (SELECT iif(unreadable_time(m.created_at), NULL, m.created_at) FROM knowledge_nodes m WHERE m.id = v.memory_id) AS created
+    FROM review_events v WHERE v.memory_id IN (SELECT b.memory_id FROM review_events b WHERE unreadable_time(b.timestamp)))
+WHERE is_bad
 UNION ALL SELECT 'time', 'edges',
     json_object('source_id', d.source_id, 'target_id', d.target_id, 'edge_type', d.edge_type), d.source_id, 'set',
     json_object('created_at', coalesce((SELECT max(m.created_at) FROM knowledge_nodes m
@@ -121,7 +124,8 @@ FROM main.supersession_events e WHERE NOT EXISTS (SELECT 1 FROM main.knowledge_n
 -- Memories whose ids are the same UUID in another spelling.
 SELECT 'duplicate_id' AS kind, 'knowledge_nodes' AS place, json_object('id', id) AS key, id, 'none' AS action, NULL AS sets
 FROM (SELECT id, plain, count(*) OVER (PARTITION BY plain) AS n
-    FROM (SELECT id, lower(replace(replace(replace(id, '-', ''), '{', ''), '}', '')) AS plain FROM knowledge_nodes)
+    FROM (SELECT id, replace(replace(replace(replace(lower(id), 'urn:uuid:', ''), '-', ''), '{', ''), '}', '') AS plain
+        FROM knowledge_nodes)
     WHERE length(plain) = 32 AND plain NOT GLOB '*[^0-9a-f]*')
 WHERE n > 1 ORDER BY plain, id
 
@@ -137,11 +141,3 @@ SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', '
 -- clear_text_index --
 -- Empty the text index, before it is filled again.
 INSERT INTO knowledge_fts (knowledge_fts) VALUES ('delete-all')
-
--- allow_orphans --
--- No-op: the backend turns the checks of foreign keys off before the transaction.
-SELECT 1 AS allowed
-
--- enforce_parents --
--- No-op: the backend turns the checks on again.
-SELECT 1 AS enforced

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import Answer, Command, fill_sample
+from tests.support.command_line import Answer, Command, copy_store, fill_sample
 from vestige_tui.reembed.plan import advice
 
 NEW = "test-embedder-96"
@@ -40,8 +40,7 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     assert ran.status == 0, ran
     assert {"rows_updated", "duration_secs", "index_rebuild_secs", "swap_ms"} < set(ran.json)
     assert (ran.json["rows_updated"], ran.json["job"]["status"], ran.json["job"]["kind"]) == (6, "completed", "reembed")
-    assert "Make a backup first (knowledge_nodes, node_embeddings, embedding_model, scheduling): " in ran.err
-    assert ("pg_dump" if url.startswith("postgres") else "sqlite3") in ran.err
+    assert "Make a backup first: vestige-tui --store " in ran.err
     shown = run("--store", url, "registry", "show", "--json").json
     assert (shown["registered"]["name"], shown["vectors"]["by_width"]) == (NEW, {"96": 6})
     again = run("--store", url, "migrate", "reembed", "--model", NEW, "--yes")
@@ -166,16 +165,17 @@ def test_a_store_s_own_model_in_another_width(run: Command, url: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain.db", "with space.db", "it's.db", 'a "$HOME" `x`.db'])
-def test_the_backup_that_is_advised_is_one(tmp_path: Path, name: str) -> None:
+def test_the_backup_that_is_advised_is_one(
+    run: Command, sample: str, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / name
-    with closing(sqlite3.connect(path)) as file:
-        file.execute("CREATE TABLE kept (x)")
-    said = advice(f"sqlite:{path}")
-    shell = ["sh", "-c", f"sqlite3() {{ printf '%s\\n' \"$@\"; }}; {said.partition('): ')[2]}"]
-    source, statement = subprocess.run(shell, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert source == str(path)
-    with closing(sqlite3.connect(source)) as file:
-        file.execute(statement)
-    with closing(sqlite3.connect(f"{path}.before-reembed")) as copy:
-        assert copy.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+    copy_store(Path(sample.removeprefix("sqlite:")), path)
+    said = advice(f"sqlite:{path}").partition(": ")[2]
+    shell = ["sh", "-c", f"advised() {{ printf '%s\\n' \"$@\"; }}; {said.replace('vestige-tui', 'advised', 1)}"]
+    words = subprocess.run(shell, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert words[:2] == ["--store", f"sqlite:{path}"]
+    monkeypatch.chdir(tmp_path)
+    ran = run(*words)
+    assert ran.status == 0, ran
+    assert "Backed up 6 memories" in ran.err
     assert "'\"'" not in said

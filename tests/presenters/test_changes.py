@@ -171,8 +171,7 @@ CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
     "rename_domain": (_rename_domain, 'Undid: rename domain infra → servers on "Secrets are in git"'),
     "merge_domains": (_merge_domains, "Undid: merge domains infra, auth → servers on 2 memories"),
     "delete_domain": (_delete_domain, 'Undid: delete domain infra on "Secrets are in git"'),
-    # A repaired row need not be one of a memory, so its id is named.
-    "repair": (_repair, "Undid: repair on {one}"),
+    "repair": (_repair, 'Undid: repair on "Secrets are in git"'),
     "optimize": (_optimize, f"Undid: apply FSRS weights {Weights().hash[:8]} on new reviews"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 import secrets
@@ -11,11 +12,12 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from tests.support.planted_faults import ONLY_IN_FILES, PLANTS, Planted, fill, plant, whole_rows
+from tests.support.planted_faults import NOBODY, ONLY_IN_FILES, PLANTS, Planted, fill, plant, whole_rows
 from vestige_tui.core.bulk import TagEdit, Target
-from vestige_tui.core.doctor import KINDS, Examination
+from vestige_tui.core.doctor import KINDS, DoctorStep, Examination
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.memories import Draft
+from vestige_tui.presenters.changes import redo_sentence, undo_sentence
 from vestige_tui.store.schema.named_sql import sql_folder
 from vestige_tui.store.store import Store
 
@@ -188,3 +190,69 @@ async def test_tables_of_another_program_are_counted_and_no_fault(store: Store) 
     assert (examination.findings, [(each.name, each.rows) for each in examination.other_tables]) == (
         (), [("notes_of_others", 1)],
     )  # fmt: skip
+
+
+# Many faults at once
+
+
+@pytest.mark.slow
+async def test_thousands_of_faults_are_one_change_in_several_batches(store: Store) -> None:
+    drafts = [Draft(f"memory {number}") for number in range(2_500)]
+    await store.memories.insert_many(drafts, embed=False)
+    plant(
+        store.location,
+        [
+            ("INSERT INTO scheduling (memory_id, lapses) SELECT id, -1 FROM knowledge_nodes", ()),
+            ("UPDATE knowledge_nodes SET metadata = '7', domain_scores = '7'", ()),
+        ],
+    )
+    start = whole_rows(store.location)
+    steps: list[DoctorStep] = []
+    preview = await store.doctor.preview(["json", "schedule"], steps.append)
+    assert whole_rows(store.location) == start
+    assert [step.stage for step in steps] == ["previewing"] * len(steps)
+    assert len(steps) > 2
+    assert (steps[-1].done, steps[-1].total) == (5_000, 5_000)
+    entries = len(await store.journal.entries())
+    fixed = await store.doctor.fix(preview)
+    assert fixed.rows == 5_000
+    assert len(await store.journal.entries()) == entries + 1
+    assert counts(await store.doctor.examine()) == {}
+    await store.journal.undo(fixed.undo)
+    assert whole_rows(store.location) == start
+
+
+async def test_a_fix_that_is_cancelled_changes_nothing(store: Store) -> None:
+    chance = random.Random(1)
+    ids = await fill(store, chance)
+    plant(store.location, PLANTS["json"](store, ids, chance).statements)
+    before = whole_rows(store.location)
+    preview = await store.doctor.preview(["json"])
+    entries = await store.journal.entries()
+
+    def cancel(step: DoctorStep) -> None:
+        task.cancel()
+
+    task = asyncio.ensure_future(store.doctor.fix(preview, cancel))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert whole_rows(store.location) == before
+    assert await store.journal.entries() == entries
+    fixed = await store.doctor.fix(preview)
+    assert fixed.rows == 1
+
+
+async def test_an_undo_names_the_repaired_memory_by_its_text(store: Store) -> None:
+    ids = await fill(store, random.Random(1))
+    plant(store.location, [("UPDATE knowledge_nodes SET metadata = '7' WHERE id = ?", (ids[0],))])
+    fixed = await store.doctor.fix(await store.doctor.preview(["json"]))
+    text = (await store.get(ids[0])).content
+    assert undo_sentence(await store.journal.undo(fixed.undo)) == f'Undid: repair on "{text}"'
+    assert redo_sentence(await store.journal.redo()) == f'Redid: repair on "{text}"'
+
+
+async def test_an_undo_names_a_row_that_is_no_memory_by_its_table(store: Store) -> None:
+    await fill(store, random.Random(1))
+    plant(store.location, [("INSERT INTO review_marks (memory_id) VALUES (?)", (NOBODY,))])
+    fixed = await store.doctor.fix(await store.doctor.preview(["orphan"]))
+    assert "review_marks" in undo_sentence(await store.journal.undo(fixed.undo))

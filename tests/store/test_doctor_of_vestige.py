@@ -17,6 +17,7 @@ import pytest
 from tests.support.planted_faults import plant, whole_rows
 from tests.support.vestige_files import make_line, make_v14, make_v18
 from vestige_tui.core.errors import ReadOnly
+from vestige_tui.core.memories import Filter, Patch
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema.adoption import adopt
@@ -226,3 +227,52 @@ async def test_a_fault_of_an_adopted_file_is_fixed_in_its_columns_and_undone(
         assert whole_rows(url) == start
         await store.journal.redo()
         assert whole_rows(url) == end
+
+
+async def test_what_an_undo_of_a_deletion_reads_is_no_fault(adopted: Path) -> None:
+    async with opened(adopted) as store:
+        [memory, *_] = (await store.page(Filter())).items
+        await store.update(memory.id, Patch(metadata={"kept": 1}))
+        deletion = await store.delete([memory.id])
+        assert (await store.doctor.examine()).findings == ()
+        await store.journal.undo(deletion.undo)
+        assert (await store.get(memory.id)).metadata["kept"] == 1
+
+
+async def test_a_row_that_no_rule_of_its_table_allows_to_fix_is_told(adopted: Path) -> None:
+    """A foreign key without an action, of a column that may not be empty."""
+    plant(
+        f"sqlite:{adopted}",
+        [
+            ("CREATE TABLE notes_of_server (id INTEGER PRIMARY KEY,"
+             " node TEXT NOT NULL REFERENCES knowledge_nodes (id))", ()),
+            ("INSERT INTO notes_of_server VALUES (7, ?)", (NOBODY,)),
+        ],
+    )  # fmt: skip
+    async with opened(adopted) as store:
+        [finding] = (await store.doctor.examine()).findings
+        assert (finding.kind, finding.count, finding.fixable) == ("orphan", 1, 0)
+        assert finding.examples == ("notes_of_server 7",)
+        assert (await store.doctor.preview(["orphan"])).is_empty
+
+
+async def test_children_of_a_deleted_orphan_are_deleted_with_it_and_come_back(adopted: Path) -> None:
+    url = f"sqlite:{adopted}"
+    plant(
+        url,
+        [
+            ("CREATE TABLE parts_of_server (id INTEGER PRIMARY KEY,"
+             " node TEXT REFERENCES knowledge_nodes (id) ON DELETE CASCADE)", ()),
+            ("CREATE TABLE details_of_server (id INTEGER PRIMARY KEY,"
+             " part INTEGER REFERENCES parts_of_server (id) ON DELETE CASCADE)", ()),
+            ("INSERT INTO parts_of_server VALUES (1, ?)", (NOBODY,)),
+            ("INSERT INTO details_of_server VALUES (5, 1)", ()),
+        ],
+    )  # fmt: skip
+    start = whole_rows(url)
+    async with opened(adopted) as store:
+        fixed = await store.doctor.fix(await store.doctor.preview(["orphan"]))
+        assert fixed.rows == 2
+        assert (whole_rows(url)["parts_of_server"], whole_rows(url)["details_of_server"]) == ([], [])
+        await store.journal.undo(fixed.undo)
+        assert whole_rows(url) == start

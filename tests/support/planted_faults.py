@@ -142,7 +142,7 @@ def time_of_review(store: Store, ids: Sequence[str], chance: random.Random) -> P
 def time_of_unknown_review(store: Store, ids: Sequence[str], chance: random.Random) -> Planted:
     values = (_bad_time(store, chance), "{}", chance.choice(ids[:6]))
     statement = "UPDATE review_events SET timestamp = ?, new_state = ? WHERE memory_id = ?"
-    return Planted(((statement, values),), fixable=0)
+    return Planted(((statement, values),))
 
 
 def time_of_link(store: Store, ids: Sequence[str], chance: random.Random) -> Planted:
@@ -197,7 +197,7 @@ def _replaced(loser: str, winner: str) -> Iterator[tuple[str, tuple[object, ...]
 
 def duplicate_id(store: Store, ids: Sequence[str], chance: random.Random) -> Planted:
     twin = chance.choice(ids)
-    spelled = chance.choice([twin.upper(), twin.replace("-", ""), "{" + twin + "}"])
+    spelled = chance.choice([twin.upper(), twin.replace("-", ""), "{" + twin + "}", f"urn:uuid:{twin}"])
     statement = "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, 'twin', ?, ?)"
     at = "2026-05-01T12:00:00.000000+00:00"
     return Planted(((statement, (spelled, at, at)),), count=2, fixable=0)

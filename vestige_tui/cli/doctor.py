@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.cli import backup_offer
@@ -18,7 +20,7 @@ from vestige_tui.presenters import doctor as words
 from vestige_tui.presenters import json_shapes, store_report
 
 if TYPE_CHECKING:
-    from vestige_tui.core.doctor import Examination, FixPreview
+    from vestige_tui.core.doctor import DoctorListener, Examination, FixPreview
     from vestige_tui.core.health import Health, HealthProblem
     from vestige_tui.store.store import Store
 
@@ -47,7 +49,8 @@ async def _doctor(args: Namespace, output: Output) -> int:
     async with chosen_store(args, announces=False) as store:
         if args.fix and not args.dry_run:
             store.refuse_read_only()
-        examination = _chosen(await store.doctor.examine(), args.only)
+        with _progress(output, "doctor") as tell:
+            examination = _chosen(await store.doctor.examine(tell), args.only)
         if args.fix:
             return await _fix(args, output, store, examination)
         report, title = await store.maintenance.report(thorough=True), store.title
@@ -60,6 +63,16 @@ async def _doctor(args: Namespace, output: Output) -> int:
     output.line(title)
     _print_findings(output, health, examination)
     return 0
+
+
+@contextmanager
+def _progress(output: Output, label: str) -> Iterator[DoctorListener]:
+    """Show the progress of the doctor on stderr for the block."""
+    line = output.progress(label)
+    try:
+        yield lambda step: line.show(words.step_in_words(step), step.done)
+    finally:
+        line.end()
 
 
 def _chosen(examination: Examination, kinds: list[str]) -> Examination:
@@ -95,7 +108,8 @@ def _is_named(problem: HealthProblem, kinds: set[str]) -> bool:
 
 
 async def _fix(args: Namespace, output: Output, store: Store, examination: Examination) -> int:
-    preview = await store.doctor.preview(examination.fixable)
+    with _progress(output, "preview") as tell:
+        preview = await store.doctor.preview(examination.fixable, tell)
     document: dict[str, Any] = words.examination_document(examination)
     if args.dry_run:
         if output.as_json:
@@ -113,7 +127,8 @@ async def _fix(args: Namespace, output: Output, store: Store, examination: Exami
     if not await confirmed(args, words.fix_question(preview)):
         raise Cancelled("Nothing was fixed.")
     backup = await backup_offer.offered_backup(args, output, store_url(args, settings(args)))
-    fixed = await store.doctor.fix(preview)
+    with _progress(output, "fix") as tell:
+        fixed = await store.doctor.fix(preview, tell)
     change = Change(fixed.subjects, fixed.undo)
     if output.as_json:
         path = None if backup is None else str(backup.path)

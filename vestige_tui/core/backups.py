@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-BackupStage: TypeAlias = Literal["copying", "comparing", "restoring", "indexing"]
+BackupStage: TypeAlias = Literal["copying", "comparing", "restoring", "indexing", "replacing"]
 EXAMPLE_COUNT = 3
 """Examples of lost memories that are shown."""
 

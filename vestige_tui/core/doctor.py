@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Image: TypeAlias = Mapping[str, Any]
 """A whole row as JSON: the values by column, each in a form from which the same value can be stored again."""
-Action: TypeAlias = Literal["set", "delete", "vector", "event", "touch", "none"]
-"""Change of a faulty row: set columns, delete it, delete a vector with its marks, append an event; or none.
+Action: TypeAlias = Literal["set", "move", "delete", "vector", "event", "touch", "none"]
+"""Change of a row: set columns, move to another key, delete, delete a vector with its marks, append an event; or none.
 
 A row to touch is changed by the action of another one."""
 Remedy: TypeAlias = Literal["rows", "index", "mode", "none"]
@@ -17,6 +17,24 @@ Remedy: TypeAlias = Literal["rows", "index", "mode", "none"]
 
 MAX_EXAMPLES = 5
 """Examples of a finding: ids of memories, or names of rows and files."""
+
+Stage: TypeAlias = Literal["checking", "previewing", "fixing", "committing"]
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorStep:
+    """Progress of the doctor: checks, or rows, that are done, of how many. A fix is not cancelled while it commits."""
+
+    stage: Stage
+    done: int
+    total: int
+
+
+DoctorListener: TypeAlias = Callable[[DoctorStep], None]
+
+
+def ignore(step: DoctorStep) -> None:
+    """Receive the progress of the doctor without showing it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +140,10 @@ class Examination:
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """Change of one row by a fix: None before is a new row, None after a deleted one."""
+    """Change of one row by a fix: None before is a new row, None after a deleted one.
+
+    A row that stays has only the columns that change.
+    """
 
     kind: str
     subject: str
@@ -144,13 +165,15 @@ class RowChange:
 class FixPreview:
     """Changes that a fix of some kinds makes, row by row, and its other effects.
 
-    ``texts`` is the number of memories that are indexed again, ``files`` the files whose mode changes.
+    ``texts`` is the number of memories that are indexed again, ``files`` the files whose mode changes, ``digest`` that
+    of the rows as they were read.
     """
 
     kinds: tuple[str, ...]
     changes: tuple[RowChange, ...]
     texts: int = 0
     files: tuple[str, ...] = ()
+    digest: int = 0
 
     @property
     def is_empty(self) -> bool:

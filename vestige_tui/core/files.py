@@ -20,9 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from vestige_tui.core.drafts import draft_name
 from vestige_tui.core.errors import Refused, Unavailable
 from vestige_tui.core.file_targets import (
-    SIDES,
     FileTarget,
     as_unavailable,
     is_unchanged,
@@ -85,24 +85,22 @@ def drafted(target: FileTarget) -> Iterator[Path]:
     """Yield the path of an empty private file that becomes the document once the block has ended without error.
 
     Another program may write it, such as SQLite, and close it. Raises Refused if the document exists, at the beginning
-    or at the end; Unavailable on system errors.
+    or at the end; Unavailable on system errors. Drafts that dead processes have left in the folder are removed.
     """
     refuse_stream(target)
     if target.occupied:
         raise Refused(f"{target.name} already exists; nothing was written.")
-    draft = target.path.parent / f".vestige-{secrets.token_hex(16)}"
     with as_unavailable(target.name):
         folder = os.open(target.path.parent, _DIRECTORY_FLAGS)
     try:
-        os.close(_create(target, draft.name, folder))
-        yield draft
-        with as_unavailable(target.name):
-            _fsync_file(draft)
-            _commit(target, draft.name, folder)
+        with draft_name(target.path.parent, folder) as name:
+            draft = target.path.parent / name
+            os.close(_create(target, name, folder))
+            yield draft
+            with as_unavailable(target.name):
+                _fsync_file(draft)
+                _commit(target, name, folder)
     finally:
-        for side in ("", *SIDES):
-            with contextlib.suppress(OSError):
-                os.unlink(f"{draft.name}{side}", dir_fd=folder)
         os.close(folder)
 
 

@@ -37,6 +37,7 @@ STAGES = {
     "comparing": "comparing",
     "restoring": "restoring",
     "indexing": "building the indexes",
+    "replacing": "replacing the file",
 }
 
 

@@ -202,6 +202,8 @@ def _subject(entry: Journaled, content: str, *, with_id: bool, width: int = TITL
         # A fix also changes rows that belong to no memory.
         return f"{grouped(len(ids))} memories or rows" if entry.verb == REPAIR else _count(len(ids))
     parts = [title(content, width)] if content.strip() else []
+    if entry.verb == REPAIR and not parts:
+        return cut(plain(ids[0]), width)
     return " ".join([short_id(plain(ids[0])), *parts] if with_id or not parts else parts)
 
 

@@ -13,7 +13,7 @@ from vestige_tui.core.text import bytes_size, cut, grouped, one_line, plain
 from vestige_tui.presenters.job_progress import quantity
 
 if TYPE_CHECKING:
-    from vestige_tui.core.doctor import Examination, Finding, Fixed, FixPreview, RowChange, TableNotShown
+    from vestige_tui.core.doctor import DoctorStep, Examination, Finding, Fixed, FixPreview, RowChange, TableNotShown
 
 VALUE_CELLS = 36
 _VECTOR_FIX = (
@@ -77,9 +77,8 @@ KIND_WORDS: Mapping[str, KindWords] = {
         "unreadable time",
         "time cannot be read",
         "times cannot be read",
-        "Sets a time of a memory to its other time, that of a review to the one in its result, that of a link to the "
-        "later of its memories; a due date becomes now.",
-        "Correct it with an SQL tool; a time is written as 2026-05-01T12:00:00+00:00.",
+        "Sets a time of a memory to its other time, that of a review to the one in its result or of the review before, "
+        "that of a link to the later of its memories; a due date becomes now.",
     ),
     "json": KindWords(
         "unreadable tags or metadata",
@@ -116,7 +115,7 @@ KIND_WORDS: Mapping[str, KindWords] = {
         "row belongs to a row that does not exist",
         "rows belong to rows that do not exist",
         "Deletes the row, empties an optional reference, or gives a memory of a missing owner to the local user.",
-        "Its table does not say what to do; delete it with an SQL tool.",
+        "The foreign key of its table allows neither; delete it with an SQL tool.",
     ),
     "duplicate_id": KindWords(
         "duplicate id",
@@ -183,6 +182,12 @@ def unfinished(examination: Examination) -> str:
 
 
 # Fixes
+
+
+def step_in_words(step: DoctorStep) -> str:
+    """Return how far the doctor is, such as ``fixing: 3,000 of 20,000 rows``."""
+    unit = "checks" if step.stage == "checking" else "rows"
+    return f"{step.stage}: {grouped(step.done)} of {grouped(step.total)} {unit}"
 
 
 def fix_question(preview: FixPreview) -> str:

@@ -54,8 +54,8 @@ log = logging.getLogger(__name__)
 SAMPLE_TEXTS, SAMPLE_SECONDS = 64, 4.0
 MIN_DIMENSION = 8
 """Minimum width: shorter vectors distinguish nothing."""
-BACKUP_TABLES = ("knowledge_nodes", "node_embeddings", "embedding_model", "scheduling")
-"""Tables that a backup before a re-embedding should hold."""
+BACKUP_NAME = "before-reembed.backup.db"
+"""File of the backup that is recommended before a re-embedding."""
 
 
 # Estimates
@@ -135,17 +135,9 @@ async def estimate_rollback(store: Store) -> Estimate:
 
 
 def advice(location: str) -> str:
-    """Return a sentence that recommends a backup of the most valuable tables, with its command."""
-    if location.startswith("pgembed:"):
-        copy = f"cp -a {shlex.quote(location.removeprefix('pgembed:'))} ELSEWHERE, while no program has it open"
-    elif location.startswith(("postgresql:", "postgres:")):
-        tables = " ".join(f"--table={name}" for name in BACKUP_TABLES)
-        copy = f"pg_dump --format=custom --file=before-reembed.dump {tables} {shlex.quote(without_password(location))}"
-    else:
-        path = location.removeprefix("sqlite:")
-        into = "VACUUM INTO '" + f"{path}.before-reembed".replace("'", "''") + "'"
-        copy = f"sqlite3 {_quote(path)} {_quote(into)}"
-    return f"Make a backup first ({', '.join(BACKUP_TABLES)}): {copy}"
+    """Return a sentence that recommends a backup of a store, with its command."""
+    store = _quote(without_password(location))
+    return f"Make a backup first: vestige-tui --store {store} backup {BACKUP_NAME}"
 
 
 def _quote(word: str) -> str:

@@ -13,24 +13,26 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vestige_tui.core.doctor import (
     KINDS,
     MAX_EXAMPLES,
+    DoctorListener,
+    DoctorStep,
     Examination,
     FaultyRow,
     Finding,
     Fixed,
     FixPreview,
-    Image,
     RowChange,
     RowKey,
     TableNotShown,
+    ignore,
 )
 from vestige_tui.core.errors import Conflict, VestigeError
 from vestige_tui.core.journal import REPAIR
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.scheduling import MAX_STABILITY_DAYS
-from vestige_tui.store.journal_parts import PART_ROWS, JournalParts
+from vestige_tui.store.doctor_fixes import FixRun
+from vestige_tui.store.journal_parts import JournalParts
 from vestige_tui.store.row_snapshots import snapshots
 from vestige_tui.store.schema import rows
-from vestige_tui.store.undo import append_event
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Backend, Transaction
@@ -45,6 +47,8 @@ CHECK_SECONDS = 120.0
 """Longest duration of one check."""
 FOLD_BATCH_ROWS = 1_000
 """Memories that one statement indexes again."""
+PAUSE_ROWS = 1_000
+"""Faulty rows between two turns of the event loop."""
 TEXT_INDEX, FILE_MODE = "text_index", "file_mode"
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "list_faulty_vectors": ("width",),
@@ -73,6 +77,9 @@ _KINDS_OF: Mapping[str, tuple[str, ...]] = {
 }
 """Kinds of fault that each query finds."""
 
+_PARENTLESS = frozenset({"vector_orphan", "orphan"})
+"""Kinds of fault that the fix of another row of these kinds can reveal."""
+
 
 class _PreviewDone(Exception):
     """Ends the transaction of a preview, which is rolled back."""
@@ -88,17 +95,20 @@ class DoctorService:
 
     # Examination
 
-    async def examine(self) -> Examination:
+    async def examine(self, tell: DoctorListener = ignore) -> Examination:
         """Look at every row, at the words of the text index and at the modes of the files. Changes nothing."""
         faults: list[FaultyRow] = []
         unfinished: list[str] = []
-        for name in _PARAMETERS:
+        total = len(_PARAMETERS) + 1
+        for done, name in enumerate(_PARAMETERS):
+            tell(DoctorStep("checking", done, total))
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
                     faults += await self._faulty_rows(self._backend, [name])
             except (VestigeError, TimeoutError) as error:
                 log_suppressed(log, "check the rows of a store", error)
                 unfinished += _KINDS_OF[name]
+        tell(DoctorStep("checking", total - 1, total))
         findings = [*_findings(faults), *await self._text_finding(unfinished), *self._mode_finding()]
         order = list(KINDS)
         findings.sort(key=lambda finding: order.index(finding.kind))
@@ -116,7 +126,9 @@ class DoctorService:
             if "width" in _PARAMETERS[name] and not values["width"]:
                 continue
             params = {parameter: values[parameter] for parameter in _PARAMETERS[name]}
-            for row in await reader.fetch(name, params):
+            for number, row in enumerate(await reader.fetch(name, params)):
+                if number % PAUSE_ROWS == PAUSE_ROWS - 1:
+                    await asyncio.sleep(0)
                 fault = rows.faulty_row(row)
                 # Of a Vestige file, one row can have the times of a memory and of its schedule.
                 known = faults.get((fault.kind, fault.row))
@@ -155,7 +167,7 @@ class DoctorService:
 
     # Fixes
 
-    async def preview(self, kinds: Sequence[str]) -> FixPreview:
+    async def preview(self, kinds: Sequence[str], tell: DoctorListener = ignore) -> FixPreview:
         """Return the changes of a fix of these kinds: it is made in a transaction that is rolled back.
 
         Raises ReadOnly for a store that may not be written.
@@ -163,89 +175,62 @@ class DoctorService:
         self._context.refuse_read_only()
         changes: list[RowChange] = []
         async with self._rolled_back() as transaction:
-            changes = await self._change_rows(transaction, kinds)
+            run = FixRun(transaction, self._context.now(), "previewing", tell)
+            async for batch in self._fixed(run, transaction, kinds):
+                changes += batch
         texts = len(await self._stale_texts() or ()) if TEXT_INDEX in kinds else 0
         files = tuple(self._backend.inspection.exposed_files()) if FILE_MODE in kinds else ()
-        return FixPreview(tuple(kinds), tuple(changes), texts, files)
+        return FixPreview(tuple(kinds), tuple(changes), texts, files, run.digest)
 
     @asynccontextmanager
     async def _rolled_back(self) -> AsyncIterator[Transaction]:
         try:
-            async with self._backend.write() as transaction:
+            async with self._backend.write(orphans=True) as transaction:
                 yield transaction
                 raise _PreviewDone
         except _PreviewDone:
             log.debug("The preview of a fix was rolled back")
 
-    async def fix(self, preview: FixPreview) -> Fixed:
-        """Make the changes of a preview in one transaction with one journal entry.
+    async def fix(self, preview: FixPreview, tell: DoctorListener = ignore) -> Fixed:
+        """Make the changes of a preview in one transaction with one journal entry; cancelled, it changes nothing.
 
         Raises Conflict if they differ by now; nothing is changed then.
         """
         self._context.refuse_read_only()
-        inspection = self._backend.inspection
-        async with self._backend.write() as transaction:
-            changes = await self._change_rows(transaction, preview.kinds)
-            if _outline(changes) != _outline(preview.changes):
+        count, subjects = 0, dict.fromkeys(change.subject for change in preview.changes)
+        # On SQLite without foreign keys: a deletion by one would change rows that the journal then lacks.
+        async with self._backend.write(orphans=True) as transaction:
+            run = FixRun(transaction, self._context.now(), "fixing", tell)
+            parts = JournalParts(self._context, transaction, REPAIR)
+            async for changes in self._fixed(run, transaction, preview.kinds):
+                count += len(changes)
+                await parts.add(*snapshots(changes))
+            if (count, run.digest) != (len(preview.changes), preview.digest):
                 raise Conflict("The store has changed since the preview; nothing was fixed.")
             if preview.texts:
                 await _index_again(transaction)
-            undo = await self._record(transaction, changes)
+            undo = await parts.close()
+            if _PARENTLESS & set(preview.kinds):
+                await transaction.note_parents([change.row.table for change in preview.changes])
+            tell(DoctorStep("committing", count, count))
         if preview.files:
-            inspection.protect_files()
-        subjects = tuple(dict.fromkeys(change.subject for change in changes))
-        return Fixed(subjects, undo, len(changes), preview.texts, preview.files)
+            self._backend.inspection.protect_files()
+        return Fixed(tuple(subjects), undo, count, preview.texts, preview.files)
 
-    async def _change_rows(self, transaction: Transaction, kinds: Sequence[str]) -> list[RowChange]:
-        """Fix the rows of these kinds; return the changes of each row."""
+    async def _fixed(
+        self, run: FixRun, transaction: Transaction, kinds: Sequence[str]
+    ) -> AsyncIterator[list[RowChange]]:
+        """Fix the rows of these kinds, and those that lose their parent by that; yield the changes in batches."""
         names = [name for name, own in _KINDS_OF.items() if set(own) & set(kinds)]
-        faults = [fault for fault in await self._faulty_rows(transaction, names) if fault.kind in kinds]
-        faults = [fault for fault in faults if fault.action != "none"]
-        before = await transaction.read_rows([fault.row for fault in faults])
-        starts: dict[RowKey, tuple[FaultyRow, Image | None]] = {}
-        for fault, (key, image) in zip(faults, before, strict=True):
-            starts.setdefault(key, (fault, image))
-        keys = [key for key, _ in before]
-        for fault, key in await self._write(transaction, faults, keys):
-            starts.setdefault(key, (fault, None))
-        after = await transaction.read_rows(list(starts))
-        return [
-            RowChange(fault.kind, fault.subject, key, old, new)
-            for (key, new), (fault, old) in zip(after, starts.values(), strict=True)
-            if old != new
-        ]
-
-    async def _write(
-        self, transaction: Transaction, faults: Sequence[FaultyRow], keys: Sequence[RowKey]
-    ) -> list[tuple[FaultyRow, RowKey]]:
-        """Make the change of each faulty row; return the rows that were appended to a log."""
-        appended = []
-        for fault, key in zip(faults, keys, strict=True):
-            match fault.action:
-                case "vector":
-                    await transaction.execute("delete_embedding", {"id": fault.subject})
-                case "delete":
-                    await transaction.write_rows([(key, None)])
-                case "event":
-                    number = await append_event(
-                        transaction, fault.subject, fault.sets["winner_id"], fault.sets["kind"], self._context.now()
-                    )
-                    appended.append((fault, RowKey.of(fault.sets["log"], {"id": number})))
-                case "set":
-                    [(_, image)] = await transaction.read_rows([key])
-                    # Another fault may have deleted the row.
-                    if image is not None:
-                        await transaction.write_rows([(key, {**image, **fault.sets})])
-                case _:
-                    pass
-        return appended
-
-    async def _record(self, transaction: Transaction, changes: Sequence[RowChange]) -> int | None:
-        parts = JournalParts(self._context, transaction, REPAIR)
-        before, after = snapshots(changes)
-        for start in range(0, len(before), PART_ROWS):
-            await parts.add(before[start : start + PART_ROWS], after[start : start + PART_ROWS])
-        return await parts.close()
+        fixed: set[RowKey] = set()
+        while names:
+            faults = [fault for fault in await self._faulty_rows(transaction, names) if fault.kind in kinds]
+            faults = [fault for fault in faults if fault.action != "none" and fault.row not in fixed]
+            async for changes in run.changes(faults):
+                yield changes
+            fixed |= {fault.row for fault in faults}
+            deletes = any(fault.action == "delete" for fault in faults)
+            names = [name for name in names if deletes and _PARENTLESS & set(_KINDS_OF[name])]
 
 
 def merged(first: FaultyRow, second: FaultyRow) -> FaultyRow:
@@ -262,14 +247,6 @@ def _findings(faults: Sequence[FaultyRow]) -> list[Finding]:
         fixable[fault.kind] += fault.action != "none"
         examples.setdefault(fault.kind, {})[fault.subject] = None
     return [Finding(kind, count, fixable[kind], tuple(examples[kind])[:MAX_EXAMPLES]) for kind, count in counts.items()]
-
-
-def _outline(changes: Sequence[RowChange]) -> list[tuple[Any, ...]]:
-    """Return the parts of a preview that its fix repeats: numbers of new rows and the time of the fix differ."""
-    return [
-        (change.kind, change.row.table, None if change.before is None else (change.row, dict(change.before)))
-        for change in changes
-    ]
 
 
 async def _index_again(transaction: Transaction) -> None:

@@ -154,7 +154,7 @@ class JournalService:
                 raise Conflict(f"Memory {target.ids[0][:8]} has been graded again since; nothing was undone.")
             target = await whole(transaction, target)
             # Read first: an undo deletes an added memory.
-            undone = await _described(transaction, target, undone=True)
+            undone = await self._described(transaction, target, undone=True)
             reversal = await undo_entry(transaction, target, self._context.now())
             before = [{"id": each, "entry": target.id, **reversal.kept.get(each, {})} for each in reversal.changed]
             before = before or [{"entry": target.id}]
@@ -187,9 +187,24 @@ class JournalService:
             number = await self._context.journal(transaction, REDO, before, _stamps(reversal))
             await transaction.execute("mark_undone", {"id": undo.id, "undone_by": number})
             await transaction.execute("mark_redone", {"id": target.id, "undo": undo.id})
-            redone = await _described(transaction, target, undone=False)
+            redone = await self._described(transaction, target, undone=False)
         await self._follow_weights(target)
         return Change(tuple(reversal.changed), warnings=await self._encode(reversal), redone=redone)
+
+    async def _described(self, transaction: Transaction, entry: JournalEntry, *, undone: bool) -> UndoneChange:
+        """Return an entry with the text of its only memory as an undo, or a redo, leaves it.
+
+        The text of a deleted one is that before its deletion.
+        """
+        ids = set(entry.ids)
+        # A row that the doctor has fixed need not be that of a memory.
+        if len(ids) != 1 or not self._backend.is_id(entry.ids[0]):
+            return UndoneChange(entry)
+        snapshots = [*entry.before[:1], *entry.after[:1]]
+        memory_id, other = ids.pop(), _other_id(snapshots)
+        current, old = await _content_of(transaction, memory_id), _content_in(entry.before[:1])
+        content = (old or current) if undone else (current or old)
+        return UndoneChange(entry, content, await _content_of(transaction, other) if other else "")
 
     async def _follow_weights(self, reversed_change: JournalEntry) -> None:
         """Read the weights in force, if a change of them was undone or redone."""
@@ -236,19 +251,6 @@ async def _entry(transaction: Transaction, number: int) -> JournalEntry:
 
 def _stamps(reversal: Reversal) -> list[dict[str, str]]:
     return [{"id": memory_id} for memory_id in reversal.changed]
-
-
-async def _described(transaction: Transaction, entry: JournalEntry, *, undone: bool) -> UndoneChange:
-    """Return an entry with the text of its only memory as an undo, or a redo, leaves it; of a deleted one as it was."""
-    ids = set(entry.ids)
-    # The rows of a fix need not be those of a memory.
-    if len(ids) != 1 or entry.verb == REPAIR:
-        return UndoneChange(entry)
-    snapshots = [*entry.before[:1], *entry.after[:1]]
-    memory_id, other = ids.pop(), _other_id(snapshots)
-    current, old = await _content_of(transaction, memory_id), _content_in(entry.before[:1])
-    content = (old or current) if undone else (current or old)
-    return UndoneChange(entry, content, await _content_of(transaction, other) if other else "")
 
 
 async def _content_of(transaction: Transaction, memory_id: str) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.doctor import Image, RowChange, RowKey
-from vestige_tui.core.errors import Conflict, Refused, VestigeError
+from vestige_tui.core.errors import Conflict
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Transaction
 
-_Rows: TypeAlias = Sequence[tuple[RowKey, Image | None]]
 _PARENTLESS = frozenset({"orphan", "vector_orphan"})
 """Kinds of fault whose rows have no parent: an undo brings back rows that a foreign key forbids."""
 _DERIVED = frozenset({"vector_width", "vector_infinite", "vector_zero", "flag_set"})
@@ -68,18 +67,30 @@ async def restore_rows(
 ) -> None:
     """Write the rows of ``before``. Raises Conflict if one is no longer as in ``after``."""
     steps = _steps(before, after)
-    rows = await transaction.read_rows([step.key for step in steps])
-    for step, (key, image) in zip(steps, rows, strict=True):
+    parentless = [step.key.table for step in steps if step.is_orphan]
+    if not parentless:
+        await _write(transaction, steps)
+        await transaction.note_parents(_tables_of_orphans(after))
+        return
+    # Before the rows are read, which locks them: a writer that waits for one of them would hold up the foreign keys.
+    async with transaction.orphans_allowed(parentless):
+        await _write(transaction, steps)
+
+
+async def _write(transaction: Transaction, steps: list[_Step]) -> None:
+    images = await transaction.read_rows([step.key for step in steps])
+    for step, image in zip(steps, images, strict=True):
         if step.has_changed(image):
-            raise Conflict(f"A row of {key.table} has changed since; nothing was changed.")
-    current = {id(step): image for step, (_, image) in zip(steps, rows, strict=True)}
+            raise Conflict(f"A row of {step.key.table} has changed since; nothing was changed.")
+    goal = [(step, step.target(image)) for step, image in zip(steps, images, strict=True)]
     # New rows first: a row of a log sets a column of its memory, which then gets its own image.
-    steps.sort(key=lambda step: step.goal is None or step.start is not None)
-    goal = [(step.key, step.target(current[id(step)])) for step in steps]
-    if any(step.is_orphan for step in steps):
-        await _restore_orphans(transaction, goal)
-    else:
-        await transaction.write_rows(goal)
+    goal.sort(key=lambda each: each[0].goal is None or each[0].start is not None)
+    await transaction.write_rows([(step.key, image) for step, image in goal])
+
+
+def _tables_of_orphans(snapshots_by_id: Mapping[str, Any]) -> list[str]:
+    """Return the tables whose rows without a parent a redo deletes again."""
+    return [row["table"] for each in snapshots_by_id.values() for row in each["rows"] if row["orphan"]]
 
 
 def _steps(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[_Step]:
@@ -92,15 +103,3 @@ def _steps(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[_Step]:
         _Step(RowKey.of(old["table"], old["key"]), new["image"], old["image"], old["derived"], old["orphan"])
         for old, new in pairs
     ]
-
-
-async def _restore_orphans(transaction: Transaction, goal: _Rows) -> None:
-    try:
-        await transaction.execute("allow_orphans")
-    except VestigeError as error:
-        raise Refused(
-            "Undoing this fix writes rows without their parent, which needs the right to set session_replication_role; "
-            "nothing was changed."
-        ) from error
-    await transaction.write_rows(goal)
-    await transaction.execute("enforce_parents")

@@ -331,12 +331,15 @@ FROM main.knowledge_nodes WHERE unreadable_time(created_at) OR unreadable_time(u
 UNION ALL SELECT 'time', 'knowledge_nodes', json_object('id', n.id), n.id, 'set',
     json_object('next_review', CASE WHEN CAST(n.reps AS INTEGER) > 0 THEN :now END)
 FROM main.knowledge_nodes n WHERE unreadable_time(n.next_review)
-UNION ALL SELECT 'time', 'review_events', json_object('id', id), memory_id, iif(known IS NULL, 'none', 'set'),
-    json_object('timestamp', known)
-FROM (SELECT v.id, v.memory_id, CASE WHEN json_valid(v.new_state)
+UNION ALL SELECT 'time', 'review_events', json_object('id', id), memory_id, 'set',
+    json_object('timestamp', coalesce(known, earlier, created, :now))
+FROM (SELECT v.id, v.memory_id, unreadable_time(v.timestamp) AS is_bad, CASE WHEN json_valid(v.new_state)
         AND NOT unreadable_time(json_extract(v.new_state, '$.last_review'))
-        THEN json_extract(v.new_state, '$.last_review') END AS known
-    FROM main.review_events v WHERE unreadable_time(v.timestamp))
+        THEN json_extract(v.new_state, '$.last_review') END AS known,
+    max(iif(unreadable_time(v.timestamp), NULL, v.timestamp)) OVER (PARTITION BY v.memory_id ORDER BY v.id) AS earlier,
+    (SELECT iif(unreadable_time(m.created_at), NULL, m.created_at) FROM main.knowledge_nodes m WHERE m.id = v.memory_id) AS created
+    FROM main.review_events v WHERE v.memory_id IN (SELECT b.memory_id FROM main.review_events b WHERE unreadable_time(b.timestamp)))
+WHERE is_bad
 UNION ALL SELECT 'time', 'memory_connections', json_object('source_id', d.source_id, 'target_id', d.target_id),
     d.source_id, 'set', json_object('created_at', coalesce((SELECT max(m.created_at) FROM main.knowledge_nodes m
         WHERE m.id IN (d.source_id, d.target_id) AND NOT unreadable_time(m.created_at)), :now))

@@ -13,8 +13,9 @@ from psycopg import sql
 
 from tests.support.documented_grants import SCHEMA, STEPS, grant_as_documented, logged_in
 from tests.support.jobs import run_here
+from tests.support.planted_faults import whole_rows
 from tests.support.store_exercise import EMBEDDER, TEXTS, fill, opened
-from vestige_tui.core.errors import ReadOnly
+from vestige_tui.core.errors import ReadOnly, Refused
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating
@@ -249,3 +250,58 @@ async def test_a_reader_backs_up_and_a_writer_restores(roles: Roles, tmp_path: P
     async with opened(roles.url("writer")) as store:
         await read(store)
         await write(store)
+
+
+def foreign_keys(url: str) -> dict[str, bool]:
+    """Return the foreign keys of a store, and whether each is known to be kept by all rows."""
+    query = (
+        "SELECT conrelid::regclass || ' ' || conname || ' ' || replace(pg_get_constraintdef(oid), ' NOT VALID', ''),"
+        " convalidated FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text <> ''"
+    )
+    with psycopg.connect(url) as connection:
+        return dict(connection.execute(query).fetchall())
+
+
+async def test_the_owner_undoes_the_fix_of_rows_without_a_parent(roles: Roles) -> None:
+    url, nobody = roles.url("owner"), "dddddddd-0000-4000-8000-000000000000"
+    await fill(url)
+    keys = foreign_keys(url)
+    assert set(keys.values()) == {True}
+    async with opened(url) as store:
+        other = (await store.page(Filter())).items[0].id
+        with psycopg.connect(roles.database) as server:
+            server.execute("SET session_replication_role = replica")
+            server.execute(f"SET search_path = {SCHEMA}")
+            server.execute("INSERT INTO review_marks (memory_id) VALUES (%s)", (nobody,))
+            edge = "INSERT INTO edges (source_id, target_id, edge_type, weight) VALUES (%s, %s, 'related', 0.5)"
+            server.execute(edge, (other, nobody))
+        before = whole_rows(url)
+        fixed = await store.doctor.fix(await store.doctor.preview(["orphan"]))
+        after = whole_rows(url)
+        assert (fixed.rows, after != before) == (2, True)
+        await store.journal.undo(fixed.undo)
+        assert whole_rows(url) == before
+        kept = foreign_keys(url)
+        assert kept.keys() == keys.keys()
+        assert sorted(name.split()[0] for name, is_kept in kept.items() if not is_kept) == ["edges", "review_marks"]
+        with pytest.raises(psycopg.errors.ForeignKeyViolation), psycopg.connect(url) as connection:
+            connection.execute("INSERT INTO review_marks (memory_id) VALUES (gen_random_uuid())")
+        await store.journal.redo()
+        assert whole_rows(url) == after
+        assert foreign_keys(url) == keys
+
+
+async def test_a_role_that_owns_no_table_does_not_undo_the_fix_of_rows_without_a_parent(roles: Roles) -> None:
+    owner = roles.url("owner")
+    await fill(owner)
+    roles.grant("writer")
+    with psycopg.connect(roles.database) as server:
+        server.execute("SET session_replication_role = replica")
+        server.execute(f"SET search_path = {SCHEMA}")
+        server.execute("INSERT INTO review_marks (memory_id) VALUES (gen_random_uuid())")
+    async with opened(roles.url("writer")) as store:
+        fixed = await store.doctor.fix(await store.doctor.preview(["orphan"]))
+        after = whole_rows(owner)
+        with pytest.raises(Refused, match="Undo it as the role that owns them"):
+            await store.journal.undo(fixed.undo)
+        assert whole_rows(owner) == after

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from vestige_tui.store.backends import postgres_pooler as pooler
 from vestige_tui.store.backends.postgres_connection import ServerConnection, adapt_params
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_listener import ChangeListener
+from vestige_tui.store.backends.postgres_parents import ForeignKeys
 from vestige_tui.store.backends.postgres_pool import PostgresPool
 from vestige_tui.store.backends.postgres_replica import QUERIES, ReadReplica
 from vestige_tui.store.backends.postgres_rights import READER_RIGHTS, WRITER_RIGHTS, RightMissing, of_statement
@@ -109,16 +110,31 @@ class PostgresTransaction:
     def _translated(self, error: psycopg.Error, name: str, slots: Slots | None = None) -> VestigeError:
         return of_statement(translate(error, self._backend.title), compose("postgres", name, slots))
 
-    async def read_rows(self, keys: Sequence[RowKey]) -> list[tuple[RowKey, Image | None]]:
-        try:
-            return [(key, await self._rows.read(key)) for key in keys]
-        except psycopg.Error as error:
-            raise translate(error, self._backend.title) from error
+    async def row_keys(self, keys: Sequence[RowKey]) -> list[RowKey]:
+        return list(keys)
+
+    async def read_rows(self, keys: Sequence[RowKey]) -> list[Image | None]:
+        with self._translating():
+            return await self._rows.read(keys)
 
     async def write_rows(self, rows: Sequence[tuple[RowKey, Image | None]]) -> None:
+        with self._translating():
+            await self._rows.write(rows)
+
+    @asynccontextmanager
+    async def orphans_allowed(self, tables: Sequence[str]) -> AsyncIterator[None]:
+        with self._translating():
+            async with ForeignKeys(self.connection).lifted(tables):
+                yield
+
+    async def note_parents(self, tables: Sequence[str]) -> None:
+        with self._translating():
+            await ForeignKeys(self.connection).note_kept(tables)
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
         try:
-            for key, image in rows:
-                await self._rows.write(key, image)
+            yield
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
 
@@ -368,7 +384,7 @@ class PostgresBackend:
 
     @asynccontextmanager
     async def write(self, *, orphans: bool = False) -> AsyncIterator[Transaction]:
-        """Begin a write. Rows without parents need a setting of the role within it (``allow_orphans``)."""
+        """Begin a write. Rows without parents are allowed within it, for some tables (``orphans_allowed``)."""
         async with self.transaction() as transaction:
             yield transaction
 

@@ -198,12 +198,27 @@ class Transaction(Protocol):
         """Run the statements of a migration file, one after the other."""
         ...
 
-    async def read_rows(self, keys: Sequence[RowKey]) -> list[tuple[RowKey, Image | None]]:
-        """Return whole rows of any table with their lasting keys; None for one that is not there."""
+    async def row_keys(self, keys: Sequence[RowKey]) -> list[RowKey]:
+        """Return keys by the number of a row as keys by the primary key, where its table has one."""
+        ...
+
+    async def read_rows(self, keys: Sequence[RowKey]) -> list[Image | None]:
+        """Return whole rows of any table; None for one that is not there."""
         ...
 
     async def write_rows(self, rows: Sequence[tuple[RowKey, Image | None]]) -> None:
-        """Insert, update or delete whole rows, so that each is as its image; None deletes."""
+        """Insert, update or delete whole rows, each named once, so that it is as its image; None deletes."""
+        ...
+
+    def orphans_allowed(self, tables: Sequence[str]) -> AbstractAsyncContextManager[None]:
+        """Allow rows of these tables without a parent in a block. Raises Refused for a role without the right to.
+
+        The write must have been begun with ``orphans``.
+        """
+        ...
+
+    async def note_parents(self, tables: Sequence[str]) -> None:
+        """Note that all rows of these tables have a parent again, where the database keeps such a note."""
         ...
 
 

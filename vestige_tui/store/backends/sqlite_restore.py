@@ -7,6 +7,7 @@ store open: whenever the program dies, the store is the old one or the new one.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vestige_tui.core import file_targets
-from vestige_tui.core.backups import EXAMPLE_COUNT, Backup, BackupListener, RestorePlan, TableLoss
+from vestige_tui.core.backups import EXAMPLE_COUNT, Backup, BackupListener, BackupStep, RestorePlan, TableLoss
 from vestige_tui.core.errors import ForeignStore, Refused, SchemaPending, Unavailable
 from vestige_tui.core.waits import sessions_in_words
 from vestige_tui.process.private_directory import make_private_dir
@@ -171,10 +172,11 @@ def restore_file(backup: Path, path: Path, tell: BackupListener = ignore) -> Bac
         try:
             rows = _prepare(backup, path, draft, tell)
             size = draft.stat().st_size
-            if path.exists() and _damage(path):
-                _move_aside(path)
-            with _alone(path):
+            tell(BackupStep("replacing", 0))
+            with _set_aside(path, tell) if path.exists() and _damage(path) else _alone(path):
+                tell(BackupStep("replacing", 0))
                 os.rename(draft, path)
+            tell(BackupStep("replacing", 0))
             _sync_folder(path.parent)
         finally:
             _discard(draft)
@@ -237,12 +239,32 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _move_aside(path: Path) -> None:
-    """Rename a file that SQLite cannot read, and its side files: their contents can still be saved."""
+@contextmanager
+def _set_aside(path: Path, tell: BackupListener) -> Iterator[None]:
+    """Keep a file that SQLite cannot read, and its side files, under another name: their contents can still be saved.
+
+    The file keeps its own name as well until it is replaced. Its side files lose theirs, because SQLite would apply a
+    log to the file that replaces it.
+    """
     suffix = f".before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    for side in ("", *file_targets.SIDES):
+    for side in (*file_targets.SIDES, ""):
         with suppress(FileNotFoundError):
-            os.rename(f"{path}{side}", f"{path}{suffix}{side}")
+            _keep(f"{path}{side}", f"{path}{suffix}{side}")
+            tell(BackupStep("replacing", 0))
+    for side in file_targets.SIDES:
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}{side}")
+    yield
+
+
+def _keep(path: str, other: str) -> None:
+    """Give a file a second name, or copy it where the file system has no links."""
+    try:
+        os.link(path, other)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(path, other)
 
 
 def _discard(draft: Path) -> None:

@@ -61,6 +61,7 @@ class _Columns:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._by_table: dict[str, tuple[list[str], list[str]]] = {}
+        self._readings: dict[tuple[object, ...], str] = {}
 
     def of(self, table: str) -> tuple[list[str], list[str]]:
         """Return the columns of a table that are stored, and those of its primary key."""
@@ -71,11 +72,19 @@ class _Columns:
             self._by_table[table] = names if keys else [ROWID, *names], keys or [ROWID]
         return self._by_table[table]
 
+    def reading(self, key: RowKey) -> str:
+        """Return the statement that reads the row of a key, composed once for keys of the same columns."""
+        shape = (key.table, *((name, _mark(value)) for name, value in key.key))
+        if shape not in self._readings:
+            names, _ = self.of(key.table)
+            chosen = ", ".join(f"typeof({_name(name)}), {_name(name)}" for name in names)
+            self._readings[shape] = _filled("read_row", key, columns=chosen)
+        return self._readings[shape]
+
 
 def _read(connection: sqlite3.Connection, columns: _Columns, key: RowKey) -> Image | None:
     names, _ = columns.of(key.table)
-    chosen = ", ".join(f"typeof({_name(name)}), {_name(name)}" for name in names)
-    sql = _filled("read_row", key, columns=chosen)
+    sql = columns.reading(key)
     connection.text_factory = bytes
     try:
         rows = _fetch(connection, sql, [_stored(value) for _, value in key.key])

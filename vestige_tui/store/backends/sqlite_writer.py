@@ -152,12 +152,22 @@ class SqliteTransaction:
             return 0
         return await self.run(name, _execute_many(self._scripts, name, many))
 
-    async def read_rows(self, keys: Sequence[RowKey]) -> list[tuple[RowKey, Image | None]]:
-        own = await self.run("own_keys", partial(own_keys, keys))
-        return list(zip(own, await self.run("read_rows", partial(read_rows, own)), strict=True))
+    async def row_keys(self, keys: Sequence[RowKey]) -> list[RowKey]:
+        return await self.run("own_keys", partial(own_keys, keys))
+
+    async def read_rows(self, keys: Sequence[RowKey]) -> list[Image | None]:
+        return await self.run("read_rows", partial(read_rows, keys))
 
     async def write_rows(self, rows: Sequence[tuple[RowKey, Image | None]]) -> None:
         await self.run("write_rows", partial(write_rows, rows))
+
+    @asynccontextmanager
+    async def orphans_allowed(self, tables: Sequence[str]) -> AsyncIterator[None]:
+        # Foreign keys are off for the whole transaction, see ``SqliteWriter.transaction``.
+        yield
+
+    async def note_parents(self, tables: Sequence[str]) -> None:
+        """Do nothing: a file has no note of rows without a parent."""
 
     async def script(self, sql: str) -> None:
         # executescript() would commit the transaction first; a migration and its record share one.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -23,7 +24,7 @@ from vestige_tui.tui.backups import confirmed_with_backup
 from vestige_tui.tui.changing_page import ChangingPage
 from vestige_tui.tui.command_screen import NOT_OPEN
 from vestige_tui.tui.commands.command import bindings
-from vestige_tui.tui.commands.doctor import OF_THE_DOCTOR, FixFault
+from vestige_tui.tui.commands.doctor import OF_THE_DOCTOR, FixFault, LeaveDoctor
 from vestige_tui.tui.dialogs.memory_sheet import memory_sheet
 from vestige_tui.tui.doctor.fault_list import FaultList
 from vestige_tui.tui.doctor.fault_sheet import FIX, FaultSheet, examples_of
@@ -34,13 +35,14 @@ from vestige_tui.tui.widgets.key_line import KeyLine
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
-    from vestige_tui.core.doctor import Examination, Finding
+    from vestige_tui.core.doctor import DoctorStep, Examination, Finding, Stage
     from vestige_tui.store.store import Store
 
 log = logging.getLogger(__name__)
 
 LOOKING = "Looking at every row of the store…"
 NO_FAULTS = "No faults found."
+T = TypeVar("T")
 
 
 class DoctorScreen(ChangingPage):
@@ -62,6 +64,8 @@ cursor, and `F` all that can be fixed. Each shows every row that it changes, and
         super().__init__()
         self._list = FaultList(id="faults")
         self._examination: Examination | None = None
+        self._stage: Stage | None = None
+        """Stage of the preview or fix that runs; None while there is none."""
 
     @property
     def help_title(self) -> str:
@@ -97,7 +101,11 @@ cursor, and `F` all that can be fixed. Each shows every row that it changes, and
             return
         if self._examination is None:
             self._say_nothing(LOOKING)
-        self._show(store, await store.doctor.examine())
+        self._show(store, await store.doctor.examine(self._tell_of_checks))
+
+    def _tell_of_checks(self, step: DoctorStep) -> None:
+        if self._examination is None and self.is_mounted:
+            self._say_nothing(f"{LOOKING} {words.step_in_words(step)}")
 
     def _show(self, store: Store, examination: Examination) -> None:
         self._examination = examination
@@ -187,16 +195,14 @@ cursor, and `F` all that can be fixed. Each shows every row that it changes, and
         if store is None:
             return
         while True:
-            self._status.say("Reading the rows…", severity="quiet")
-            preview = await store.doctor.preview(kinds)
-            self._status.say("")
+            preview = await self._cancellable(store.doctor.preview(kinds, self._tell))
             if preview.is_empty:
                 self._status.say("Nothing to fix: the faults are gone.", severity="quiet")
                 break
             if not await confirmed_with_backup(self, FixDialog(preview, fault=fault)):
                 return
             try:
-                fixed = await store.doctor.fix(preview)
+                fixed = await self._cancellable(store.doctor.fix(preview, self._tell))
             except Conflict as error:
                 log.info("A previewed fix was refused: %s", type(error).__name__)
                 fault = f"{error.message} Below are the rows as they are now."
@@ -204,3 +210,35 @@ cursor, and `F` all that can be fixed. Each shows every row that it changes, and
             self.changed(Change(fixed.subjects, fixed.undo), words.fixed_sentence(fixed))
             return
         self._examine()
+
+    async def _cancellable(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a preview or a fix, which the key of ``back`` cancels, and which changes nothing then."""
+        self._stage = "previewing"
+        self._status.say("Reading the rows…", self._cancel_hint(), severity="quiet")
+        try:
+            result = await work
+        except asyncio.CancelledError:
+            if self.is_mounted:
+                self._status.say("Cancelled. Nothing was fixed.", severity="quiet")
+            raise
+        finally:
+            self._stage = None
+        self._status.say("")
+        return result
+
+    def _cancel_hint(self) -> str:
+        return f"{shown_key(self.app, LeaveDoctor)} cancel"
+
+    def _tell(self, step: DoctorStep) -> None:
+        self._stage = step.stage
+        hint = "" if step.stage == "committing" else self._cancel_hint()
+        sentence = words.step_in_words(step)
+        self._status.say(f"{sentence[:1].upper()}{sentence[1:]}", hint, severity="quiet")
+
+    def action_back(self) -> None:
+        if self._stage is None:
+            self.dismiss(None)
+        elif self._stage == "committing":
+            self._status.say("The fix is being saved.", severity="quiet")
+        else:
+            self.workers.cancel_group(self, "write")

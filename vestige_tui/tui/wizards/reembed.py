@@ -29,6 +29,7 @@ from vestige_tui.presenters.style import Fact
 from vestige_tui.reembed.index_build import index_note
 from vestige_tui.tui.backups import confirmed_with_backup
 from vestige_tui.tui.commands.registry import DropOldVectors, FillVectors
+from vestige_tui.tui.commands.store import BackUp
 from vestige_tui.tui.dialogs.loss import ConfirmLoss
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.wizards.cost_step import CostStep
@@ -54,12 +55,7 @@ class ReembeddingUnderWay(Refused):
     """Refused for the time of another re-embedding of the same store."""
 
 
-BACK_UP: Mapping[str, str] = {
-    "file": "Back up the store first, in sqlite3: VACUUM INTO 'COPY'. A copy of the open file may be damaged.",
-    "folder": "Back up the store first: copy its folder while no program has it open.",
-    "server": "Back up the store first, with pg_dump.",
-}
-"""How to back up a store before a re-embedding, by where its data lies."""
+BACK_UP = f"Back up the store first: {BackUp.key} on the Store screen, or `vestige-tui backup`."
 IN_PLACE, DROP_OLD, CONCURRENTLY, DROP_INDEX = "in_place", "drop_old", "concurrent_index", "drop_hnsw_first"
 
 
@@ -133,7 +129,7 @@ class ReembedWizard(Wizard[StartedJob]):
     def notes(self, name: str) -> tuple[tuple[str, str], ...]:
         """Return the notes on a re-embedding with this model, each with its style."""
         configured = self.store_session.embedders.configured
-        notes = [(back_up(self.store), "$text")]
+        notes = [(BACK_UP, "$text")]
         if configured and not same_model(configured, name):
             sentence = (
                 f"Your settings name {configured}; once this is done, the Registry screen can save the new model there."
@@ -172,7 +168,7 @@ class ReembedWizard(Wizard[StartedJob]):
             sentences = deleted_first(estimate, kept)
             if switched.get(DROP_OLD):
                 sentences.append(deleted_last(estimate))
-            return (*sentences, back_up(self.store)) if sentences else ()
+            return (*sentences, BACK_UP) if sentences else ()
 
         def begin(switched: Mapping[str, bool]) -> None:
             options = {
@@ -236,13 +232,6 @@ class GoOnWizard(ReembedWizard):
             {},
         )
         self.ask_start(estimate, kept, options)
-
-
-def back_up(store: Store) -> str:
-    """Return the sentence that recommends a backup of a store, and how to make one."""
-    if store.location.startswith("pgembed:"):
-        return BACK_UP["folder"]
-    return BACK_UP["server" if store.kind == "postgres" else "file"]
 
 
 def under_way(session: StoreSession, store: Store) -> Job | None:
