@@ -94,9 +94,7 @@ def fit_weights(
     report(FitStep.EARLIER)
     measured = fitted(before.compute_parameters(items[:split], memories[:split]))
     report(FitStep.MEASURE)
-    losses = [
-        float(model.evaluate(items[split:]).log_loss) for model in (before, library.FSRS(list(measured.values)))
-    ]
+    losses = [float(model.evaluate(items[split:]).log_loss) for model in (before, library.FSRS(list(measured.values)))]
     report(FitStep.ALL)
     return WeightFit(fitted(before.compute_parameters(items, memories)), count, held_out_count, *losses)
 
