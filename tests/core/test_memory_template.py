@@ -165,5 +165,5 @@ def test_removed_lines_of_groups_share_with_none_and_of_an_owner_change_nothing(
 
 @pytest.mark.parametrize("line", ["visibility: secret", "owner:", "owner: a\nowner: b"])
 def test_a_sharing_that_no_memory_has_is_refused(line: str) -> None:
-    with pytest.raises(Usage, match="owner|visibility"):
+    with pytest.raises(Usage, match=r"owner|visibility"):
         read_template(f"type: fact\n{line}\n{TEXT_LINE}\nx", MemoryForm("x"))
