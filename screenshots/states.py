@@ -96,7 +96,7 @@ STATES = (
     State("review-statistics-empty", "review", ("h",), store="empty"),
     State("review-statistics-one", "review", ("h",), store="once"),
     State("review-statistics-fit", "review", ("h", "f"), store="reviewed"),
-    State("review-statistics-fit-refused", "review", ("h", "f")),
+    State("review-statistics-fit-refused", "review", ("h", "f"), store="once"),
     State("browse-users", "browse", ("W",)),
     State("browse-users-empty", "browse", ("W",), store="empty"),
     State("browse-users-viewed", "browse", ("W", "a")),

@@ -86,7 +86,7 @@ class FitDialog(Dialog[FitAnswer | None]):
         if not self.is_mounted:
             return
         self._state = state
-        apply = (("y", "for new reviews"), ("r", "and reschedule")) if isinstance(state, FitResult) else ()
+        apply = (("y", "apply"), ("r", "apply and reschedule")) if isinstance(state, FitResult) else ()
         ends = "back" if isinstance(state, VestigeError) else "cancel"
         self._keys = (*apply, ("esc", ends))
         self.query_one("#fit", Static).update(_body(state))
