@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from vestige_tui.core.weights import Weights
     from vestige_tui.store.store import Store
     from vestige_tui.store.weights import ReschedulePreview
+
+log = logging.getLogger(__name__)
 
 COLUMN_CELLS = 12
 
@@ -77,7 +80,8 @@ class FitDialog(Dialog[FitAnswer | None]):
             fit = await weights.fit(self._show)
             current = weights.current
             self._show(FitResult(fit, current, await weights.preview(fit.weights, self._show)))
-        except Cancelled:
+        except Cancelled as error:
+            log.debug("A fit was cancelled: %s", error)
             self.dismiss(None)
         except VestigeError as error:
             self._show(error)
