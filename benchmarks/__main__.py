@@ -26,6 +26,7 @@ from benchmarks import (
     searches,
     servers,
     startup,
+    viewing,
     words,
 )
 from benchmarks.bench import Bench
@@ -41,6 +42,7 @@ ON_A_STORE: dict[str, Callable[[Bench], Awaitable[list[Figure]]]] = {
     "words": words.measure,
     "pooler": pooling.measure,
     "operations": operations.measure,
+    "viewers": viewing.measure,
     "live": live.measure,
 }
 """Parts measured on a store of each size; the last ones write to it."""

@@ -32,7 +32,18 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 CONSOLES_PER_PROCESS = 20
 """Pictures after which a process is replaced: what was drawn stays in its memory."""
 SIZES = ((120, 40), (80, 24), (60, 20))
-BUSY = ("Searching…", "Opening the store…", "Loading", "Reading", "Counting", "Listing", "Looking")
+BUSY = (
+    "Fitting to",
+    "Measuring on",
+    "Replaying",
+    "Searching…",
+    "Opening the store…",
+    "Loading",
+    "Reading",
+    "Counting",
+    "Listing",
+    "Looking",
+)
 """Words of a screen that is not complete yet."""
 STILL_SECONDS = 0.3
 """A screen that was the same for so long has settled."""
@@ -90,7 +101,13 @@ STATES = (
     State("browse-suspended", "browse", ("slash", "type is:suspended ", "down")),
     State("browse-journal", "browse", ("J",)),
     State("review-statistics", "review", ("h",)),
+    State("review-statistics-many", "review", ("h",), store="reviewed"),
+    State("review-statistics-empty", "review", ("h",), store="empty"),
+    State("review-statistics-one", "review", ("h",), store="once"),
+    State("review-statistics-fit", "review", ("h", "f"), store="reviewed"),
+    State("review-statistics-fit-refused", "review", ("h", "f"), store="once"),
     State("browse-users", "browse", ("W",)),
+    State("browse-users-empty", "browse", ("W",), store="empty"),
     State("browse-users-viewed", "browse", ("W", "a")),
     State("browse-users-owner", "browse", ("W", "enter")),
     State("browse-fields-owner", "browse", ("E", "tab", "tab")),
@@ -261,7 +278,7 @@ async def make_stores(folder: Path) -> dict[str, str]:
 
     urls = {
         name: f"sqlite:{folder / f'{name}.db'}"
-        for name in ("demo", "faulty", "empty", "hostile", "long", "missing", "foreign")
+        for name in ("demo", "faulty", "empty", "hostile", "long", "missing", "foreign", "reviewed", "once")
     }
     async with open_store(urls["demo"], create=True) as store:
         await fill(store, datetime.now(UTC))
@@ -270,6 +287,7 @@ async def make_stores(folder: Path) -> dict[str, str]:
     plant(urls["faulty"], FAULTS)
     async with open_store(urls["empty"], create=True):
         pass
+    await _fill_with_reviews(urls)
     hostile = "\x1b[2J\u202eevil [bold]x[/bold] [/] " + "long " * 60
     async with open_store(urls["hostile"], create=True) as store:
         for text in (hostile, "👩‍👩‍👧 family, 鍵は九十日ごとに更新, مفتاح", "plain"):
@@ -280,6 +298,20 @@ async def make_stores(folder: Path) -> dict[str, str]:
         )
     (folder / "foreign.db").write_text("no database " * 1_000)
     return {**urls, "unreachable": "postgresql://me:secret@127.0.0.1:1/memories"}
+
+
+async def _fill_with_reviews(urls: dict[str, str]) -> None:
+    """Fill a store with about 10,000 reviews that end today, and one with a single review."""
+    from tests.support.synthetic_reviews import fill as fill_with_reviews
+    from vestige_tui.core.memories import Draft
+    from vestige_tui.core.reviews import Rating
+    from vestige_tui.store.open import open_store
+
+    async with open_store(urls["reviewed"], create=True) as store:
+        await fill_with_reviews(store, 1_800)
+    async with open_store(urls["once"], create=True) as store:
+        [memory_id] = (await store.insert(Draft("Signing keys rotate every 90 days"), embed=False)).changed
+        await store.reviews.record(memory_id, Rating.GOOD)
 
 
 def wanted_pictures(args: argparse.Namespace, urls: dict[str, str]) -> list[Picture]:

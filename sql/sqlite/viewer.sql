@@ -68,6 +68,21 @@ CREATE TEMP TABLE viewer (id TEXT NOT NULL)
 -- Set the viewer of a connection.
 INSERT INTO temp.viewer (id) VALUES (:id)
 
+-- list_stored_embeddings_after --
+-- Vectors after a seq as list_embeddings_after gives them, also those of memories that the viewer may not see.
+SELECT e.seq, (SELECT m.seq FROM main.knowledge_nodes m WHERE m.id = e.node_id) AS memory, e.embedding
+FROM main.node_embeddings e WHERE e.seq > :seq AND /*= still_the_same */
+
+-- list_stored_embedding_seqs --
+-- Seqs of all these vectors as one text, and a flag for an unchanged model.
+SELECT (SELECT group_concat(e.seq) FROM main.node_embeddings e) AS seqs, /*= still_the_same */ AS same
+
+-- measure_stored_embeddings --
+-- Number of these vectors, last seq, model, and the id of the last model change.
+SELECT count(*) AS n, coalesce(max(e.seq), 0) AS last, (SELECT k.name FROM embedding_model k) AS model,
+    (SELECT k.dimension FROM embedding_model k) AS dimension, (SELECT coalesce(max(id), 0) FROM model_changes) AS turn
+FROM main.node_embeddings e
+
 -- list_text_lengths --
 -- Memories in the text index with the number of tokens of each of its columns, as FTS5 writes numbers.
 SELECT d.id, d.sz FROM knowledge_fts_docsize d

@@ -9,7 +9,7 @@ from vestige_tui.core.health import HealthProblem
 
 MEMORY = {
     "id", "content", "node_type", "tags", "domains", "domain_scores", "codebase", "metadata", "created_at",
-    "updated_at", "owner_user_id", "visibility", "superseded_by", "scheduling", "marks",
+    "updated_at", "owner_user_id", "visibility", "shared_with_groups", "superseded_by", "scheduling", "marks",
 }  # fmt: skip
 SCHEDULING = {"stability", "difficulty", "retrievability", "last_review", "next_review", "reps", "lapses"}
 EDGE = {"source_id", "target_id", "edge_type", "weight", "created_at"}

@@ -11,7 +11,7 @@ import pytest
 from tests.support.command_line import Command
 from tests.support.vestige_files import make_v18
 from tests.support.visibility import Community, community, fill
-from vestige_tui.core.memories import VISIBILITIES
+from vestige_tui.core.memories import LOCAL_USER, VISIBILITIES
 from vestige_tui.store.open import open_store
 
 
@@ -122,3 +122,66 @@ def test_edit_sets_owner_visibility_and_groups(run: Command, shared_store: str, 
     assert set(many["changed"]) <= {one, other}
     for option in (("--owner", "user9"), ("--share-with", "nobody"), ("--visibility", "secret")):
         assert run("--store", shared_store, "edit", one, *option).status == 2
+
+
+def test_add_names_owner_visibility_and_groups(run: Command, shared_store: str, people: Community) -> None:
+    def added(*options: str) -> tuple[str, str, set[str]]:
+        ran = run("--store", shared_store, "add", "The crane rests at noon.", *options, "--json")
+        assert ran.status == 0
+        memory = run("--store", shared_store, "show", ran.json["changed"][0], "--json").json["memory"]
+        return memory["owner_user_id"], memory["visibility"], set(memory["shared_with_groups"])
+
+    user, group = people.users[3].id, people.groups[0].id
+    assert added() == (LOCAL_USER, "private", set())
+    assert added("--owner", "user3", "--group", "Group 0") == (user, "group", {group})
+    assert added("--visibility", "public", "--group", "group0", "group1")[1:] == (
+        "public",
+        {group, people.groups[1].id},
+    )
+    alone = run("--store", shared_store, "add", "The crane rests at noon.", "--visibility", "group")
+    assert "shared with no group" in alone.err
+    for option in (("--owner", "user9"), ("--group", "nobody"), ("--visibility", "secret")):
+        assert run("--store", shared_store, "add", "x", *option).status == 2
+
+
+def test_a_shared_memory_has_one_shape_in_every_json(
+    run: Command, shared_store: str, people: Community, tmp_path: Path
+) -> None:
+    draft = next(each for each in people.drafts if each.visibility == "group" and each.shared_with_groups)
+    listed = run("--store", shared_store, "list", "--limit", "100", "--json").json["items"]
+    hits = run("--store", shared_store, "search", draft.content, "--mode", "text", "--limit", "100", "--json").json[
+        "hits"
+    ]
+    run("--store", shared_store, "export", str(tmp_path / "lines.jsonl"), "--memories-only")
+    exported = (tmp_path / "lines.jsonl").read_text().splitlines()
+    shapes = [
+        *(each for each in listed if each["id"] == draft.id),
+        *(hit["memory"] for hit in hits if hit["memory"]["id"] == draft.id),
+        run("--store", shared_store, "show", str(draft.id), "--json").json["memory"],
+        *(line for line in map(json.loads, exported) if line["id"] == draft.id),
+    ]
+    assert [set(each["shared_with_groups"]) for each in shapes] == [set(draft.shared_with_groups)] * 4
+
+
+def test_a_name_that_no_new_store_has_creates_none(run: Command, tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    assert run("--store", str(path), "add", "x", "--owner", "mara").status != 0
+    assert not path.exists()
+
+
+def test_the_editor_writes_and_reads_the_sharing_of_a_memory(
+    run: Command, shared_store: str, people: Community, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    draft = next(each for each in people.drafts if each.visibility == "private" and not each.shared_with_groups)
+    seen = tmp_path / "seen"
+    script = f"cp \"$1\" '{seen}'; sed -i 's/^group:$/group: group1/' \"$1\""
+    editor = tmp_path / "editor"
+    editor.write_text(f"#!/bin/sh\n{script}\n")
+    editor.chmod(0o700)
+    monkeypatch.setenv("EDITOR", str(editor))
+    monkeypatch.delenv("VISUAL", raising=False)
+    assert run("--store", shared_store, "edit", str(draft.id)).status == 0
+    owner = next(user.handle for user in people.users if user.id == draft.owner_user_id)
+    assert {f"owner: {owner}", "visibility: private", "group:"} <= set(seen.read_text().splitlines())
+    memory = run("--store", shared_store, "show", str(draft.id), "--json").json["memory"]
+    assert (memory["visibility"], memory["shared_with_groups"]) == ("group", [people.groups[1].id])

@@ -8,7 +8,7 @@ import pytest
 
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.memories import Patch
-from vestige_tui.core.memory_template import TEXT_LINE, MemoryForm, read_template, write_template
+from vestige_tui.core.memory_template import TEXT_LINE, MemoryForm, Sharing, read_template, write_template
 
 TEXTS = (
     "one line",
@@ -132,3 +132,38 @@ def test_an_empty_text_is_refused_unless_it_was_not_touched() -> None:
     with pytest.raises(Usage, match="The text is empty"):
         read_template(write_template(MemoryForm()), MemoryForm())
     assert read_template(f"{write_template(MemoryForm())}typed\n", MemoryForm()).content == "typed"
+
+
+TEAM = Sharing("mara", "group", ("harbour", "night shift"))
+
+
+def test_owner_visibility_and_groups_have_lines_where_they_are_named() -> None:
+    plain, shared = MemoryForm("x"), MemoryForm("x", sharing=TEAM)
+    assert not {"owner", "visibility", "group"} & {line.split(":")[0] for line in write_template(plain).splitlines()}
+    lines = ["owner: mara", "visibility: group", "group: harbour", "group: night shift"]
+    assert write_template(shared).splitlines()[4:8] == lines
+    assert read_template(write_template(shared), shared) == shared
+    assert "group:" in write_template(MemoryForm("x", sharing=Sharing("local", "private", ()))).splitlines()
+
+
+def test_a_typed_group_shares_a_private_memory() -> None:
+    before = MemoryForm("x", sharing=Sharing("local", "private", ()))
+    form = read_template(write_template(before).replace("group:", "group: harbour"), before)
+    assert form.patch(before) == Patch(visibility="group", shared_with_groups=("harbour",))
+    said = write_template(before).replace("group:", "group: harbour").replace("private", "public")
+    assert read_template(said, before).patch(before) == Patch(visibility="public", shared_with_groups=("harbour",))
+    # Also where the template did not ask for it.
+    form = read_template(f"type: fact\ngroup: harbour\n{TEXT_LINE}\nx", MemoryForm())
+    assert (form.draft().visibility, form.draft().shared_with_groups) == ("group", ("harbour",))
+
+
+def test_removed_lines_of_groups_share_with_none_and_of_an_owner_change_nothing() -> None:
+    before = MemoryForm("x", sharing=TEAM)
+    text = "\n".join(line for line in write_template(before).split("\n") if not line.startswith(("owner", "group")))
+    assert read_template(text, before).patch(before) == Patch(shared_with_groups=())
+
+
+@pytest.mark.parametrize("line", ["visibility: secret", "owner:", "owner: a\nowner: b"])
+def test_a_sharing_that_no_memory_has_is_refused(line: str) -> None:
+    with pytest.raises(Usage, match=r"owner|visibility"):
+        read_template(f"type: fact\n{line}\n{TEXT_LINE}\nx", MemoryForm("x"))

@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,76 @@ async def test_a_search_ranks_as_if_the_other_memories_did_not_exist(store_url: 
         assert [h.memory.id for h in (await viewed.search(literal)).hits] == [
             h.memory.id for h in (await alone.search(literal)).hits
         ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_an_open_viewed_store_ranks_by_every_change_of_others(store_url: str, other_url: str, seed: int) -> None:
+    people = community(seed)
+    chance = random.Random(seed)
+    user = chance.choice(people.users)
+    async with opened(store_url, create=True) as store:
+        await fill(store, people)
+        async with opened(store_url, viewer=user.handle) as viewed:
+            await viewed.search(SearchQuery(text="keys", limit=5))
+            people = await changed_at_random(store, people, chance)
+            async with opened(other_url, create=True) as alone:
+                await fill(alone, people, people.visible(user))
+                for mode in ("text", "vector", "hybrid"):
+                    for _ in range(6):
+                        text = " ".join(chance.sample(WORDS, chance.randint(1, 4)))
+                        query = SearchQuery(text=text, mode=mode, limit=chance.choice((3, 10, 100)))
+                        one, other = await viewed.search(query), await alone.search(query)
+                        assert [_hit(hit) for hit in one.hits] == [_hit(hit) for hit in other.hits], (mode, text)
+
+
+async def changed_at_random(store: Store, people: Community, chance: random.Random) -> Community:
+    """Change owner, visibility and groups of some memories, delete some, and add some; return what is there then."""
+    drafts = {str(draft.id): draft for draft in people.drafts}
+    for memory_id in chance.sample(sorted(drafts), 25):
+        patch = Patch(
+            owner_user_id=chance.choice(people.users).id,
+            visibility=chance.choice(("private", "group", "public")),
+            shared_with_groups=tuple(group.id for group in people.groups if chance.random() < 0.4),
+        )
+        await store.update(memory_id, patch)
+        drafts[memory_id] = replace(
+            drafts[memory_id],
+            owner_user_id=patch.owner_user_id or "",
+            visibility=patch.visibility or "",
+            shared_with_groups=patch.shared_with_groups or (),
+        )
+    gone = chance.sample(sorted(drafts), 6)
+    await store.delete(gone)
+    new = replace(community(chance.randrange(1_000), memories=8), users=people.users, groups=people.groups)
+    added = [
+        replace(draft, owner_user_id=chance.choice(people.users).id, shared_with_groups=()) for draft in new.drafts
+    ]
+    await store.memories.insert_many(added)
+    return replace(people, drafts=(*(drafts[each] for each in drafts if each not in gone), *added))
+
+
+async def test_a_change_of_visibility_reads_no_vector_again(tmp_path: Path) -> None:
+    people = community(7, memories=12)
+    url = f"sqlite:{tmp_path / 'store.db'}"
+    async with opened(url, create=True) as store:
+        await fill(store, people)
+        user = people.users[0]
+        hidden = next(draft for draft in people.drafts if not people.may_see(user, draft))
+        async with opened(url, viewer=user.handle) as viewed:
+            query = SearchQuery(text=hidden.content, mode="vector", limit=100)
+            before = len((await viewed.search(query)).hits)
+            loads = await _vector_loads(viewed)
+            assert loads == 1
+            await store.update(str(hidden.id), Patch(visibility="public"))
+            assert len((await viewed.search(query)).hits) == before + 1
+            assert await _vector_loads(viewed) == loads
+
+
+async def _vector_loads(store: Store) -> int:
+    """Return how often vectors were read into memory."""
+    timings = (await store.maintenance.report()).queries
+    return sum(each.count for each in timings if each.name.startswith(("list_embeddings_", "list_stored_embeddings_")))
 
 
 def _hit(hit) -> tuple[object, ...]:  # type: ignore[no-untyped-def]

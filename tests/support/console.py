@@ -123,7 +123,7 @@ class Console:
 
 @asynccontextmanager
 async def open_console(
-    path: Path,
+    path: Path | str,
     size: tuple[int, int] = (120, 40),
     *,
     read_only: bool = False,
@@ -132,9 +132,9 @@ async def open_console(
     notifications: bool = True,
     keys: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Console]:
-    """The console on a store, once its first list is there."""
+    """The console on a store, a SQLite file by its path or another one by its URL, once its first list is there."""
     config = replace(Config(), theme=theme, keys=keys or {})
-    url = f"sqlite:{path}"
+    url = path if isinstance(path, str) else f"sqlite:{path}"
     app = VestigeApp(config, url, read_only=read_only, viewer=viewer, embedders=embedders(), clock=clock)
     async with app.run_test(size=size, notifications=notifications) as pilot:
         console = Console(app, pilot)

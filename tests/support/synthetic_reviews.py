@@ -54,12 +54,15 @@ async def fill(store: Store, memories: int, seed: int = 1) -> list[str]:
     ids = [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{seed} {number}")) for number in range(memories)]
     log = review_log(ids, seed=seed)
     last = {each.memory_id: each.new for each in log}
+    first = {each.memory_id: each.at for each in reversed(log)}
     drafts = [
         Draft(
             f"Fact {number} of {seed}",
             id=memory_id,
             tags=(f"tag{number % 3}",),
             node_type="fact" if number % 2 else "decision",
+            created_at=first[memory_id],
+            updated_at=first[memory_id],
             scheduling=last[memory_id],
         )
         for number, memory_id in enumerate(ids)

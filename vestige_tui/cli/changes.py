@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.cli.bulk import KEEP_REPLACED, add_target, change_many, chosen_target
@@ -16,8 +17,8 @@ from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import ID_HELP, Commands
 from vestige_tui.core.bulk import Deletion, FieldEdit, TagEdit
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.memories import VISIBILITIES, Change, Patch
-from vestige_tui.core.memory_template import MemoryForm
+from vestige_tui.core.memories import LOCAL_USER, VISIBILITIES, Change, Patch
+from vestige_tui.core.memory_template import MemoryForm, Sharing
 from vestige_tui.core.metadata_rows import json_or_text
 from vestige_tui.core.storable import check_draft
 from vestige_tui.core.text import quoted
@@ -37,6 +38,18 @@ def add_commands(commands: Commands) -> None:
     add.add_argument("--tag", metavar="TAG", action="append", default=[], help="repeat for several")
     add.add_argument("--domain", metavar="NAME", action="append", default=[], help="repeat for several")
     add.add_argument("--codebase", metavar="NAME", help="codebase that it belongs to")
+    add.add_argument("--owner", metavar="USER", help="owner: handle, display name or id (default: the local user)")
+    add.add_argument("--visibility", choices=VISIBILITIES, help="default: private, with --group: group")
+    add.add_argument(
+        "--group",
+        "--share-with",
+        dest="groups",
+        metavar="GROUP",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="groups that the memory is shared with, by handle, display name or id",
+    )
     edit = commands.add("edit", _edit, "edit a memory; without options, open its fields and its text in $EDITOR")
     edit.add_argument("ids", metavar="ID", nargs="*", help=ID_HELP)
     edit.add_argument("--content", metavar="TEXT", help="new text; - reads stdin")
@@ -96,7 +109,15 @@ def _form(args: Namespace, content: str) -> MemoryForm:
         tuple(dict.fromkeys(args.domain)),
         args.codebase or "",
         tuple(dict.fromkeys(args.tag)),
+        _sharing(args),
     )
+
+
+def _sharing(args: Namespace) -> Sharing:
+    sharing, groups = Sharing(args.owner, args.visibility), tuple(dict.fromkeys(filter(None, args.groups)))
+    if not groups:
+        return sharing
+    return replace(sharing, groups=groups) if args.visibility else sharing.shared_with(groups)
 
 
 async def _insert(args: Namespace, output: Output, form: MemoryForm) -> int:
@@ -104,7 +125,10 @@ async def _insert(args: Namespace, output: Output, form: MemoryForm) -> int:
         raise Usage("The text is empty; a memory needs one.")
     draft = form.draft()
     check_draft(draft)  # before a new store is created for it
-    async with chosen_store(args, create=True) as store:
+    # A new store has no user and no group but the local user.
+    names_account = draft.owner_user_id != LOCAL_USER or bool(draft.shared_with_groups)
+    async with chosen_store(args, create=not names_account) as store:
+        draft = await store.accounts.draft_by_id(draft)
         return await print_change(output, store, await store.insert(draft), "Added")
 
 
@@ -129,10 +153,11 @@ async def _edit(args: Namespace, output: Output) -> int:
             return await change_many(args, output, store, target, FieldEdit(await _patch_of_several(args, store)))
         memory = await store.get(target.ids[0])
         if not _has_options(args):
-            before = MemoryForm.of(memory)
+            before = MemoryForm.of(memory, await store.accounts.sharing_of(memory))
 
             async def save(form: MemoryForm) -> Change:
-                return await store.update(memory.id, form.patch(before), expected=memory.updated_at)
+                patch = await store.accounts.patch_by_id(form.patch(before))
+                return await store.update(memory.id, patch, expected=memory.updated_at)
 
             change = await edit_in_editor(before, output, save, instead=_TEXT_FOR_EDIT) or Change(())
         else:

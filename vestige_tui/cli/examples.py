@@ -41,6 +41,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "add": (
         'add "Mara wants short answers." --type preference --tag people',
         "add - --tag keys --domain auth < note.txt",
+        'add "The on-call phone is in room 12." --visibility public',
     ),
     "edit": (
         "edit 890fd2  # in $EDITOR",

@@ -7,18 +7,20 @@ tag: security
 tag: two words
 --- text of the memory below this line ---
 The text, byte for byte.
+
+The fields owner, visibility and group are written where memories are shared, and read everywhere.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.memories import Draft, Patch
+from vestige_tui.core.memories import LOCAL_USER, VISIBILITIES, Draft, Patch
 from vestige_tui.core.storable import check_labels
 from vestige_tui.core.text import quoted, safe
 
@@ -27,10 +29,27 @@ if TYPE_CHECKING:
 
 TEXT_LINE = "--- text of the memory below this line ---"
 """The fixed line. Only its first occurrence ends the block, so that a text may contain it."""
-FIELDS = ("type", "domain", "codebase", "tag")
-SINGLE = ("type", "codebase")
+FIELDS = ("type", "domain", "codebase", "tag", "owner", "visibility", "group")
+SINGLE = ("type", "codebase", "owner", "visibility")
 """Fields of one value; the others may occur several times, one value a line."""
 _LONE_LINE_FEED = re.compile(r"(?<!\r)\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Owner, visibility and groups by their handles; a part that is None is not named and stays as it is."""
+
+    owner: str | None = None
+    visibility: str | None = None
+    groups: tuple[str, ...] | None = None
+
+    def shared_with(self, groups: tuple[str, ...]) -> Sharing:
+        """Return the same with these groups; a private memory gets the visibility by which they see it."""
+        is_private = self.visibility in (None, "private")
+        return replace(self, groups=groups, visibility="group" if groups and is_private else self.visibility)
+
+
+UNNAMED = Sharing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +61,64 @@ class MemoryForm:
     domains: tuple[str, ...] = ()
     codebase: str = ""
     tags: tuple[str, ...] = ()
+    sharing: Sharing = UNNAMED
 
     @classmethod
-    def of(cls, memory: Memory) -> MemoryForm:
+    def of(cls, memory: Memory, sharing: Sharing = UNNAMED) -> MemoryForm:
         """Return the form of a stored memory."""
-        return cls(memory.content, memory.node_type, memory.domains, memory.codebase or "", memory.tags)
+        return cls(memory.content, memory.node_type, memory.domains, memory.codebase or "", memory.tags, sharing)
 
     def draft(self) -> Draft:
-        """Return the new memory of this form."""
+        """Return the new memory of this form, with the handles of its owner and groups in place of their ids."""
         return Draft(
             self.content,
             node_type=self.node_type,
             domains=self.domains,
             codebase=self.codebase or None,
             tags=self.tags,
+            owner_user_id=self.sharing.owner or LOCAL_USER,
+            visibility=self.sharing.visibility or "private",
+            shared_with_groups=self.sharing.groups or (),
         )
 
     def patch(self, before: MemoryForm) -> Patch:
-        """Return the changes from ``before``; a field that is equal is None."""
+        """Return the changes from ``before``, with handles as ``draft``; a field that is equal is None."""
+        new, old = self.sharing, before.sharing
         return Patch(
             content=None if self.content == before.content else self.content,
             node_type=None if self.node_type == before.node_type else self.node_type,
             domains=None if self.domains == before.domains else self.domains,
             codebase=None if self.codebase == before.codebase else self.codebase,
             tags=None if self.tags == before.tags else self.tags,
+            owner_user_id=None if new.owner == old.owner else new.owner,
+            visibility=None if new.visibility == old.visibility else new.visibility,
+            shared_with_groups=None if new.groups == old.groups else new.groups,
         )
 
 
 def write_template(form: MemoryForm) -> str:
     """Return the file of a form. Its block has the line breaks of the text, so that no editor converts them."""
-    values = {"type": [form.node_type], "domain": form.domains, "codebase": [form.codebase], "tag": form.tags}
     # An empty line of a field shows where a value may be written.
-    lines = [f"{field}: {write_label(value)}".rstrip() for field in FIELDS for value in values[field] or [""]]
+    lines = [
+        f"{field}: {write_label(value)}".rstrip()
+        for field, values in _values_by_field(form).items()
+        for value in values or [""]
+    ]
     end = "\r\n" if "\r\n" in form.content and not _LONE_LINE_FEED.search(form.content) else "\n"
     return "".join(line + end for line in [*lines, TEXT_LINE]) + form.content
+
+
+def _values_by_field(form: MemoryForm) -> dict[str, Sequence[str]]:
+    sharing = form.sharing
+    return {
+        "type": [form.node_type],
+        "domain": form.domains,
+        "codebase": [form.codebase],
+        "tag": form.tags,
+        **({} if sharing.owner is None else {"owner": [sharing.owner]}),
+        **({} if sharing.visibility is None else {"visibility": [sharing.visibility]}),
+        **({} if sharing.groups is None else {"group": sharing.groups}),
+    }
 
 
 def read_template(text: str, before: MemoryForm) -> MemoryForm:
@@ -99,6 +142,7 @@ def read_template(text: str, before: MemoryForm) -> MemoryForm:
         _once(values["domain"]),
         values["codebase"][0] if values["codebase"] else "",
         _once(values["tag"]),
+        _read_sharing(values, before.sharing),
     )
     # An untouched value stays as it is stored, also empty and repeated labels.
     if form.domains == _once(before.domains):
@@ -107,6 +151,17 @@ def read_template(text: str, before: MemoryForm) -> MemoryForm:
         form = replace(form, tags=before.tags)
     _check(form, before)
     return form
+
+
+def _read_sharing(values: Mapping[str, Sequence[str]], before: Sharing) -> Sharing:
+    """Return owner, visibility and groups; a removed line of owner or visibility changes nothing."""
+    owner = values["owner"][0] if values["owner"] else before.owner
+    visibility = values["visibility"][0] if values["visibility"] else before.visibility
+    sharing = Sharing(owner, visibility, before.groups)
+    groups = _once(values["group"])
+    if groups == _once(before.groups or ()):
+        return sharing
+    return sharing.shared_with(groups) if visibility == before.visibility else replace(sharing, groups=groups)
 
 
 def _split(text: str) -> tuple[list[str], str]:
@@ -163,6 +218,10 @@ def _check(form: MemoryForm, before: MemoryForm) -> None:
         raise Usage("The text is empty; a memory needs one.")
     if not form.node_type and before.node_type:
         raise Usage("The type is empty; a memory needs one, such as fact.")
+    if form.sharing.owner == "" and before.sharing.owner != "":
+        raise Usage("The owner is empty; a memory needs one, such as local.")
+    if form.sharing.visibility != before.sharing.visibility and form.sharing.visibility not in VISIBILITIES:
+        raise Usage(f"The visibility must be {', '.join(VISIBILITIES[:-1])} or {VISIBILITIES[-1]}.")
     check_labels("type", [form.node_type], [before.node_type])
     check_labels("domain", form.domains, before.domains)
     check_labels("codebase", [form.codebase], [before.codebase])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,18 @@ MIN_FIT_REVIEWS = 400
 HELD_OUT_SHARE = 0.2
 """Share of the predicted reviews, the latest ones, that the measured fit does not see."""
 INSTALL = 'pip install "vestige-tui[optimize]"'
+LIBRARY = "fsrs_rs_python"
+
+
+class FitStep(StrEnum):
+    """Step of a fit, in order; the last one belongs to its preview."""
+
+    READ = "read"
+    EARLIER = "earlier"
+    """Fits to the reviews that are not held out."""
+    MEASURE = "measure"
+    ALL = "all"
+    REPLAY = "replay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +69,13 @@ class _Prediction:
     delta_days: tuple[int, ...]
 
 
-def fit_weights(grades: Iterable[GradeInForce], current: Sequence[float]) -> WeightFit:
+def fit_weights(
+    grades: Iterable[GradeInForce], current: Sequence[float], report: Callable[[FitStep], None] = lambda _: None
+) -> WeightFit:
     """Fit weights to the grades in force. Raises FitUnavailable or TooFewReviews.
 
     Reviews of a memory whose first review is not among them are left out. The same grades give the same weights.
+    ``report`` is called before each step.
     """
     library = _library()
     histories = _histories(grades)
@@ -74,23 +91,30 @@ def fit_weights(grades: Iterable[GradeInForce], current: Sequence[float]) -> Wei
     memories = [each.memory for each in predictions]
     split = len(predictions) - held_out_count
     before = library.FSRS([float(value) for value in current])
+    report(FitStep.EARLIER)
     measured = fitted(before.compute_parameters(items[:split], memories[:split]))
-    after = library.FSRS(list(measured.values))
-    return WeightFit(
-        fitted(before.compute_parameters(items, memories)),
-        count,
-        held_out_count,
-        float(before.evaluate(items[split:]).log_loss),
-        float(after.evaluate(items[split:]).log_loss),
-    )
+    report(FitStep.MEASURE)
+    losses = [float(model.evaluate(items[split:]).log_loss) for model in (before, library.FSRS(list(measured.values)))]
+    report(FitStep.ALL)
+    return WeightFit(fitted(before.compute_parameters(items, memories)), count, held_out_count, *losses)
+
+
+def require_library() -> None:
+    """Raise FitUnavailable if the package that fits weights is not installed; imports nothing."""
+    if find_spec(LIBRARY) is None:
+        raise _unavailable()
 
 
 def _library() -> ModuleType:
     try:
         import fsrs_rs_python
     except ImportError:
-        raise FitUnavailable(f"Fitting weights needs the package fsrs-rs-python; install it with: {INSTALL}") from None
+        raise _unavailable() from None
     return fsrs_rs_python
+
+
+def _unavailable() -> FitUnavailable:
+    return FitUnavailable(f"Fitting weights needs the package fsrs-rs-python; install it with: {INSTALL}")
 
 
 def _histories(grades: Iterable[GradeInForce]) -> list[list[GradeInForce]]:

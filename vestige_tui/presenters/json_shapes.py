@@ -57,6 +57,7 @@ def memory(memory: Memory, now: datetime, weights: Sequence[float] = DEFAULT_WEI
         "updated_at": time(memory.updated_at),
         "owner_user_id": memory.owner_user_id,
         "visibility": memory.visibility,
+        "shared_with_groups": list(memory.shared_with_groups),
         "superseded_by": memory.superseded_by,
         "scheduling": scheduling(memory.scheduling, now, weights) if memory.scheduling else None,
         "marks": {
@@ -492,7 +493,7 @@ def memory_line(memory: Memory) -> Document:
     state = None
     if memory.scheduling:
         state = {name: value for name, value in to_json(memory.scheduling).items() if name != "retrievability"}
-    line: Document = {
+    return {
         "kind": "memory",
         "id": memory.id,
         "content": memory.content,
@@ -506,11 +507,9 @@ def memory_line(memory: Memory) -> Document:
         "updated_at": time(memory.updated_at),
         "owner_user_id": memory.owner_user_id,
         "visibility": memory.visibility,
+        "shared_with_groups": list(memory.shared_with_groups),
         "scheduling": state,
     }
-    if memory.shared_with_groups:
-        line["shared_with_groups"] = list(memory.shared_with_groups)
-    return line
 
 
 def edge_line(link: Edge) -> Document:

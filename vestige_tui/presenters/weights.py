@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.text import grouped
+from vestige_tui.core.weight_fit import FitStep
 from vestige_tui.presenters.changes import NEW_REVIEWS, SHORT_HASH_CHARS, change_sentence
 
 if TYPE_CHECKING:
@@ -37,14 +39,10 @@ def fit_lines(fit: WeightFit, current: Weights, *, applied: bool) -> Iterator[st
 
 def preview_sentence(preview: ReschedulePreview) -> str:
     """Return the sentence on the due dates that rescheduling would move."""
+    moved = moved_sentence(preview)
     if not preview.moved:
-        return "Rescheduling would move no due date."
-    memories = "memory" if preview.reviewed == 1 else "memories"
-    return (
-        f"Rescheduling would move {grouped(preview.moved)} of {grouped(preview.reviewed)} reviewed {memories}: "
-        f"{grouped(preview.later)} later, {grouped(preview.earlier)} earlier. "
-        f"Due today: {grouped(preview.due_before)} before, {grouped(preview.due_after)} after."
-    )
+        return moved
+    return f"{moved} Due today: {grouped(preview.due_before)} before, {grouped(preview.due_after)} after."
 
 
 def applied_sentence(weights: Weights, change: Change) -> str:
@@ -97,3 +95,58 @@ def fit_document(
 
 def _weights(weights: Weights) -> dict[str, Any]:
     return {"hash": weights.hash, "algorithm": weights.algorithm, "weights": list(weights.values)}
+
+
+_STEPS = {
+    FitStep.READ: "Reading the review log…",
+    FitStep.EARLIER: "Fitting to the earlier reviews…",
+    FitStep.MEASURE: "Measuring on the latest reviews…",
+    FitStep.ALL: "Fitting to all reviews…",
+    FitStep.REPLAY: "Replaying the review log by the fitted weights…",
+}
+
+
+def step_sentence(step: FitStep) -> str:
+    """Return the sentence on a running fit, with the number of its step."""
+    steps = list(FitStep)
+    return f"{steps.index(step) + 1} of {len(steps)}  {_STEPS[step]}"
+
+
+@dataclass(frozen=True, slots=True)
+class FitRow:
+    """Line of the table of a fit: a figure by the weights in force, and by the fit."""
+
+    label: str
+    before: str
+    after: str
+
+
+def fit_table(fit: WeightFit, current: Weights, preview: ReschedulePreview) -> tuple[FitRow, ...]:
+    """Return the figures by the weights in force and by the fit."""
+    return (
+        FitRow("weights", short_hash(current), short_hash(fit.weights)),
+        FitRow("log-loss", f"{fit.loss_before:.4f}", f"{fit.loss_after:.4f}"),
+        FitRow("due today if rescheduled", grouped(preview.due_before), grouped(preview.due_after)),
+    )
+
+
+def fit_notes(fit: WeightFit, preview: ReschedulePreview) -> tuple[str, ...]:
+    """Return the sentences below the table of a fit."""
+    notes = [
+        f"Log-loss is that of the latest {grouped(fit.held_out)} reviews; lower is better.",
+        moved_sentence(preview),
+    ]
+    if not fit.improves:
+        notes.append("The fit predicts no better than the weights in force: keep those.")
+    return tuple(notes)
+
+
+def moved_sentence(preview: ReschedulePreview) -> str:
+    """Return the sentence on the number of due dates that rescheduling would move."""
+    if not preview.moved:
+        return "Rescheduling would move no due date."
+    memories = "memory" if preview.reviewed == 1 else "memories"
+    return (
+        f"Rescheduling would move {grouped(preview.moved)} of {grouped(preview.reviewed)} reviewed {memories}: "
+        f"{grouped(preview.later)} later, {grouped(preview.earlier)} earlier."
+    )

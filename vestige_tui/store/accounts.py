@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.accounts import Account, Domain, Group, GroupSummary, Membership, User, UserSummary
 from vestige_tui.core.errors import Conflict, Usage
 from vestige_tui.core.filter_syntax import nearest
-from vestige_tui.core.memories import LOCAL_USER
+from vestige_tui.core.memories import LOCAL_USER, Draft, Memory, Patch
+from vestige_tui.core.memory_template import UNNAMED, Sharing
 from vestige_tui.core.storable import clean
 from vestige_tui.core.text import plain, quoted
 from vestige_tui.store.backends.protocol import Json
@@ -63,6 +65,50 @@ class AccountService:
     async def group(self, name: str) -> Account:
         """Return the group of an id, a handle or a display name. Raises Usage, with a similar name if there is one."""
         return _named(await self._groups(), name, "group")
+
+    async def sharing_of(self, memory: Memory) -> Sharing:
+        """Return owner, visibility and groups of a memory by their handles; nothing where no memory is shared.
+
+        That is a store with the local user alone, if the memory is private.
+        """
+        is_plain = memory.owner_user_id == LOCAL_USER and memory.visibility == "private"
+        users, groups = await self._accounts()
+        if is_plain and not memory.shared_with_groups and len(users) <= 1 and not groups:
+            return UNNAMED
+        handles = {each.id: each.handle for each in (*users, *groups)}
+        shared = tuple(sorted(handles.get(group, group) for group in memory.shared_with_groups))
+        return Sharing(handles.get(memory.owner_user_id, memory.owner_user_id), memory.visibility, shared)
+
+    async def new_sharing(self, chosen: Sharing) -> Sharing:
+        """Return the sharing that a new memory begins with; nothing where no memory is shared and none is chosen."""
+        users, groups = await self._accounts()
+        if chosen == UNNAMED and len(users) <= 1 and not groups:
+            return chosen
+        local = next((each.handle for each in users if each.id == LOCAL_USER), LOCAL_USER)
+        return Sharing(chosen.owner or local, chosen.visibility or "private", chosen.groups or ())
+
+    async def draft_by_id(self, draft: Draft) -> Draft:
+        """Return a draft with the ids of an owner and of groups that it names. Raises Usage for unknown ones."""
+        owner, groups = draft.owner_user_id, draft.shared_with_groups
+        if owner != LOCAL_USER:
+            owner = (await self.user(owner)).id
+        return replace(draft, owner_user_id=owner, shared_with_groups=await self._group_ids(groups))
+
+    async def patch_by_id(self, patch: Patch) -> Patch:
+        """Return changes with ids as ``draft_by_id`` does."""
+        owner, groups = patch.owner_user_id, patch.shared_with_groups
+        return replace(
+            patch,
+            owner_user_id=None if owner is None else (await self.user(owner)).id,
+            shared_with_groups=None if groups is None else await self._group_ids(groups),
+        )
+
+    async def _group_ids(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple([(await self.group(name)).id for name in names])
+
+    async def _accounts(self) -> tuple[tuple[User, ...], tuple[Group, ...]]:
+        """Return users and groups; none where memories have no owners."""
+        return (await self._users(), await self._groups()) if self.are_kept else ((), ())
 
     async def _users(self) -> tuple[User, ...]:
         return tuple(map(rows.user, await self._backend.fetch("list_users")))

@@ -33,7 +33,7 @@ from vestige_tui.store.journal_snapshots import (
     vector_fields,
     vector_params,
 )
-from vestige_tui.store.memory_writes import insert_writes, patched, sharing_warning, snapshots
+from vestige_tui.store.memory_writes import insert_writes, new_sharing_warning, patched, sharing_warning, snapshots
 from vestige_tui.store.moments import as_they_were
 from vestige_tui.store.pages import count_last, find_position, read_page
 from vestige_tui.store.schema import rows
@@ -224,6 +224,7 @@ class MemoryService:
         self._context.refuse_read_only()
         check_draft(draft)
         batch, warnings = await self._models.vectors_for([draft.content], embedding, embed)
+        warnings += new_sharing_warning(draft)
         warnings += replacement_warning(
             draft.content, draft.node_type, draft.tags, draft.domains, draft.codebase, draft.metadata
         )

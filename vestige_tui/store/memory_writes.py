@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from vestige_tui.store.models import VectorBatch
 
 
+NO_GROUP = "The memory is shared with no group, so that only its owner sees it; name one with --share-with."
+
+
 def insert_writes(
     drafts: Iterable[tuple[str, Draft]], batch: VectorBatch | None, now: datetime
 ) -> tuple[list[Write], list[dict[str, str | None]]]:
@@ -91,7 +94,12 @@ def sharing_warning(memory: Memory, patch: Patch) -> tuple[str, ...]:
     is_new = (edited.visibility, edited.shared_with_groups) != (memory.visibility, memory.shared_with_groups)
     if not is_new or edited.visibility != "group" or edited.shared_with_groups:
         return ()
-    return ("The memory is shared with no group, so that only its owner sees it; name one with --share-with.",)
+    return (NO_GROUP,)
+
+
+def new_sharing_warning(draft: Draft) -> tuple[str, ...]:
+    """Return a sentence if a new memory is shared with no group."""
+    return (NO_GROUP,) if draft.visibility == "group" and not draft.shared_with_groups else ()
 
 
 def _check_patch(memory: Memory, patch: Patch) -> None:

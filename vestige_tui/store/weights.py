@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from vestige_tui.core.rescheduling import rescheduled
 from vestige_tui.core.reviews import Scheduling
 from vestige_tui.core.scheduling import same_schedule
 from vestige_tui.core.times import format_time
-from vestige_tui.core.weight_fit import fit_weights
+from vestige_tui.core.weight_fit import FitStep, require_library
 from vestige_tui.core.weights import Weights
 from vestige_tui.store.backends.protocol import Json
+from vestige_tui.store.fit_process import fit_in_a_process
 from vestige_tui.store.journal_parts import JournalParts
 from vestige_tui.store.journal_snapshots import schedule_fields, schedule_params
 from vestige_tui.store.schema import rows
@@ -102,15 +103,21 @@ class WeightService:
         records = await self._backend.fetch("get_weights", {"hash": weights_hash})
         return rows.weights(records[0]) if records else None
 
-    async def fit(self) -> WeightFit:
-        """Fit weights to the review log of this store. Raises FitUnavailable or TooFewReviews."""
+    async def fit(self, report: Callable[[FitStep], None] = lambda _: None) -> WeightFit:
+        """Fit weights to the review log of this store in a process of its own, which a cancelled fit ends.
+
+        ``report`` is called before each step. Raises FitUnavailable or TooFewReviews.
+        """
+        require_library()
+        report(FitStep.READ)
         await self.refresh()
         records = await self._backend.fetch("list_grades", {"since": _EPOCH})
-        current = self.current.values
-        return await asyncio.to_thread(lambda: fit_weights(map(rows.grade, records), current))
+        grades = await asyncio.to_thread(lambda: [rows.grade(record) for record in records])
+        return await fit_in_a_process(grades, self.current.values, report)
 
-    async def preview(self, weights: Weights) -> ReschedulePreview:
+    async def preview(self, weights: Weights, report: Callable[[FitStep], None] = lambda _: None) -> ReschedulePreview:
         """Count the due dates that rescheduling by these weights would move."""
+        report(FitStep.REPLAY)
         policy = self._with(weights)
         tally = _RescheduleTally(self._context.policy.days.bound(self._context.now(), 1))
         async for ids in self._batches(self._backend):

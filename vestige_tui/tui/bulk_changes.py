@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vestige_tui.core.bulk import Deletion, FieldEdit, Operation, Target
@@ -135,24 +134,12 @@ async def edit_fields(place: ChangingPlace, store: Store, target: Target) -> Non
             place.say("No change.", severity="quiet")
             return
         try:
-            await _write_fields(place, store, target, memories, await _with_ids(store, patch))
+            await _write_fields(place, store, target, memories, await store.accounts.patch_by_id(patch))
         except (Usage, Conflict) as error:
             log.info("Typed fields were refused: %s", type(error).__name__)
             typed, fault = dialog.typed, error.message
             continue
         return
-
-
-async def _with_ids(store: Store, patch: Patch) -> Patch:
-    """Return typed changes with the ids of owner and groups. Raises Usage for unknown ones."""
-    owner, groups = patch.owner_user_id, patch.shared_with_groups
-    return replace(
-        patch,
-        owner_user_id=None if owner is None else (await store.accounts.user(owner)).id,
-        shared_with_groups=None
-        if groups is None
-        else tuple([(await store.accounts.group(name)).id for name in groups]),
-    )
 
 
 async def _read_fields(

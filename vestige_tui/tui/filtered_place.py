@@ -7,13 +7,13 @@ Place is the frame; FilteredPlace adds the `FilterBar` and its commands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.filter_syntax import BadChip, Chip, split_chips, write_chips
 from vestige_tui.core.memories import Filter
-from vestige_tui.core.memory_template import MemoryForm
+from vestige_tui.core.memory_template import MemoryForm, Sharing
 from vestige_tui.core.text import cut, grouped, plain
 from vestige_tui.tui.commands.lists import PickFilters
 from vestige_tui.tui.commands.palette import Kind, PaletteEntry
@@ -142,4 +142,11 @@ def form_of_filters(chips: Sequence[Chip]) -> MemoryForm:
         domains=tuple(dict.fromkeys(values.get("domain", ()))),
         codebase=values.get("codebase", [""])[0],
         tags=tuple(dict.fromkeys(values.get("tag", ()))),
+        sharing=_sharing_of_filters(values),
     )
+
+
+def _sharing_of_filters(values: Mapping[str, Sequence[str]]) -> Sharing:
+    sharing = Sharing(next(iter(values.get("owner", ())), None), next(iter(values.get("visibility", ())), None))
+    groups = tuple(dict.fromkeys(values.get("group", ())))
+    return sharing.shared_with(groups) if groups else sharing

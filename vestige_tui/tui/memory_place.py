@@ -7,7 +7,7 @@ Inheritance: Place (place.py) → FilteredPlace (filtered_place.py) → MemoryPl
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from shlex import quote
@@ -187,7 +187,13 @@ class MemoryPlace(FilteredPlace):
         store = self._writable()
         if store is None:
             return
-        edited = await edit_in_editor(self, self.new_memory(), "new-memory", lambda form: store.insert(form.draft()))
+        begun = self.new_memory()
+        begun = replace(begun, sharing=await store.accounts.new_sharing(begun.sharing))
+
+        async def add(form: MemoryForm) -> Change:
+            return await store.insert(await store.accounts.draft_by_id(form.draft()))
+
+        edited = await edit_in_editor(self, begun, "new-memory", add)
         if edited is None:
             self.say("Nothing was added.", severity="quiet")
             return
@@ -213,11 +219,12 @@ class MemoryPlace(FilteredPlace):
         )
         if current is None:
             return
-        before = MemoryForm.of(current)
+        before = MemoryForm.of(current, await store.accounts.sharing_of(current))
 
         async def save(form: MemoryForm) -> Change:
+            patch = await store.accounts.patch_by_id(form.patch(before))
             self.will_change([current])
-            return await store.update(current.id, form.patch(before), expected=current.updated_at)
+            return await store.update(current.id, patch, expected=current.updated_at)
 
         edited = await edit_in_editor(self, before, short_id(plain(memory.id)), save)
         if edited is None:

@@ -25,9 +25,18 @@ from vestige_tui.store.search.viewed_bm25 import ViewedText
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
-    from vestige_tui.store.backends.protocol import Backend, ModelKey
+    from vestige_tui.store.backends.protocol import Backend, ModelKey, Params
     from vestige_tui.store.backends.sqlite_readers import Readers
     from vestige_tui.store.search.bm25_candidates import RunQuery
+    from vestige_tui.store.search.vector_index import Take
+
+
+_STORED_VECTORS = {
+    "measure_embeddings": "measure_stored_embeddings",
+    "list_embeddings_after": "list_stored_embeddings_after",
+    "list_embedding_seqs": "list_stored_embedding_seqs",
+}
+"""Queries of the vector index, with those that read past the views of a viewer."""
 
 
 @dataclass(slots=True)
@@ -138,7 +147,15 @@ class SqliteSearch:
             self.index = self._index_of(model.name, model.dimension)
 
     def _index_of(self, name: str, dimension: int) -> VectorIndex:
-        return VectorIndex(dimension, self._readers.stream, name=name, rewritten=self._backend.foreign or self._viewed)
+        return VectorIndex(dimension, self._stream_vectors, name=name, rewritten=self._backend.foreign)
+
+    async def _stream_vectors(self, name: str, params: Params, take: Take) -> None:
+        """Read vectors for the index. A viewer's has those of the whole store: a filter set hides memories from it.
+
+        An index of the visible vectors alone would be read anew after each change, because a memory can become
+        visible without a new vector.
+        """
+        await self._readers.stream(_STORED_VECTORS[name] if self._viewed else name, params, take)
 
     async def warm(self) -> None:
         """Load the vectors, so that the first vector search need not wait for them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vestige_tui.tui.commands.command import Command
 from vestige_tui.tui.commands.everywhere import Close, Refresh, ShowHelp, ShowLegend
+from vestige_tui.tui.commands.memories import RedoChange, UndoChange
 from vestige_tui.tui.commands.places import PLACES
 
 
@@ -26,6 +27,13 @@ class HigherRetention(Command):
     help = "Compare the load with that under a higher desired retention; nothing is changed."
 
 
+class FitWeights(Command):
+    id, key, label, action = "statistics.fit", "f", "fit", "fit_weights"
+    group, footer, writes = "Statistics", True, True
+    help = "Fit the FSRS weights to the review log; shows the log-loss and the due dates that would move, then asks."
+    words = "optimize optimise fsrs reschedule"
+
+
 class LeaveStatistics(Command):
     id, key, label, action = "statistics.leave", "escape", "back", "back"
     group, footer, display = "Statistics", True, "esc"
@@ -35,6 +43,9 @@ class LeaveStatistics(Command):
 OF_STATISTICS: tuple[type[Command], ...] = (
     LowerRetention,
     HigherRetention,
+    FitWeights,
+    UndoChange,
+    RedoChange,
     LeaveStatistics,
     *PLACES,
     Refresh,

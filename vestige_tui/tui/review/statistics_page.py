@@ -14,6 +14,7 @@ from textual.widgets import Static
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.scheduling import MAX_RETENTION, MIN_RETENTION
 from vestige_tui.core.text import plain
+from vestige_tui.presenters.changes import NOTHING_TO_REDO, redo_sentence, undo_sentence
 from vestige_tui.presenters.review_statistics import (
     Load,
     load_of,
@@ -22,10 +23,12 @@ from vestige_tui.presenters.review_statistics import (
     summary_sentence,
     why_no_statistics,
 )
-from vestige_tui.presenters.weights import in_force_sentence
+from vestige_tui.presenters.weights import applied_sentence, in_force_sentence
 from vestige_tui.tui.command_screen import NOT_OPEN, CommandScreen
 from vestige_tui.tui.commands.command import bindings
-from vestige_tui.tui.commands.statistics import OF_STATISTICS
+from vestige_tui.tui.commands.memories import RedoChange, UndoChange
+from vestige_tui.tui.commands.statistics import OF_STATISTICS, FitWeights
+from vestige_tui.tui.review.fit_dialog import FitDialog
 from vestige_tui.tui.review.statistics_charts import heat_map, load_chart, retention_columns
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.key_line import KeyLine
@@ -33,6 +36,7 @@ from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
+    from vestige_tui.core.memories import Change
     from vestige_tui.core.review_statistics import ReviewStatistics
     from vestige_tui.store.store import Store
 
@@ -65,6 +69,9 @@ reviews that were not graded Again, without first reviews: by type, by tag and b
 The bars compare the reviews of the coming days as they are due now with those under another desired retention. Each
 memory counts once, on its next due date. `-` and `+` choose the retention; nothing is changed. To use another one, set
 `desired_retention` under `[review]` in vestige.toml.
+
+`f` fits the weights of FSRS to the review log of the whole store. It shows how well the weights in force and the fit
+predict the latest reviews, and what rescheduling would move, and asks. `u` undoes weights and due dates at once.
 """
 
     def __init__(self, chosen: Filter | None = None, chosen_text: str = "") -> None:
@@ -163,7 +170,8 @@ memory counts once, on its next due date. `-` and `+` choose the retention; noth
         self._put("load-sum", Content.styled(load_sentence(state.load), "$text-muted"))
         self._put("load", load_chart(state.load, width))
         in_force = in_force_sentence(store.weights.current, applied=store.weights.applied)
-        hint = f"FSRS weights. {in_force} Fit them to this log with: vestige-tui review optimize"
+        key = self._key(FitWeights.id)
+        hint = f"FSRS weights. {in_force}{f' {key} fits them to this log.' if key else ''}"
         self._put("weights", Content.styled(hint, "$text-disabled"))
 
     def _put(self, name: str, content: Content) -> None:
@@ -188,6 +196,50 @@ memory counts once, on its next due date. `-` and `+` choose the retention; noth
         stepped = round(round(self._retention / STEP) * STEP + step * STEP, 2)
         self._retention = min(max(stepped, MIN_RETENTION), MAX_RETENTION)
         self._load_planned()
+
+    @work(group="write", exclusive=True, exit_on_error=False)
+    async def action_fit_weights(self) -> None:
+        store = self.store
+        if store is None:
+            return
+        answer = await self.app.push_screen_wait(FitDialog(store))
+        if answer is not None:
+            change = await store.weights.apply(answer.weights, reschedule=answer.reschedule)
+            self._say_change(change, applied_sentence(answer.weights, change))
+
+    @work(group="write", exit_on_error=False)
+    async def action_undo(self) -> None:
+        store = self.store
+        if store is None:
+            return
+        change = await self.store_session.own_changes.undo(store)
+        if change is None:
+            await self.app.run_action("app.show_journal")
+        else:
+            self._say_change(change, undo_sentence(change))
+
+    @work(group="write", exit_on_error=False)
+    async def action_redo(self) -> None:
+        store = self.store
+        if store is None:
+            return
+        change = await self.store_session.own_changes.redo(store)
+        if change is None:
+            self._status.say(NOTHING_TO_REDO, severity="quiet")
+        else:
+            self._say_change(change, redo_sentence(change))
+
+    def _say_change(self, change: Change, sentence: str) -> None:
+        name, label = (RedoChange.id, "redo") if change.undone is not None else (UndoChange.id, "undo")
+        key = self._key(name)
+        self._status.say(f"{sentence}.", f"{key} {label}" if key else "")
+        self.store_session.note_change()
+        self._load_all()
+
+    def _key(self, command: str) -> str:
+        """Return the key of a command as it is set; empty for one without a key here."""
+        keys = (each.binding for each in self.active_bindings.values() if each.binding.id == command)
+        return next((self.app.get_key_display(binding) for binding in keys), "")
 
     def action_refresh_place(self) -> None:
         self._load_all()
