@@ -100,10 +100,10 @@ def test_the_fields_are_edited_above_the_text(
     assert (memory["domains"], memory["codebase"]) == (["infra"], None)
     # Nothing is lost of a file that cannot be read.
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("EDITOR", editor(tmp_path, f'{types("Typed.")}; echo >> "$1"; sed -i "1iowner: me" "$1"'))
+    monkeypatch.setenv("EDITOR", editor(tmp_path, f'{types("Typed.")}; echo >> "$1"; sed -i "1iowned: me" "$1"'))
     refused = run("--store", sample, "edit", sample_id(2), "--json")
     assert (refused.status, refused.json["error"]["code"]) == (2, "usage")
-    assert "Line 1: 'owner: me' is none of the fields" in refused.json["error"]["message"]
+    assert "Line 1: 'owned: me' is none of the fields" in refused.json["error"]["message"]
     kept = Path(refused.json["error"]["message"].split(" is kept in ")[1].rstrip("."))
     assert kept.read_text().endswith(f"{TEXT_LINE}\nTyped.\n")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600

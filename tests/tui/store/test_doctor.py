@@ -12,7 +12,7 @@ import pytest
 from tests.support.console import open_console
 from tests.support.planted_faults import whole_rows
 from tests.support.vestige_files import make_v18
-from vestige_tui.core.doctor import Examination
+from vestige_tui.core.doctor import DoctorListener, Examination
 from vestige_tui.store.doctor import DoctorService
 from vestige_tui.tui.dialogs.memory_sheet import MemorySheet
 from vestige_tui.tui.doctor.fault_sheet import FaultSheet
@@ -96,9 +96,9 @@ async def test_a_fix_asked_for_too_early_says_that_the_rows_are_still_read(
     may_end = asyncio.Event()
     examine = DoctorService.examine
 
-    async def held_back(doctor: DoctorService) -> Examination:
+    async def held_back(doctor: DoctorService, *listener: DoctorListener) -> Examination:
         await may_end.wait()
-        return await examine(doctor)
+        return await examine(doctor, *listener)
 
     monkeypatch.setattr(DoctorService, "examine", held_back)
     async with open_console(faulty, (120, 40)) as console:
