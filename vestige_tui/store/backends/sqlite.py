@@ -159,6 +159,10 @@ class SqliteBackend:
             writer = await self._connect("rw")
             try:
                 await prepare_for_writing(writer, created=created)
+                if self._scripts:
+                    from vestige_tui.store.backends.server_images import watch
+
+                    await writer.run(watch)
             except sqlite3.Error as error:
                 raise self._translate(error) from error
             self._writer = SqliteWriter(writer, self.file, self.timings, self.waits, self._scripts)
