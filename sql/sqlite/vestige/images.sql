@@ -16,6 +16,9 @@ CREATE TEMP TABLE server_changes (
     after
 )
 
+-- index_insertions --
+CREATE INDEX temp.server_insertions ON server_changes (place, key_1) WHERE kind = 'insert'
+
 -- watch_rows --
 CREATE TEMP TRIGGER {name} AFTER {event} ON main.{table} BEGIN
     INSERT INTO server_changes (kind, place, key_1, key_2, key_3, name, before, after)
@@ -44,12 +47,27 @@ SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND 
 -- list_watched_columns --
 SELECT name, pk FROM pragma_table_info({place}, 'main')
 
+-- list_reinserted --
+-- Values of rows that a write has deleted and then inserted again.
+SELECT c.id, c.kind, c.place, c.key_1, c.key_2, c.key_3, c.name FROM temp.server_changes c
+WHERE c.kind = 'delete' AND EXISTS (
+    SELECT 1 FROM temp.server_changes n WHERE n.kind = 'insert' AND n.place = c.place AND n.key_1 IS c.key_1
+        AND n.key_2 IS c.key_2 AND n.key_3 IS c.key_3 AND n.id > c.id)
+
+-- note_reinserted --
+-- The whole is an update, unless the row was deleted again.
+UPDATE temp.server_changes SET kind = 'update', after = (SELECT {column} FROM main.{table} WHERE {condition})
+WHERE id = {id} AND EXISTS (SELECT 1 FROM main.{table} WHERE {condition})
+
 -- keep_changes --
--- A change without an entry has no undo.
+-- A change without an entry has no undo, and a row that the change itself has inserted no values before it.
 INSERT INTO main.console_images (entry, kind, place, key_1, key_2, key_3, name, before, after)
 SELECT j.entry, c.kind, c.place, c.key_1, c.key_2, c.key_3, c.name, c.before, c.after
 FROM temp.server_changes c, (SELECT max(e.key_1) AS entry FROM temp.server_changes e WHERE e.kind = 'entry') j
-WHERE j.entry IS NOT NULL AND c.kind IN ('update', 'delete') ORDER BY c.id
+WHERE j.entry IS NOT NULL AND c.kind IN ('update', 'delete') AND NOT EXISTS (
+    SELECT 1 FROM temp.server_changes n WHERE n.kind = 'insert' AND n.place = c.place AND n.key_1 IS c.key_1
+        AND n.key_2 IS c.key_2 AND n.key_3 IS c.key_3 AND n.id < c.id)
+ORDER BY c.id
 
 -- forget_changes --
 DELETE FROM temp.server_changes

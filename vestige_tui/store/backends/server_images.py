@@ -51,6 +51,7 @@ def watch(connection: sqlite3.Connection) -> None:
 
     blocks = load("sqlite", "vestige")
     connection.execute(blocks["create_changes"])
+    connection.execute(blocks["index_insertions"])
     connection.execute(blocks["watch_entries"])
     for number, (table,) in enumerate(_fetch(connection, blocks["list_watched"])):
         if (name := table.decode()) not in TABLES:
@@ -61,6 +62,10 @@ def watch(connection: sqlite3.Connection) -> None:
 def keep(connection: sqlite3.Connection) -> None:
     """Move the noted changes of a write to its entry in the journal; without an entry they are forgotten."""
     blocks = load("sqlite", "vestige")
+    for row in _fetch(connection, blocks["list_reinserted"]):
+        place = _place(connection, _key(row), int(row[0]), _NEW)
+        parts = {"column": _name(row[6].decode()), "id": str(row[0]), **place}
+        connection.execute(_filled(blocks["note_reinserted"], parts))
     connection.execute(blocks["keep_changes"])
     connection.execute(blocks["forget_changes"])
 
@@ -80,7 +85,7 @@ def restore(images: Images, without_vector: Collection[str], connection: sqlite3
         return
     omitted = {memory_id.encode() for memory_id in without_vector}
     changes = _fetch(connection, load("sqlite", "vestige")["list_changes"])
-    deleted = {_key(row) for row in changes if row[1] == b"delete"}
+    deleted = _deleted(changes)
     with_vector = {
         part
         for key, row in images.items()
@@ -94,9 +99,11 @@ def restore(images: Images, without_vector: Collection[str], connection: sqlite3
         if row.is_deleted:
             _restore_row(connection, key, row, is_new=key in deleted or not row.existed, omitted=omitted)
         else:
+            if key in deleted and not (_VECTOR in row.columns and omitted.intersection(key[1])):
+                _insert(connection, key, deleted[key], _NEW)
             follows = _MARKS_VECTOR if with_vector.intersection(key[1]) else frozenset()
             _put(connection, key, _firsts(row, row.as_written | follows), _KEPT)
-    _put_back(connection, images, changes)
+    _put_back(connection, images, changes, with_vector)
 
 
 def _trigger(connection: sqlite3.Connection, name: str, event: str, table: str) -> str:
@@ -137,6 +144,15 @@ def _consolidated(rows: Sequence[tuple[Any, ...]]) -> dict[_RowKey, _RowImage]:
     return images
 
 
+def _deleted(changes: Sequence[tuple[Any, ...]]) -> dict[_RowKey, dict[str, int]]:
+    """Return the rows that the undo has deleted, with the first image of each column."""
+    rows: dict[_RowKey, dict[str, int]] = {}
+    for change in changes:
+        if change[1] == b"delete":
+            rows.setdefault(_key(change), {}).setdefault(change[6].decode(), int(change[0]))
+    return rows
+
+
 def _key(row: tuple[Any, ...]) -> _RowKey:
     return row[2].decode(), tuple(row[3:6])
 
@@ -164,28 +180,32 @@ def _restore_row(
     names = row.columns.keys() - (_MARKS_VECTOR if set(omitted).intersection(key[1]) else set())
     if _put(connection, key, _firsts(row, names), _KEPT):
         return True
-    if row.existed:
-        return False
-    blocks = load("sqlite", "vestige")
-    values = ", ".join(_image(row.columns[name][0], _KEPT) for name in row.columns)
-    columns = ", ".join(map(_name, row.columns))
-    # A row whose parent is gone, or in whose place another one stands, stays deleted.
+    return not row.existed and _insert(connection, key, _firsts(row, row.columns), _KEPT)
+
+
+def _insert(connection: sqlite3.Connection, key: _RowKey, columns: Mapping[str, int], source: str) -> bool:
+    """Insert a row of images; return False where its parent is gone, or another row stands in its place."""
+    template = load("sqlite", "vestige")["insert_images"]
+    values = ", ".join(_image(number, source) for number in columns.values())
+    parts = {"table": _name(key[0]), "columns": ", ".join(map(_name, columns)), "values": values}
     with suppress(sqlite3.IntegrityError):
-        sql = _filled(blocks["insert_images"], {"table": _name(key[0]), "columns": columns, "values": values})
-        connection.execute(sql)
+        connection.execute(_filled(template, parts))
         return True
     return False
 
 
-def _put_back(connection: sqlite3.Connection, images: Images, changes: Sequence[tuple[Any, ...]]) -> None:
-    """Restore the values that the undo has written, but the change had not."""
+def _put_back(
+    connection: sqlite3.Connection, images: Images, changes: Sequence[tuple[Any, ...]], with_vector: Collection[Any]
+) -> None:
+    """Restore the values that the undo has written, but the change had not; ``with_vector``: keys of exact vectors."""
     inserted = {_key(row) for row in changes if row[1] == b"insert"}
     others: dict[_RowKey, dict[str, int]] = {}
     for row in changes:
         key, name = _key(row), row[6].decode()
         image = images.get(key)
         is_known = image is not None and (image.is_deleted or name in image.columns)
-        if row[1] == b"update" and not is_known and key not in inserted and name not in _FOLLOWS_VECTOR:
+        follows = _FOLLOWS_VECTOR - (_MARKS_VECTOR if set(with_vector).intersection(key[1]) else set())
+        if row[1] == b"update" and not is_known and key not in inserted and name not in follows:
             others.setdefault(key, {}).setdefault(name, int(row[0]))
     for key, columns in others.items():
         _put(connection, key, columns, _NEW)
