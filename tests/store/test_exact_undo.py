@@ -19,7 +19,7 @@ from vestige_tui.core.bulk import Deletion, DomainMove, MarkEdit, TagEdit, Targe
 from vestige_tui.core.errors import Conflict, NotFound, Refused, Usage
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Change, Draft, Patch
-from vestige_tui.core.reviews import Rating
+from vestige_tui.core.reviews import MarkVerb, Rating
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema.adoption import TABLES, adopt
 from vestige_tui.store.store import Store
@@ -141,11 +141,13 @@ async def link(store: Store, chance: random.Random, ids: list[str]) -> Change:
         if chance.random() < 0.5:
             return await store.links.remove(edge.source_id, edge.target_id, edge.edge_type)
         return await store.links.add(Edge(edge.source_id, edge.target_id, edge.edge_type, 0.125))
-    return await store.links.add(Edge(*chance.sample(ids, 2), "supports", 0.5))
+    source, target = chance.sample(ids, 2)
+    return await store.links.add(Edge(source, target, "supports", 0.5))
 
 
 async def mark(store: Store, chance: random.Random, ids: list[str]) -> Change:
-    verb = chance.choice(["pin", "suspend", "bury"])
+    verbs: list[MarkVerb] = ["pin", "suspend", "bury"]
+    verb = chance.choice(verbs)
     return await store.bulk.apply(await store.bulk.preview(Target(tuple(chance.sample(ids, 3))), MarkEdit(verb)))
 
 

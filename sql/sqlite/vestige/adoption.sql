@@ -219,5 +219,12 @@ SELECT added FROM main.console_adoption
 -- insert_adoption --
 INSERT INTO main.console_adoption (id, adopted_at, backup, added) VALUES (1, ?, ?, ?)
 
+-- update_adoption --
+UPDATE main.console_adoption SET added = ?
+
+-- read_schema_cookie --
+-- A number that every change of the tables moves.
+PRAGMA main.schema_version
+
 -- insert_adopted_migration --
 INSERT INTO main.vestige_migrations (version, name, sha256, applied_at, duration_ms, adopted) VALUES (?, ?, ?, ?, 0, 1)

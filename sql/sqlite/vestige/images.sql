@@ -2,7 +2,7 @@
 -- of the writing connection note them in a temporary table; at the end of a write they go to its entry in the journal.
 -- They are copied from column to column, so that a text that is no UTF-8, a number and its type stay as they are.
 
--- create_changes --
+-- changes_table --
 -- Kind: update, delete, insert, which has no values, or entry, of which the first key is its number in the journal.
 CREATE TEMP TABLE server_changes (
     id    INTEGER PRIMARY KEY,

@@ -50,7 +50,7 @@ def watch(connection: sqlite3.Connection) -> None:
     from vestige_tui.store.schema.adoption import TABLES
 
     blocks = load("sqlite", "vestige")
-    connection.execute(blocks["create_changes"])
+    connection.execute(blocks["changes_table"])
     connection.execute(blocks["index_insertions"])
     connection.execute(blocks["watch_entries"])
     for number, (table,) in enumerate(_fetch(connection, blocks["list_watched"])):
