@@ -18,8 +18,9 @@ from tests.support.vestige_files import make_line, memory_id, vector
 from vestige_tui.core.bulk import Deletion, DomainMove, MarkEdit, TagEdit, Target
 from vestige_tui.core.errors import Conflict, NotFound, Refused, Usage
 from vestige_tui.core.links import Edge
+from vestige_tui.core.marks import MarkVerb
 from vestige_tui.core.memories import Change, Draft, Patch
-from vestige_tui.core.reviews import MarkVerb, Rating
+from vestige_tui.core.reviews import Rating
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema.adoption import TABLES, adopt
 from vestige_tui.store.store import Store
@@ -84,8 +85,8 @@ def furnish(path: Path, chance: random.Random, ids: list[str]) -> None:
                 until = "UPDATE knowledge_nodes SET valid_until = '2027-01-01T00:00:00.123456789+00:00' WHERE id = ?"
                 server.execute(until, (memory,))
         if "domains" in tables:
-            row = ("harbour", "Harbour", vector(3), '[ "quay" ]', 3, "2026-01-01T00:00:00.000000001+00:00")
-            insert_row(server, "domains", dict(zip(DOMAIN_COLUMNS, row, strict=True)))
+            domain = ("harbour", "Harbour", vector(3), '[ "quay" ]', 3, "2026-01-01T00:00:00.000000001+00:00")
+            insert_row(server, "domains", dict(zip(DOMAIN_COLUMNS, domain, strict=True)))
         for table in TOMBSTONES:
             if table in tables:
                 key = "row_id" if table == "sync_tombstones" else "memory_id"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 
-def rebuild(
-    path: Path, original: Path, tables: Sequence[str] = ("knowledge_nodes",), version: int | None = None
-) -> None:
+def rebuild(path: Path, original: Path, tables: Sequence[str], version: int | None = None) -> None:
     """Rebuild tables of an adopted file as they are in ``original``, with their indexes and triggers."""
     with closing(sqlite3.connect(original)) as connection:
         objects = [
@@ -38,3 +37,7 @@ def rebuild(
         if version is not None:
             server.execute("UPDATE schema_version SET version = ?", (version,))
         server.execute("COMMIT")
+
+
+if __name__ == "__main__":
+    rebuild(Path(sys.argv[1]), Path(sys.argv[2]), ["knowledge_nodes"], 36)

@@ -137,6 +137,8 @@ class StoreSession:
         self._clock = clock
         self._live: Store | None = None
         """The open store as it is now."""
+        self._former: Store | None = None
+        """The same file as it was open before its tables were changed."""
         self._opening: Store | None = None
         self._connected: Store | None = None
         self.viewer = viewer
@@ -282,7 +284,7 @@ class StoreSession:
         return store
 
     async def _open_other_tables(self, old: Store) -> Store:
-        """Open the file of a server again whose tables were changed, tell so, and close it as it was."""
+        """Open the file of a server again whose tables were changed, and tell so; places may still read the old one."""
         while True:
             try:
                 store = await self._open_store(create=False)
@@ -296,9 +298,12 @@ class StoreSession:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._outage = None
         self._take(store)
-        reason = read_only_sentence(store.read_only_reason) if store.read_only else "It was opened again."
-        self._emit(Reported(f"The tables of {store.title} were changed. {reason}", "waiting"))
-        await old.close()
+        reopened = "Another program changed the tables of this store; repeat a change that was under way."
+        note = read_only_sentence(store.read_only_reason) if store.read_only else reopened
+        self._emit(Reported(note, "waiting"))
+        former, self._former = self._former, old
+        if former is not None:
+            await former.close()
         return store
 
     def _take(self, store: Store) -> None:
@@ -378,6 +383,8 @@ class StoreSession:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._former is not None:
+            await self._former.close()
         if self._live is not None:
             await self._live.close()
             log.info("Store is closed")

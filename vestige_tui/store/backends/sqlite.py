@@ -89,7 +89,7 @@ def _schema_cookie(connection: sqlite3.Connection) -> object:
 def _unadopted(file: Survey) -> str:
     """Return why the file of a server is read-only."""
     if file.incomplete:
-        return f"its server has changed its tables since the adoption, and it is a {file.line} file now; adopt it again"
+        return f"its server has rebuilt it since the adoption ({file.line} now); adopt it again"
     return f"a {file.line} file"
 
 
