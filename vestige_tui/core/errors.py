@@ -114,6 +114,10 @@ class Unavailable(VestigeError):
     code = "unavailable"
 
 
+class TablesChanged(Unavailable):
+    """The tables of this file of a Vestige server were changed since it was opened; try again."""
+
+
 class Unreachable(Unavailable):
     """The server or the file of the store cannot be reached at present."""
 

@@ -155,7 +155,9 @@ class JournalService:
             target = await whole(transaction, target)
             # Read first: an undo deletes an added memory.
             undone = await self._described(transaction, target, undone=True)
+            images = await transaction.images_of(target.id)
             reversal = await undo_entry(transaction, target, self._context.now())
+            await transaction.restore_images(images, reversal.texts)
             before = [{"id": each, "entry": target.id, **reversal.kept.get(each, {})} for each in reversal.changed]
             before = before or [{"entry": target.id}]
             number = await self._context.journal(transaction, UNDO, before, _stamps(reversal))
@@ -181,7 +183,9 @@ class JournalService:
             if undo.undone_by is not None:
                 raise Conflict(f"Change {undo.id} is already redone.")
             target = await whole(transaction, await _entry(transaction, entry_of(undo.before) or 0))
+            images = await transaction.images_of(undo.id)
             reversal = await redo_entry(transaction, target, undo, self._context.now())
+            await transaction.restore_images(images, reversal.texts)
             before = [{"id": each, "entry": target.id, "undo": undo.id} for each in reversal.changed]
             before = before or [{"entry": target.id, "undo": undo.id}]
             number = await self._context.journal(transaction, REDO, before, _stamps(reversal))

@@ -17,7 +17,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
-from vestige_tui.core.errors import Cancelled, Unavailable, Unreachable, Unsure, VestigeError
+from vestige_tui.core.errors import Cancelled, TablesChanged, Unavailable, Unreachable, Unsure, VestigeError
 from vestige_tui.core.log import chain_of
 from vestige_tui.core.text import plain, redact
 from vestige_tui.core.waits import wait_sentence
@@ -228,6 +228,9 @@ class Place(CommandScreen):
 
     def say_error(self, error: BaseException, hint: str = "") -> None:
         """Show an error as one sentence; keep its details for the key ``!``."""
+        if isinstance(error, TablesChanged):
+            # The session opens the file again, and tells why.
+            return
         if not isinstance(error, Cancelled):
             self._details = redact("\n\n".join(causes(error)))
         has_details = not isinstance(error, VestigeError) or error.__cause__ is not None

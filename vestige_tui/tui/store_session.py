@@ -24,6 +24,7 @@ from vestige_tui.core.errors import (
     SchemaPending,
     StoreMissing,
     StoreReplaced,
+    TablesChanged,
     Unavailable,
     VestigeError,
 )
@@ -33,6 +34,7 @@ from vestige_tui.core.text import below_home, grouped, redact_url
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.presenters import store_report
 from vestige_tui.presenters.models import dimensions, short_name
+from vestige_tui.presenters.stores import read_only_sentence
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.store_session_events import (
     Badge,
@@ -135,6 +137,8 @@ class StoreSession:
         self._clock = clock
         self._live: Store | None = None
         """The open store as it is now."""
+        self._former: Store | None = None
+        """The same file as it was open before its tables were changed."""
         self._opening: Store | None = None
         self._connected: Store | None = None
         self.viewer = viewer
@@ -143,6 +147,7 @@ class StoreSession:
         self._tasks: dict[Activity, asyncio.Task[None]] = {}
         self._check_now = asyncio.Event()
         self._open_requested = asyncio.Event()
+        self._tables_changed = asyncio.Event()
         self._outage: VestigeError | None = None
         self._loaded_model: ModelSignature | None = None
         self._model_cut_off = False
@@ -233,11 +238,14 @@ class StoreSession:
         try:
             self._start(Activity.WATCH_WAITS, self._watch_waits)
             store = await self._open()
-            self._start(Activity.WATCH_STORE, partial(self._watch_store, store))
-            self._start(Activity.WATCH_JOBS, partial(self._watch_jobs, store))
-            self._start(Activity.SWEEP_JOBS, partial(self._sweep_jobs, store))
-            self.prepare_model()
-            await asyncio.get_running_loop().create_future()  # until cancelled
+            while True:
+                self._start(Activity.WATCH_STORE, partial(self._watch_store, store))
+                self._start(Activity.WATCH_JOBS, partial(self._watch_jobs, store))
+                self._start(Activity.SWEEP_JOBS, partial(self._sweep_jobs, store))
+                self.prepare_model()
+                await self._tables_changed.wait()
+                self._tables_changed.clear()
+                store = await self._open_other_tables(store)
         finally:
             await self._close()
 
@@ -272,6 +280,36 @@ class StoreSession:
                 user_asked = await self._wait_to_open_again(OPEN_AGAIN_SECONDS if comes_back(error) else None)
             else:
                 break
+        self._take(store)
+        if user_asked:
+            self._emit(Reported("The store is open.", "quiet"))
+        return store
+
+    async def _open_other_tables(self, old: Store) -> Store:
+        """Open the file of a server again whose tables were changed, and tell so; places may still read the old one."""
+        while True:
+            try:
+                store = await self._open_store(create=False)
+                break
+            except VestigeError as error:
+                self._begin_outage(error)
+                await asyncio.sleep(RETRY_SECONDS)
+        tasks = [task for activity, task in self._tasks.items() if activity is not Activity.WATCH_WAITS]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._outage = None
+        self._take(store)
+        reopened = "Another program changed the tables of this store; repeat a change that was under way."
+        note = read_only_sentence(store.read_only_reason) if store.read_only else reopened
+        self._emit(Reported(note, "waiting"))
+        former, self._former = self._former, old
+        if former is not None:
+            await former.close()
+        return store
+
+    def _take(self, store: Store) -> None:
+        """Make an open store that of the session, and tell about it."""
         self.refusal = None
         self._live = store
         self.store = store if self.moment is None else store.at(self.moment)
@@ -289,13 +327,10 @@ class StoreSession:
         self._emit(StoreChanged())
         if store.maintenance.pending:
             self._emit(Reported(store.maintenance.pending_text(), "waiting"))
-        if user_asked:
-            self._emit(Reported("The store is open.", "quiet"))
         if note := store_report.pooler_note(store):
             self._emit(Reported(note, "quiet"))
         if problems := store.file_problems():
             self._emit(Reported(f"{problems[0].problem} {problems[0].remedy}", "waiting"))
-        return store
 
     async def _open_store(self, create: bool) -> Store:
         """Return the store, open. Raises VestigeError."""
@@ -350,6 +385,8 @@ class StoreSession:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._former is not None:
+            await self._former.close()
         if self._live is not None:
             await self._live.close()
             log.info("Store is closed")
@@ -410,6 +447,10 @@ class StoreSession:
                         await asyncio.sleep(max(CALM_SECONDS, 3 * (time.perf_counter() - refreshed_at)))
                 except StoreReplaced as error:
                     self._lose_store(store, error)
+                    return
+                except TablesChanged as error:
+                    log.warning("The store is opened again: %s", error)
+                    self._tables_changed.set()
                     return
                 except VestigeError as error:
                     # Changes during the outage are unknown, so refresh.

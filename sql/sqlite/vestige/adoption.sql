@@ -112,6 +112,21 @@ CREATE TABLE console_extra (
     json    TEXT NOT NULL
 );
 
+-- create_console_images --
+-- Values of the server's rows that a change of the journal has overwritten or deleted, a row for each.
+CREATE TABLE console_images (
+    id    INTEGER PRIMARY KEY,
+    entry INTEGER NOT NULL,
+    kind  TEXT NOT NULL,
+    place TEXT NOT NULL,
+    key_1,
+    key_2,
+    key_3,
+    name  TEXT NOT NULL,
+    before,
+    after
+);
+
 -- create_vestige_migrations --
 CREATE TABLE vestige_migrations (
     version     INTEGER PRIMARY KEY,
@@ -140,6 +155,7 @@ CREATE INDEX IF NOT EXISTS idx_review_events_undoes ON review_events (undoes) WH
 CREATE INDEX IF NOT EXISTS idx_supersession_events_loser ON supersession_events (loser_id, decided_at DESC, id DESC);
 CREATE INDEX IF NOT EXISTS idx_supersession_events_winner ON supersession_events (winner_id);
 CREATE INDEX IF NOT EXISTS idx_supersession_events_decided ON supersession_events (decided_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS idx_console_images_entry ON console_images (entry);
 CREATE INDEX IF NOT EXISTS idx_journal_origin ON journal (origin, id) WHERE origin IS NOT NULL;
 
 -- index_winners --
@@ -174,7 +190,7 @@ SELECT (SELECT count(*) FROM main.review_events) AS reviews,
     (SELECT count(*) FROM main.supersession_events WHERE kind <> 'imported') AS supersessions,
     (SELECT count(*) FROM main.review_marks WHERE suspended <> 0 OR buried_until IS NOT NULL OR cleared_lapses <> 0) AS marks,
     (SELECT count(*) FROM main.journal) AS journal_entries,
-    (SELECT count(*) FROM main.console_extra WHERE json_type(json, '$.times') IS NULL OR json_type(json, '$.metadata') IS NOT NULL) AS extras,
+    (SELECT count(*) FROM main.console_extra) AS extras,
     (SELECT count(*) FROM main.users) - 1 AS users,
     (SELECT count(*) FROM main.groups) AS groups
 
@@ -202,6 +218,13 @@ SELECT added FROM main.console_adoption
 
 -- insert_adoption --
 INSERT INTO main.console_adoption (id, adopted_at, backup, added) VALUES (1, ?, ?, ?)
+
+-- update_adoption --
+UPDATE main.console_adoption SET added = ?
+
+-- read_schema_cookie --
+-- A number that every change of the tables moves.
+PRAGMA main.schema_version
 
 -- insert_adopted_migration --
 INSERT INTO main.vestige_migrations (version, name, sha256, applied_at, duration_ms, adopted) VALUES (?, ?, ?, ?, 0, 1)

@@ -121,10 +121,12 @@ coalesce(CAST(n.difficulty AS REAL), 0.0)
 coalesce(CAST(n.retention_strength AS REAL), 1.0)
 
 -- column scheduling.last_review when ?reviews_indexed, review_events.undoes, knowledge_nodes.reps, knowledge_nodes.scheduled_days --
--- The later of the log's time and the one derived from the due date: a server may have written only one.
+-- The later of the log's time and the one derived from the due date: a server may have written only one. An undone
+-- review counts if the undo was reversed.
 CASE WHEN CAST(n.reps AS INTEGER) > 0 THEN nullif(max(
     coalesce((SELECT max(v.timestamp) FROM main.review_events v WHERE v.memory_id = n.id AND v.undoes IS NULL
-        AND NOT EXISTS (SELECT 1 FROM main.review_events u WHERE u.memory_id = n.id AND u.undoes = v.id)), ''),
+        AND NOT EXISTS (SELECT 1 FROM main.review_events u WHERE u.memory_id = n.id AND u.undoes = v.id
+            AND NOT EXISTS (SELECT 1 FROM main.review_events r WHERE r.memory_id = n.id AND r.undoes = u.id))), ''),
     coalesce(strftime('%Y-%m-%dT%H:%M:%f000+00:00', n.next_review, '-' || n.scheduled_days || ' days'), '')), '') END
 
 -- column scheduling.last_review when ?reviews_indexed, knowledge_nodes.reps, knowledge_nodes.scheduled_days --

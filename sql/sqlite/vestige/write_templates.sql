@@ -16,15 +16,11 @@ last_accessed has_embedding embedding_model
 INSERT INTO main.knowledge_nodes (id, content, node_type, tags, codebase, owner_user_id, visibility, shared_with_groups,
     created_at, updated_at, last_accessed{other_columns})
 VALUES (:id, :content, :node_type, :tags, :codebase, :owner_user_id, :visibility, :shared_with_groups,
-    coalesce((SELECT json_extract(x.json, '$.times.created_at') FROM main.console_extra x
-        WHERE x.node_id = :id AND julianday(json_extract(x.json, '$.times.created_at')) = julianday(:created_at)), :created_at),
-    coalesce((SELECT json_extract(x.json, '$.times.updated_at') FROM main.console_extra x
-        WHERE x.node_id = :id AND julianday(json_extract(x.json, '$.times.updated_at')) = julianday(:updated_at)), :updated_at),
-    coalesce(json_extract(:metadata, '$.vestige.last_accessed'), :created_at){other_values});
+    :created_at, :updated_at, coalesce(json_extract(:metadata, '$.vestige.last_accessed'), :created_at){other_values});
 INSERT INTO main.console_extra (node_id, json)
 VALUES (:id, json_object('metadata', json(json_remove(:metadata, '$.vestige')),
     'domains', json(:domains), 'domain_scores', json(:domain_scores)))
-ON CONFLICT (node_id) DO UPDATE SET json = json_patch(excluded.json, json_object('times', json(json_extract(json, '$.times'))));
+ON CONFLICT (node_id) DO UPDATE SET json = excluded.json;
 
 -- write insert_memory when knowledge_nodes.domains, knowledge_nodes.domain_scores --
 UPDATE main.knowledge_nodes SET domains = :domains, domain_scores = :domain_scores WHERE id = :id;
@@ -66,14 +62,6 @@ UPDATE main.domains SET metadata = :metadata WHERE id = :id;
 
 -- write delete_domains when domains.id --
 DELETE FROM main.domains WHERE id IN (SELECT value FROM json_each(:names));
-
-
--- write delete_memories before --
--- The server's times have nanoseconds; an undo finds them here.
-INSERT INTO main.console_extra (node_id, json)
-SELECT n.id, json_object('times', json_object('created_at', n.created_at, 'updated_at', n.updated_at, 'next_review', n.next_review))
-FROM main.knowledge_nodes n WHERE n.id IN (SELECT value FROM json_each(:ids))
-ON CONFLICT (node_id) DO UPDATE SET json = excluded.json;
 
 -- write delete_memories before when sync_tombstones.row_id --
 INSERT INTO main.sync_tombstones (table_name, row_id, deleted_at, reason)
@@ -126,6 +114,7 @@ DELETE FROM main.embedding_profile_vectors WHERE node_id IN (SELECT value FROM j
 
 -- write delete_memories --
 DELETE FROM main.knowledge_nodes WHERE id IN (SELECT value FROM json_each(:ids));
+DELETE FROM main.console_extra WHERE node_id IN (SELECT value FROM json_each(:ids));
 DELETE FROM main.review_events WHERE memory_id IN (SELECT value FROM json_each(:ids));
 DELETE FROM main.review_marks WHERE memory_id IN (SELECT value FROM json_each(:ids));
 DELETE FROM main.supersession_events WHERE loser_id IN (SELECT value FROM json_each(:ids));
@@ -136,8 +125,7 @@ UPDATE main.embedding_profile_manifests SET vector_count = (
 
 -- write put_scheduling --
 UPDATE main.knowledge_nodes SET stability = :stability, difficulty = :difficulty, reps = :reps, lapses = :lapses,
-    next_review = coalesce((SELECT json_extract(x.json, '$.times.next_review') FROM main.console_extra x
-        WHERE x.node_id = :id AND julianday(json_extract(x.json, '$.times.next_review')) = julianday(:next_review)), :next_review),
+    next_review = :next_review,
     scheduled_days = CASE WHEN :next_review IS NULL THEN 0 ELSE
         max(0, CAST(round(julianday(:next_review) - julianday(:last_review)) AS INTEGER)) END
 WHERE id = :id;

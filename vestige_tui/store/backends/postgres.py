@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -37,6 +37,7 @@ from vestige_tui.store.backends.protocol import (
     BackendReport,
     BackendResult,
     BackendStatus,
+    BeforeImages,
     Capabilities,
     Params,
     Row,
@@ -137,6 +138,12 @@ class PostgresTransaction:
             yield
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
+
+    async def images_of(self, entry: int) -> BeforeImages:
+        return {}
+
+    async def restore_images(self, images: BeforeImages, without_vector: Collection[str]) -> None:
+        """Do nothing: a snapshot restores every value."""
 
     async def script(self, sql: str) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -174,6 +174,10 @@ class Write:
     many: Sequence[Params] | None = None
 
 
+BeforeImages: TypeAlias = Mapping[Any, Any]
+"""Values of the rows of a Vestige server before a change; only its backend looks into it."""
+
+
 class Transaction(Protocol):
     """One write in progress: all of it is committed, or none."""
 
@@ -219,6 +223,17 @@ class Transaction(Protocol):
 
     async def note_parents(self, tables: Sequence[str]) -> None:
         """Note that all rows of these tables have a parent again, where the database keeps such a note."""
+        ...
+
+    async def images_of(self, entry: int) -> BeforeImages:
+        """Return the values of a server's rows that an entry of the journal has overwritten, before its undo.
+
+        Empty for a store of our own, of which a snapshot restores every value.
+        """
+        ...
+
+    async def restore_images(self, images: BeforeImages, without_vector: Collection[str]) -> None:
+        """Write these values after the undo, but the vectors of some memories, which are of another model."""
         ...
 
 

@@ -51,7 +51,7 @@ from vestige_tui.store.backends.sqlite_writer import SqliteWriter
 from vestige_tui.store.health_checks import of_exposed, of_replaced, of_stale_log, of_successor
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.migrations import migrations
-from vestige_tui.store.schema.named_sql import Dialect, Script, Slots, compose
+from vestige_tui.store.schema.named_sql import Dialect, Script, Slots, compose, load
 from vestige_tui.store.schema.stand_ins import stand_ins
 from vestige_tui.store.schema.vestige_files import Survey, survey
 from vestige_tui.store.schema.viewed_tables import BLOCKS, view
@@ -80,6 +80,17 @@ _VACUUM_STEPS = (
 
 
 T = TypeVar("T")
+
+
+def _schema_cookie(connection: sqlite3.Connection) -> object:
+    return next(iter(connection.execute(load("sqlite", "vestige")["read_schema_cookie"]).fetchone().values()))
+
+
+def _unadopted(file: Survey) -> str:
+    """Return why the file of a server is read-only."""
+    if file.incomplete:
+        return f"its server has rebuilt it since the adoption ({file.line} now); adopt it again"
+    return f"a {file.line} file"
 
 
 class SqliteBackend:
@@ -112,6 +123,8 @@ class SqliteBackend:
         self._scripts: Mapping[str, Script] = {}
         self.timings = Timings()
         self._script = ""
+        self._survey_seen: tuple[object, Survey] | None = None
+        """Tables that the views and writes are made for, with the number that a change of tables moves."""
         self._is_immutable = False
         """Read without the write-ahead log and its index."""
         self._has_stale_log = False
@@ -159,6 +172,10 @@ class SqliteBackend:
             writer = await self._connect("rw")
             try:
                 await prepare_for_writing(writer, created=created)
+                if self._scripts:
+                    from vestige_tui.store.backends.server_images import watch
+
+                    await writer.run(watch)
             except sqlite3.Error as error:
                 raise self._translate(error) from error
             self._writer = SqliteWriter(writer, self.file, self.timings, self.waits, self._scripts)
@@ -211,12 +228,12 @@ class SqliteBackend:
             # An empty file becomes a store only where one may be created; a refused command leaves it as it is.
             created = self.create
         if file.kind == "vestige":
-            self.foreign = True
+            self.foreign = self.file.is_of_server = True
             self._search.folds = False
             self.adoptable = not file.adopted and not self._read_only_reason
             self.logs_reviews = file.adopted
             if not file.adopted:
-                self._read_only_reason = f"a {file.line} file"
+                self._read_only_reason = _unadopted(file)
             self._scripts = file.writes
         self.line, self.notes, self._script = file.line, file.notes, file.script
         self._successor = file.successor
@@ -239,7 +256,10 @@ class SqliteBackend:
     def _survey(self) -> Survey:
         try:
             with closing(open_for_look(self.path, immutable=self._is_immutable)) as connection:
-                return survey(connection)
+                # The number first: tables that change meanwhile are seen again.
+                [number] = connection.execute(load("sqlite", "vestige")["read_schema_cookie"]).fetchone()
+                self._survey_seen = number, survey(connection)
+                return self._survey_seen[1]
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
@@ -363,8 +383,26 @@ class SqliteBackend:
     async def wait_for_change(self, seconds: float) -> bool:
         changed = await self._token_poller.wait(seconds)
         if changed:
+            await self._refuse_other_tables()
             await self._follow_server()
         return changed
+
+    async def _refuse_other_tables(self) -> None:
+        """Raise TablesChanged once a server has changed tables that the views and writes of its file name."""
+        if not self.foreign or self._watch is None or self._survey_seen is None:
+            return
+        async with self._watch_lock:
+            try:
+                number = await self._watch.run(_schema_cookie)
+            except sqlite3.Error as error:
+                raise self._translate(error) from error
+        seen, before = self._survey_seen
+        if number == seen:
+            return
+        file = await asyncio.to_thread(self._survey)
+        if (file.script, file.writes, file.adopted) != (before.script, before.writes, before.adopted):
+            self._survey_seen = seen, before
+            raise self.file.tables_changed()
 
     async def _follow_server(self) -> None:
         """Log the decisions of the server of an adopted file about its memories."""

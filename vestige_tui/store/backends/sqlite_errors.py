@@ -37,6 +37,14 @@ def is_full(error: object) -> bool:
     return name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE"))
 
 
+def lacks_column_or_table(error: sqlite3.Error) -> bool:
+    """Check whether a statement names a column or a table that is not there."""
+    text = str(error)
+    return isinstance(error, sqlite3.OperationalError) and any(
+        words in text for words in ("no such column", "no such table", "has no column named", "schema has changed")
+    )
+
+
 def translate(error: sqlite3.Error, title: str, path: Path) -> VestigeError:
     """Return the VestigeError for an error of SQLite; of a locked file with the process that holds it."""
     text = str(error)

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from vestige_tui.core.errors import Busy, Cancelled, Refused, StoreReplaced, Unavailable, VestigeError
+from vestige_tui.core.errors import Busy, Cancelled, Refused, StoreReplaced, TablesChanged, Unavailable, VestigeError
 from vestige_tui.core.health import SQLITE_RECOVERY
 from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.text import below_home
-from vestige_tui.store.backends.sqlite_errors import translate
+from vestige_tui.store.backends.sqlite_errors import lacks_column_or_table, translate
 from vestige_tui.store.schema.named_sql import compose
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class OpenedFile:
         self._check_again_at = 0.0
         self._is_postponed = False
         """The pages are not checked since another program changed the file; only its content is compared."""
+        self.is_of_server = False
+        """A Vestige server made it, and may change its tables."""
         self.event = ""
         """Clause on the fate of the file; empty while it is the one that was opened."""
         self.fault = ""
@@ -120,8 +122,12 @@ class OpenedFile:
         """Return the VestigeError for an error of SQLite: StoreReplaced where the file is no longer the one opened."""
         translated = translate(error, self.title, self.path)
         if isinstance(translated, Busy | Cancelled) or not self.replaced():
-            return translated
+            return self.tables_changed() if self.is_of_server and lacks_column_or_table(error) else translated
         return StoreReplaced(f"{self.title} is open read-only: {self.fault}.")
+
+    def tables_changed(self) -> TablesChanged:
+        """Return the error for a file of which the tables are no longer those that were there when it was opened."""
+        return TablesChanged(f"The tables of {self.title} were changed since it was opened; try again.")
 
     async def verify(self) -> None:
         """Refuse a write into another file or into damaged pages. Raises StoreReplaced or Unavailable.

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,8 @@ from typing import TypeAlias, TypeVar
 from vestige_tui.core.doctor import Image, RowKey
 from vestige_tui.core.errors import Busy, VestigeError
 from vestige_tui.core.log import suppressed
-from vestige_tui.store.backends.protocol import Params, Row, Write
+from vestige_tui.store.backends import server_images
+from vestige_tui.store.backends.protocol import BeforeImages, Params, Row, Write
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.backends.sqlite_connection import (
     Connection,
@@ -88,6 +89,8 @@ class _QueuedWrite:
     """A queued write and its outcome: the rows of each of its parts, or its error."""
 
     work: _Steps
+    notes_images: bool
+    """The file is that of a Vestige server, whose values before the write are kept."""
     outcome: list[list[Row]] | Exception | None = None
 
 
@@ -106,7 +109,7 @@ def _write_together(group: Sequence[_QueuedWrite], file: OpenedFile, connection:
     connection.execute("BEGIN IMMEDIATE")
     try:
         file.compare(connection)
-        outcomes = [[step(connection) for step in write.work] for write in group]
+        outcomes = [_run(write, connection) for write in group]
         file.refuse_replaced()
         connection.execute("COMMIT")
     except BaseException:
@@ -115,6 +118,13 @@ def _write_together(group: Sequence[_QueuedWrite], file: OpenedFile, connection:
         raise
     for write, outcome in zip(group, outcomes, strict=True):
         write.outcome = [rows if isinstance(rows, list) else [] for rows in outcome]
+
+
+def _run(write: _QueuedWrite, connection: sqlite3.Connection) -> list[object]:
+    outcome = [step(connection) for step in write.work]
+    if write.notes_images:
+        server_images.keep(connection)
+    return outcome
 
 
 class SqliteTransaction:
@@ -169,6 +179,12 @@ class SqliteTransaction:
     async def note_parents(self, tables: Sequence[str]) -> None:
         """Do nothing: a file has no note of rows without a parent."""
 
+    async def images_of(self, entry: int) -> BeforeImages:
+        return await self.run("list_images", partial(server_images.images_of, entry)) if self.foreign else {}
+
+    async def restore_images(self, images: BeforeImages, without_vector: Collection[str]) -> None:
+        await self.run("restore_images", partial(server_images.restore, images, without_vector))
+
     async def script(self, sql: str) -> None:
         # executescript() would commit the transaction first; a migration and its record share one.
         try:
@@ -222,6 +238,8 @@ class SqliteWriter:
             if self._file.is_suspect:
                 await writer.run(self._file.compare)
             yield SqliteTransaction(writer, self._file, self._timings, self._waits, self._scripts)
+            if self._scripts:
+                await self._finish(writer.run(server_images.keep))
             self._file.refuse_replaced()
             await self._finish(writer.commit())
             self._file.note_written()
@@ -235,7 +253,7 @@ class SqliteWriter:
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
         """Run several writes as one transaction, together with those that wait as well."""
-        queued = _QueuedWrite(_steps_of(self._timings, self._scripts, writes))
+        queued = _QueuedWrite(_steps_of(self._timings, self._scripts, writes), bool(self._scripts))
         self._queue.append(queued)
         try:
             async with self._lock:

@@ -57,6 +57,8 @@ class AdoptionPlan:
     memories: int
     versions: tuple[int, int] | None
     """Schema version before and after; None where it stays."""
+    is_again: bool = False
+    """The file was adopted before; its server has removed these since."""
 
     @property
     def is_done(self) -> bool:
@@ -104,6 +106,7 @@ def plan_adoption(connection: sqlite3.Connection) -> AdoptionPlan:
         tables=tuple(table for table in TABLES if table not in present),
         memories=int(_one(connection, _blocks()["count_server_memories"])),
         versions=(PHASE_1_VERSION, PHASE_2_VERSION) if advances else None,
+        is_again=ADOPTION in present,
     )
 
 
@@ -129,6 +132,8 @@ def adopt(connection: sqlite3.Connection, backup: Path, now: str) -> Adoption:
         if ADOPTION in plan.tables:
             _import(connection)
             _record(connection, plan, sorted(_indexes(connection) - indexes), backup, now)
+        else:
+            _complete(connection, plan, _indexes(connection) - indexes)
         if plan.versions is not None:
             connection.execute(blocks["set_server_version"], (plan.versions[1],))
         after = _rows(connection)
@@ -142,6 +147,8 @@ def plan_withdrawal(connection: sqlite3.Connection) -> WithdrawalPlan:
     present = _columns(connection)
     if ADOPTION not in present:
         raise Refused("The file is not adopted.")
+    if missing := [table for table in TABLES if table not in present]:
+        raise Refused(f"The file lacks the table {missing[0]} of its adoption; adopt it again, then undo that.")
     added = json.loads(str(_one(connection, _blocks()["get_added"])))
     columns = tuple(column for column in added["columns"] if column in present.get(COLUMNS[column], ()))
     versions = tuple(added["versions"]) if added["versions"] else None
@@ -151,7 +158,7 @@ def plan_withdrawal(connection: sqlite3.Connection) -> WithdrawalPlan:
         cursor.row_factory = None
         row = cursor.execute(_blocks()["count_written"]).fetchone()
         written = {column[0]: int(value) for column, value in zip(cursor.description, row, strict=True)}
-    if "codebase" in columns:
+    if {"codebase", "visibility"} <= present[MEMORIES]:
         written["labelled"] = int(_one(connection, _blocks()["count_labelled"]))
     return WithdrawalPlan(
         columns=columns,
@@ -213,6 +220,16 @@ def _record(connection: sqlite3.Connection, plan: AdoptionPlan, indexes: list[st
     connection.executemany(
         _blocks()["insert_adopted_migration"],
         [(step.version, step.name, step.checksum, now) for step in migrations("sqlite")],
+    )
+
+
+def _complete(connection: sqlite3.Connection, plan: AdoptionPlan, indexes: set[str]) -> None:
+    """Add what was added again to the list of an earlier adoption."""
+    added = json.loads(str(_one(connection, _blocks()["get_added"])))
+    news = {"columns": plan.columns, "tables": plan.tables, "indexes": indexes}
+    added |= {sort: list(dict.fromkeys([*added[sort], *sorted(names)])) for sort, names in news.items()}
+    connection.execute(
+        _blocks()["update_adoption"], (json.dumps({**added, "versions": plan.versions or added["versions"]}),)
     )
 
 

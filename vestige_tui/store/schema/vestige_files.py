@@ -48,6 +48,8 @@ class Survey:
     notes: tuple[str, ...]
     successor: str = ""
     adopted: bool = False
+    incomplete: bool = False
+    """It was adopted, and its server has removed columns or tables of the adoption since; then ``adopted`` is False."""
     writes: Mapping[str, Script] = field(default_factory=dict)
 
 
@@ -95,10 +97,20 @@ class _File:
             if piece.subject == "ours":
                 return Survey("ours", "", "", ())
             line, notes = self._line()
-            adopted = "console_adoption" in self.tables
+            incomplete = "console_adoption" in self.tables and self._lacks_additions()
+            adopted = "console_adoption" in self.tables and not incomplete
             writes = self._writes() if adopted else {}
-            return Survey(cast(Kind, piece.subject), line, self._script(), notes, self._successor(), adopted, writes)
+            kind, successor = cast(Kind, piece.subject), self._successor()
+            return Survey(kind, line, self._script(), notes, successor, adopted, incomplete, writes)
         return Survey("foreign", "", "", ())
+
+    def _lacks_additions(self) -> bool:
+        """Check whether a column or table of adoption is missing."""
+        from vestige_tui.store.schema.adoption import COLUMNS, TABLES
+
+        return not set(TABLES) <= self.tables.keys() or any(
+            column not in self.tables[table] for column, table in COLUMNS.items()
+        )
 
     def _line(self) -> tuple[str, tuple[str, ...]]:
         piece = next(self._matching("line"))
