@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-CONSOLES_PER_PROCESS = 20
-"""Pictures after which a process is replaced: what was drawn stays in its memory."""
+PROCESSES = 2
+PICTURES_PER_PROCESS = 20
+"""Pictures after which the processes are replaced: what was drawn stays in their memory."""
 SIZES = ((120, 40), (80, 24), (60, 20))
 BUSY = (
     "Fitting to",
@@ -339,11 +340,11 @@ def main(arguments: Sequence[str]) -> None:
     args.theme = args.theme or themes
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         pictures = wanted_pictures(args, asyncio.run(make_stores(Path(folder))))
-        with ProcessPoolExecutor(
-            2, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=CONSOLES_PER_PROCESS
-        ) as processes:
-            for drawn in as_completed([processes.submit(draw, wanted) for wanted in pictures]):
-                print(drawn.result(), flush=True)
+        for start in range(0, len(pictures), PICTURES_PER_PROCESS * PROCESSES):
+            part = pictures[start : start + PICTURES_PER_PROCESS * PROCESSES]
+            with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as processes:
+                for drawn in as_completed([processes.submit(draw, wanted) for wanted in part]):
+                    print(drawn.result(), flush=True)
 
 
 if __name__ == "__main__":
