@@ -22,7 +22,8 @@ from vestige_tui.core.marks import MarkVerb
 from vestige_tui.core.memories import Change, Draft, Patch
 from vestige_tui.core.reviews import Rating
 from vestige_tui.store.open import open_store
-from vestige_tui.store.schema.adoption import TABLES, adopt
+from vestige_tui.store.schema.additions import TABLES
+from vestige_tui.store.schema.adoption import adopt
 from vestige_tui.store.store import Store
 
 NOW = datetime(2027, 12, 30, 12, 0, 0, 123456, tzinfo=UTC)

@@ -16,7 +16,7 @@ from vestige_tui.core.memories import Filter, Patch
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.store.backends.sqlite_adoption import adopt_file, adoption_plan, withdraw_from
-from vestige_tui.store.schema.adoption import COLUMNS
+from vestige_tui.store.schema.additions import COLUMNS
 
 LINES = ("4", "18", "35", "14 (phase 1)")
 

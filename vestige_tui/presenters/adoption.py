@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vestige_tui.core.text import grouped
-from vestige_tui.store.schema.adoption import COLUMNS, Adoption, AdoptionPlan, WithdrawalPlan
+from vestige_tui.store.schema.additions import COLUMNS
+from vestige_tui.store.schema.adoption import Adoption, AdoptionPlan, WithdrawalPlan
 
 _WRITTEN = {
     "reviews": ("review of the log", "reviews of the log"),

@@ -11,9 +11,8 @@ import pytest
 
 from tests.support.vestige_files import LATEST, make_line, make_v14
 from vestige_tui.core.errors import Refused
+from vestige_tui.store.schema.additions import COLUMNS, TABLES
 from vestige_tui.store.schema.adoption import (
-    COLUMNS,
-    TABLES,
     adopt,
     plan_adoption,
     plan_withdrawal,

@@ -47,7 +47,7 @@ Images: TypeAlias = Mapping[_RowKey, _RowImage]
 
 def watch(connection: sqlite3.Connection) -> None:
     """Let a connection note every row of the server that it changes, and every entry of the journal."""
-    from vestige_tui.store.schema.adoption import TABLES
+    from vestige_tui.store.schema.additions import TABLES
 
     blocks = load("sqlite", "vestige")
     connection.execute(blocks["changes_table"])

@@ -16,32 +16,20 @@ from typing import Any
 
 from vestige_tui.core.errors import Refused
 from vestige_tui.store.backends.sqlite_backup import back_up_connection, examined
+from vestige_tui.store.schema.additions import (
+    ADD,
+    ADOPTION,
+    COLUMNS,
+    CREATE,
+    MEMORIES,
+    TABLES,
+    additions_script,
+    named_blocks,
+)
 from vestige_tui.store.schema.migrations import migrations
-from vestige_tui.store.schema.named_sql import load
 from vestige_tui.store.schema.sqlite_scripts import statements
 from vestige_tui.store.schema.vestige_files import survey
 
-ADD, CREATE = "add_", "create_"
-"""Begin of the names of the blocks that add a column and create a table."""
-
-
-def _blocks() -> Mapping[str, str]:
-    return load("sqlite", "vestige")
-
-
-def _named(prefix: str) -> dict[str, str]:
-    """Return the blocks that begin with a prefix, in the order of the script, by the rest of their names."""
-    return {name.removeprefix(prefix): block for name, block in _blocks().items() if name.startswith(prefix)}
-
-
-COLUMNS: Mapping[str, str] = {
-    column: block.split("ALTER TABLE main.")[1].split()[0] for column, block in _named(ADD).items()
-}
-"""Table of the server by the name of a column that is added to it."""
-TABLES = tuple(_named(CREATE))
-"""Tables that are added, in an order in which they can be created; ``ADOPTION`` is the last to be dropped."""
-MEMORIES, ADOPTION = COLUMNS["codebase"], TABLES[-1]
-"""The server's table of memories, and the table of the additions."""
 SERVER_VERSION = "schema_version"
 """The server's table of its version."""
 PHASE_1_VERSION, PHASE_2_VERSION = 14, 15
@@ -97,14 +85,14 @@ def plan_adoption(connection: sqlite3.Connection) -> AdoptionPlan:
         known = {column for column, home in COLUMNS.items() if home == table}
         if table in present and (missing := _columns_of(table) - present[table] - known):
             raise Refused(f"The file has a table {table} of another program, without {sorted(missing)[0]}.")
-    recorded = _one(connection, _blocks()["get_server_version"]) if SERVER_VERSION in present else None
+    recorded = _one(connection, additions_script()["get_server_version"]) if SERVER_VERSION in present else None
     # On every other line this number is one of the server's own steps.
     advances = "(phase 1)" in found.line and recorded == PHASE_1_VERSION
     return AdoptionPlan(
         line=found.line,
         columns=tuple(column for column, table in COLUMNS.items() if table in present and column not in present[table]),
         tables=tuple(table for table in TABLES if table not in present),
-        memories=int(_one(connection, _blocks()["count_server_memories"])),
+        memories=int(_one(connection, additions_script()["count_server_memories"])),
         versions=(PHASE_1_VERSION, PHASE_2_VERSION) if advances else None,
         is_again=ADOPTION in present,
     )
@@ -121,7 +109,7 @@ def adopt(connection: sqlite3.Connection, backup: Path, now: str) -> Adoption:
     with _transaction(connection):
         plan = plan_adoption(connection)
         before, indexes = _rows(connection), _indexes(connection)
-        blocks, additions, creations = _blocks(), _named(ADD), _named(CREATE)
+        blocks, additions, creations = additions_script(), named_blocks(ADD), named_blocks(CREATE)
         for column in plan.columns:
             connection.execute(additions[column])
         for table in plan.tables:
@@ -149,17 +137,17 @@ def plan_withdrawal(connection: sqlite3.Connection) -> WithdrawalPlan:
         raise Refused("The file is not adopted.")
     if missing := [table for table in TABLES if table not in present]:
         raise Refused(f"The file lacks the table {missing[0]} of its adoption; adopt it again, then undo that.")
-    added = json.loads(str(_one(connection, _blocks()["get_added"])))
+    added = json.loads(str(_one(connection, additions_script()["get_added"])))
     columns = tuple(column for column in added["columns"] if column in present.get(COLUMNS[column], ()))
     versions = tuple(added["versions"]) if added["versions"] else None
-    if versions and _one(connection, _blocks()["get_server_version"]) != versions[1]:
+    if versions and _one(connection, additions_script()["get_server_version"]) != versions[1]:
         versions = None
     with closing(connection.cursor()) as cursor:
         cursor.row_factory = None
-        row = cursor.execute(_blocks()["count_written"]).fetchone()
+        row = cursor.execute(additions_script()["count_written"]).fetchone()
         written = {column[0]: int(value) for column, value in zip(cursor.description, row, strict=True)}
     if {"codebase", "visibility"} <= present[MEMORIES]:
-        written["labelled"] = int(_one(connection, _blocks()["count_labelled"]))
+        written["labelled"] = int(_one(connection, additions_script()["count_labelled"]))
     return WithdrawalPlan(
         columns=columns,
         tables=tuple(table for table in reversed(TABLES) if table in added["tables"] and table in present),
@@ -180,7 +168,7 @@ def withdraw(connection: sqlite3.Connection) -> WithdrawalPlan:
         for table in plan.tables:
             connection.execute(f"DROP TABLE main.{table}")
         if plan.versions is not None:
-            connection.execute(_blocks()["set_server_version"], (plan.versions[0],))
+            connection.execute(additions_script()["set_server_version"], (plan.versions[0],))
     return plan
 
 
@@ -193,7 +181,7 @@ def has_new_winners(connection: sqlite3.Connection) -> bool:
 def import_winners(connection: sqlite3.Connection) -> None:
     """Log the winners that the server has set or cleared, as events of kind imported and unsupersede."""
     if query := _new_winners(connection):
-        connection.execute(f"{_blocks()['import_winners']} {query}")
+        connection.execute(f"{additions_script()['import_winners']} {query}")
 
 
 def _new_winners(connection: sqlite3.Connection) -> str:
@@ -204,32 +192,32 @@ def _new_winners(connection: sqlite3.Connection) -> str:
     decided_at = "n.updated_at"
     if "valid_until" in nodes:
         decided_at = "CASE WHEN julianday(n.valid_until) IS NULL THEN n.updated_at ELSE n.valid_until END"
-    return _blocks()["new_winners"].replace("{decided_at}", decided_at)
+    return additions_script()["new_winners"].replace("{decided_at}", decided_at)
 
 
 def _import(connection: sqlite3.Connection) -> None:
     """Take over the winners and the pins that the server knows."""
     import_winners(connection)
     if "protected" in _columns(connection)[MEMORIES]:
-        connection.execute(_blocks()["import_pins"])
+        connection.execute(additions_script()["import_pins"])
 
 
 def _record(connection: sqlite3.Connection, plan: AdoptionPlan, indexes: list[str], backup: Path, now: str) -> None:
     added = {"columns": plan.columns, "tables": plan.tables, "indexes": indexes, "versions": plan.versions}
-    connection.execute(_blocks()["insert_adoption"], (now, str(backup), json.dumps(added)))
+    connection.execute(additions_script()["insert_adoption"], (now, str(backup), json.dumps(added)))
     connection.executemany(
-        _blocks()["insert_adopted_migration"],
+        additions_script()["insert_adopted_migration"],
         [(step.version, step.name, step.checksum, now) for step in migrations("sqlite")],
     )
 
 
 def _complete(connection: sqlite3.Connection, plan: AdoptionPlan, indexes: set[str]) -> None:
     """Add what was added again to the list of an earlier adoption."""
-    added = json.loads(str(_one(connection, _blocks()["get_added"])))
+    added = json.loads(str(_one(connection, additions_script()["get_added"])))
     news = {"columns": plan.columns, "tables": plan.tables, "indexes": indexes}
     added |= {sort: list(dict.fromkeys([*added[sort], *sorted(names)])) for sort, names in news.items()}
     connection.execute(
-        _blocks()["update_adoption"], (json.dumps({**added, "versions": plan.versions or added["versions"]}),)
+        additions_script()["update_adoption"], (json.dumps({**added, "versions": plan.versions or added["versions"]}),)
     )
 
 
@@ -253,7 +241,7 @@ def _run(connection: sqlite3.Connection, script: str) -> None:
 def _columns_of(table: str) -> set[str]:
     """Return the columns that a table of adoption has."""
     with closing(sqlite3.connect(":memory:")) as scratch:
-        scratch.execute(statements(_named(CREATE)[table])[0])
+        scratch.execute(statements(named_blocks(CREATE)[table])[0])
         return _columns(scratch)[table]
 
 
@@ -265,7 +253,7 @@ def _columns(connection: sqlite3.Connection) -> dict[str, set[str]]:
 
 
 def _indexes(connection: sqlite3.Connection) -> set[str]:
-    return set(_names(connection, _blocks()["list_indexes"]))
+    return set(_names(connection, additions_script()["list_indexes"]))
 
 
 def _names(connection: sqlite3.Connection, sql: str, *values: str) -> list[str]:
@@ -276,7 +264,7 @@ def _names(connection: sqlite3.Connection, sql: str, *values: str) -> list[str]:
 
 def _rows(connection: sqlite3.Connection) -> dict[str, int]:
     """Return the number of rows of each table that is not of this program, without SQLite's own."""
-    count = _blocks()["count_table"]
+    count = additions_script()["count_table"]
     return {
         table: int(_one(connection, count.replace("{table}", _quoted(table))))
         for table in sorted(_columns(connection))

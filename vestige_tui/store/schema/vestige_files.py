@@ -106,7 +106,7 @@ class _File:
 
     def _lacks_additions(self) -> bool:
         """Check whether a column or table of adoption is missing."""
-        from vestige_tui.store.schema.adoption import COLUMNS, TABLES
+        from vestige_tui.store.schema.additions import COLUMNS, TABLES
 
         return not set(TABLES) <= self.tables.keys() or any(
             column not in self.tables[table] for column, table in COLUMNS.items()
