@@ -6,6 +6,7 @@ store open: whenever the program dies, the store is the old one or the new one.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sqlite3
@@ -246,7 +247,7 @@ def _set_aside(path: Path, tell: BackupListener) -> Iterator[None]:
     The file keeps its own name as well until it is replaced. Its side files lose theirs, because SQLite would apply a
     log to the file that replaces it.
     """
-    suffix = f".before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    suffix = _free_suffix(path)
     for side in (*file_targets.SIDES, ""):
         with suppress(FileNotFoundError):
             _keep(f"{path}{side}", f"{path}{suffix}{side}")
@@ -255,6 +256,14 @@ def _set_aside(path: Path, tell: BackupListener) -> Iterator[None]:
         with suppress(FileNotFoundError):
             os.unlink(f"{path}{side}")
     yield
+
+
+def _free_suffix(path: Path) -> str:
+    """Return a suffix with the time, under which neither the file nor a side file has been kept yet."""
+    start = f".before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    numbered = itertools.chain((start,), (f"{start}-{number}" for number in itertools.count(2)))
+    sides = ("", *file_targets.SIDES)
+    return next(suffix for suffix in numbered if not any(os.path.lexists(f"{path}{suffix}{side}") for side in sides))
 
 
 def _keep(path: str, other: str) -> None:
