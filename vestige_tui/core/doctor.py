@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 Image: TypeAlias = Mapping[str, Any]
 """A whole row as JSON: the values by column, each in a form from which the same value can be stored again."""
-Action: TypeAlias = Literal["set", "move", "delete", "vector", "event", "touch", "none"]
-"""Change of a row: set columns, move to another key, delete, delete a vector with its marks, append an event; or none.
+Action: TypeAlias = Literal["set", "delete", "vector", "event", "touch", "none"]
+"""Change of a row: set columns, delete, delete a vector with its marks, append an event; or none.
 
 A row to touch is changed by the action of another one."""
 Remedy: TypeAlias = Literal["rows", "index", "mode", "none"]

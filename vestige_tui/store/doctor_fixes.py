@@ -52,8 +52,6 @@ class FixRun:
         first: dict[RowKey, FaultyRow] = {}
         for fault in faults:
             first.setdefault(fault.row, fault)
-            if fault.action == "move":
-                first.setdefault(_moved(fault), fault)
         images = await self._transaction.read_rows(list(first))
         before: dict[RowKey, Image | None] = dict(zip(first, images, strict=True))
         await self._write(faults, before)
@@ -69,7 +67,7 @@ class FixRun:
         return [_shortened(change) for change in changes]
 
     async def _write(self, faults: Sequence[FaultyRow], before: Mapping[RowKey, Image | None]) -> None:
-        """Set, move and delete what these faults name; the other rows are changed by that."""
+        """Set and delete what these faults name; the other rows are changed by that."""
         current = before
         if vectors := [{"id": fault.subject} for fault in faults if fault.action == "vector"]:
             await self._transaction.execute_many("delete_embedding", vectors)
@@ -81,14 +79,8 @@ class FixRun:
         images = [(key, current[key], values) for key, values in sets.items()]
         # A vector that is deleted may have been the row.
         await self._transaction.write_rows([(key, {**image, **values}) for key, image, values in images if image])
-        moves = [
-            (fault.row, _moved(fault), current[fault.row], fault.sets) for fault in faults if fault.action == "move"
-        ]
-        await self._transaction.write_rows([(new, {**image, **values}) for _, new, image, values in moves if image])
         deleted = [fault.row for fault in faults if fault.action == "delete"]
-        await self._transaction.write_rows(
-            [(key, None) for key in dict.fromkeys([*(old for old, *_ in moves), *deleted])]
-        )
+        await self._transaction.write_rows([(key, None) for key in dict.fromkeys(deleted)])
 
     async def _append_events(self, faults: Sequence[FaultyRow]) -> _Events:
         """Append an event for each memory, dated no earlier than its others; return the rows of the log."""
@@ -132,11 +124,6 @@ def _batches(faults: Sequence[FaultyRow]) -> Iterator[list[FaultyRow]]:
             batch = []
     if batch:
         yield batch
-
-
-def _moved(fault: FaultyRow) -> RowKey:
-    """Return the key that a row gets by its new values."""
-    return RowKey.of(fault.row.table, {name: fault.sets.get(name, value) for name, value in fault.row.key})
 
 
 def _shortened(change: RowChange) -> RowChange:
