@@ -9,7 +9,7 @@ from vestige_tui.core.errors import Usage
 from vestige_tui.core.text import safe
 from vestige_tui.core.times import moment_text, parse_argument
 from vestige_tui.presenters.changes import title
-from vestige_tui.presenters.moments import as_of_sentence, decision_sentence
+from vestige_tui.presenters.moments import TODAYS_TEXTS, decision_sentence
 from vestige_tui.tui.command_screen import NOT_OPEN, CommandScreen
 from vestige_tui.tui.dialogs.asking import ask_and_use
 from vestige_tui.tui.dialogs.modals import Ask
@@ -60,9 +60,9 @@ async def choose_moment(screen: CommandScreen) -> None:
 
 
 def show_moment(screen: CommandScreen, moment: datetime | None, sentence: str = "") -> None:
-    """Show the store as of a moment, None for now, and say so."""
+    """Show the store as of a moment, None for now, and say what is still of today."""
     screen.store_session.show_at(moment)
-    screen.tell(sentence or (BACK_TO_NOW if moment is None else as_of_sentence(moment)))
+    screen.tell(sentence or (BACK_TO_NOW if moment is None else TODAYS_TEXTS))
 
 
 async def step_moment(screen: CommandScreen, step: int) -> None:

@@ -9,6 +9,7 @@ from textual.content import Content
 
 from vestige_tui.core.review_statistics import ReviewStatistics, weeks
 from vestige_tui.core.text import cells, cut, grouped
+from vestige_tui.presenters.job_progress import quantity
 from vestige_tui.presenters.review_statistics import Load, RetentionTable, group_name, percent
 from vestige_tui.tui.widgets.glyphs import level
 from vestige_tui.tui.widgets.retention_plot import column
@@ -49,7 +50,7 @@ def heat_map(statistics: ReviewStatistics, width: int) -> Content:
     scale = (
         (none, "$text-disabled"),
         (" ".join(SHADES), "$accent"),
-        (f" up to {grouped(most)} reviews a day", "$text-muted"),
+        (f" up to {quantity(most, 'review')} a day", "$text-muted"),
     )
     lines.append(Content.assemble(*scale))
     return Content("\n").join(lines)
