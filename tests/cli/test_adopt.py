@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import Command
+from tests.support.rebuilt_tables import rebuild
 from tests.support.vestige_files import make_line, memory_id
 
 
@@ -83,3 +84,36 @@ def test_what_cannot_be_adopted_is_refused(run: Command, file: Path, tmp_path: P
     assert ran.status in (1, 3), ran
     assert ran.json["error"]["message"]
     assert not (tmp_path / "nothing.db").exists()
+
+
+def test_undoing_an_adoption_writes_a_backup_first_and_restore_puts_it_back(
+    run: Command, file: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "saved.db"
+    assert run("--store", str(file), "adopt", "--backup", str(saved)).status == 2
+    assert run("--store", str(file), "adopt").status == 0
+    assert run("--store", str(file), "review", memory_id(1), "good").status == 0
+    refused = run("--store", str(file), "--json", "adopt", "--undo", "--backup", str(saved))
+    assert (refused.status, saved.exists()) == (3, False)
+    undone = run("--store", str(file), "--json", "adopt", "--undo", "--yes", "--backup", str(saved))
+    assert (undone.status, undone.json["backup"]) == (0, str(saved))
+    again = run("--store", str(file), "--json", "adopt", "--undo", "--yes", "--backup", str(saved))
+    assert (again.status, again.json["error"]["code"]) == (3, "refused")
+    assert run("--store", str(file), "restore", str(saved), "--yes").status == 0
+    assert len(run("--store", str(file), "--json", "show", memory_id(1)).json["reviews"]) == 1
+
+
+def test_a_file_that_its_server_has_rebuilt_is_told_plainly_and_adopted_again(run: Command, file: Path) -> None:
+    original = Path(run("--store", str(file), "--json", "adopt").json["backup"])
+    assert run("--store", str(file), "review", memory_id(1), "good").status == 0
+    rebuild(file, original, ["knowledge_nodes"], 36)
+    assert run("--store", str(file), "--json", "list", "--codebase", "quay").json["items"] == []
+    refused = run("--store", str(file), "--json", "tag", memory_id(1), "+seen")
+    assert (refused.status, refused.json["error"]["code"]) == (3, "refused")
+    for words in ("its server has rebuilt it since the adoption", "adopt it again"):
+        assert words in refused.json["error"]["message"]
+    original.rename(original.with_name("first.db"))
+    assert "It was adopted before" in run("--store", str(file), "adopt", "--dry-run").out
+    assert run("--store", str(file), "adopt").status == 0
+    assert len(run("--store", str(file), "--json", "show", memory_id(1)).json["reviews"]) == 1
+    assert run("--store", str(file), "tag", memory_id(1), "+seen").status == 0

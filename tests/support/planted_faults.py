@@ -24,7 +24,7 @@ WIDTH = 64
 """Dimensions of the vectors of a store under test."""
 NOBODY = "dddddddd-0000-4000-8000-000000000000"
 """Id of a memory, a user and a delegation that no store has."""
-_UNCOMPARED = ("journal", "sqlite_sequence", "sqlite_stat1", "term_stats", "schema_version")
+_UNCOMPARED = ("journal", "console_images", "sqlite_sequence", "sqlite_stat1", "term_stats", "schema_version")
 
 
 @dataclass(frozen=True, slots=True)

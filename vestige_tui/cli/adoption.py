@@ -5,10 +5,11 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from vestige_tui.cli import backup_offer
 from vestige_tui.cli.global_options import is_file, settings, store_url
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
-from vestige_tui.core.errors import Refused
+from vestige_tui.core.errors import Refused, Usage
 from vestige_tui.core.paths import user_path
 from vestige_tui.core.text import redact_url
 
@@ -20,12 +21,15 @@ def add_commands(commands: Commands) -> None:
     adopt.add_argument(
         "--yes", action="store_true", help="with --undo: confirm the loss of reviews, journal or metadata"
     )
+    backup_offer.add_option(adopt)
 
 
 async def _adopt(args: Namespace, output: Output) -> int:
     path = _file(args)
     if args.read_only and not args.dry_run:
         raise Refused("adopt writes to the file; remove --read-only.")
+    if args.backup_file is not None and not args.undo:
+        raise Usage("--backup goes with --undo; adopt itself always writes a backup beside the file.")
     return await (_undo if args.undo else _add)(args, output, path)
 
 
@@ -77,9 +81,10 @@ async def _undo(args: Namespace, output: Output, path: Path) -> int:
         return 0
     if (losses := words.losses_of(plan)) and not args.yes:
         raise Refused(f"Undoing the adoption deletes {losses}; add --yes to confirm.")
+    backup = await backup_offer.offered_backup(args, output, f"sqlite:{path}")
     done = await asyncio.to_thread(sqlite_adoption.withdraw_from, path)
     if output.as_json:
-        output.document(words.withdrawal_document(done, done=True))
+        output.document(words.withdrawal_document(done, done=True, backup=backup))
     for line in words.withdrawal_lines(done):
         output.line(line)
     return 0

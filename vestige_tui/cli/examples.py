@@ -120,7 +120,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "adopt": (
         "adopt --store ~/agents/vestige.db --dry-run  # what would be added",
         "adopt --store ~/agents/vestige.db",
-        "adopt --store ~/agents/vestige.db --undo",
+        "adopt --store ~/agents/vestige.db --undo --backup before-undo.db",
     ),
     "stats": ("stats", "stats --json"),
     "doctor": ("doctor", "doctor --fix --dry-run", "doctor --fix --only vector_zero json --yes", "doctor --json"),

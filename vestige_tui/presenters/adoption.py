@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vestige_tui.core.backups import Backup
 from vestige_tui.core.text import grouped
 from vestige_tui.store.schema.adoption import COLUMNS, Adoption, AdoptionPlan, WithdrawalPlan
 
@@ -90,10 +91,16 @@ def plan_document(plan: AdoptionPlan, backup: Path, *, done: Adoption | None = N
     }
 
 
-def withdrawal_document(plan: WithdrawalPlan, *, done: bool) -> dict[str, Any]:
+def withdrawal_document(plan: WithdrawalPlan, *, done: bool, backup: Backup | None = None) -> dict[str, Any]:
     """Return the undoing of an adoption as JSON; ``changed`` is empty before it is done."""
     dropped = [*plan.columns, *plan.tables]
-    return {"changed": dropped if done else [], "undo": None, "drops": dropped, "deletes": dict(plan.written)}
+    return {
+        "changed": dropped if done else [],
+        "undo": None,
+        "drops": dropped,
+        "deletes": dict(plan.written),
+        "backup": str(backup.path) if backup is not None else None,
+    }
 
 
 def _count(count: int, one: str, many: str = "") -> str:
