@@ -65,6 +65,7 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
         "store/backends/sqlite.py": {"sqlite3"},
         "store/backends/sqlite_adoption.py": {"sqlite3"},
         "store/backends/sqlite_backup.py": {"sqlite3"},
+        "store/backends/server_images.py": {"sqlite3"},
         "store/backends/sqlite_connection.py": {"sqlite3", "aiosqlite"},
         "store/backends/sqlite_errors.py": {"sqlite3"},
         "store/backends/sqlite_file.py": {"sqlite3"},

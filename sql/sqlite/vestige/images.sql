@@ -96,3 +96,11 @@ INSERT INTO main.{table} ({columns}) SELECT {values}
 
 -- image_key --
 {column} IS (SELECT i.{key} FROM {source} i WHERE i.id = {id})
+
+-- vector_marks --
+-- Columns of a memory that tell whether it has a vector.
+has_embedding embedding_model
+
+-- vector_counts --
+-- Columns with the number of vectors.
+vector_count

@@ -7,24 +7,24 @@ since the change stays as the undo leaves it. The SQL is in ``sql/sqlite/vestige
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from vestige_tui.core.log import suppressed
 from vestige_tui.store.schema.named_sql import load
+
+log = logging.getLogger(__name__)
 
 _KEPT, _NEW = "main.console_images", "temp.server_changes"
 _OWN_KEY = "rowid"
 _MAX_KEYS = 3
 """Columns of a primary key that an image has room for; a row with more is known by its number."""
 _VECTOR = "embedding"
-_MARKS_VECTOR = frozenset({"has_embedding", "embedding_model"})
-"""Columns of a memory that tell whether it has a vector."""
-_FOLLOWS_VECTOR = _MARKS_VECTOR | {"vector_count"}
-"""Columns of the server that follow from its vectors, so that the undo decides about them."""
 _PART = re.compile(r"\{(\w+)\}")
 _RowKey: TypeAlias = tuple[str, tuple[Any, ...]]
 """Table of a row, and the values of its key as bytes."""
@@ -101,9 +101,19 @@ def restore(images: Images, without_vector: Collection[str], connection: sqlite3
         else:
             if key in deleted and not (_VECTOR in row.columns and omitted.intersection(key[1])):
                 _insert(connection, key, deleted[key], _NEW)
-            follows = _MARKS_VECTOR if with_vector.intersection(key[1]) else frozenset()
+            follows = _vector_marks() if with_vector.intersection(key[1]) else frozenset()
             _put(connection, key, _firsts(row, row.as_written | follows), _KEPT)
     _put_back(connection, images, changes, with_vector)
+
+
+def _vector_marks() -> set[str]:
+    """Return the columns of a memory that tell whether it has a vector."""
+    return set(load("sqlite", "vestige")["vector_marks"].split())
+
+
+def _vector_figures() -> set[str]:
+    """Return all columns of the server that follow from its vectors, so that the undo decides about them."""
+    return _vector_marks() | set(load("sqlite", "vestige")["vector_counts"].split())
 
 
 def _trigger(connection: sqlite3.Connection, name: str, event: str, table: str) -> str:
@@ -177,7 +187,7 @@ def _restore_row(
     """Restore a row that the change has deleted; return whether it is as before. ``is_new``: the undo inserted it."""
     if not is_new:
         return False
-    names = row.columns.keys() - (_MARKS_VECTOR if set(omitted).intersection(key[1]) else set())
+    names = row.columns.keys() - (_vector_marks() if set(omitted).intersection(key[1]) else set())
     if _put(connection, key, _firsts(row, names), _KEPT):
         return True
     return not row.existed and _insert(connection, key, _firsts(row, row.columns), _KEPT)
@@ -188,7 +198,7 @@ def _insert(connection: sqlite3.Connection, key: _RowKey, columns: Mapping[str, 
     template = load("sqlite", "vestige")["insert_images"]
     values = ", ".join(_image(number, source) for number in columns.values())
     parts = {"table": _name(key[0]), "columns": ", ".join(map(_name, columns)), "values": values}
-    with suppress(sqlite3.IntegrityError):
+    with suppressed(log, "put back a row of the server", sqlite3.IntegrityError):
         connection.execute(_filled(template, parts))
         return True
     return False
@@ -204,7 +214,7 @@ def _put_back(
         key, name = _key(row), row[6].decode()
         image = images.get(key)
         is_known = image is not None and (image.is_deleted or name in image.columns)
-        follows = _FOLLOWS_VECTOR - (_MARKS_VECTOR if set(with_vector).intersection(key[1]) else set())
+        follows = _vector_figures() - (_vector_marks() if set(with_vector).intersection(key[1]) else set())
         if row[1] == b"update" and not is_known and key not in inserted and name not in follows:
             others.setdefault(key, {}).setdefault(name, int(row[0]))
     for key, columns in others.items():
