@@ -43,7 +43,12 @@ OTHERS = {
     ("store/backends/sqlite.py", "SqliteBackend._prepare", "os.open"): "a store, made empty where there is none",
     ("store/backends/sqlite_restore.py", "_prepare", "os.open"): "a draft of a store, filled by SQLite",
     ("store/backends/sqlite_restore.py", "restore_file", "os.rename"): "a whole store, in place of the one restored",
-    ("store/backends/sqlite_restore.py", "_move_aside", "os.rename"): "a damaged store, to a name that is free",
+    ("store/backends/sqlite_restore.py", "_keep", "os.link"): "a damaged store, under a name that is free",
+    ("store/backends/sqlite_restore.py", "_keep", "os.open"): "the same, where there are no links",
+    ("store/backends/sqlite_restore.py", "_keep", "os.fdopen"): "the same, where there are no links",
+    ("store/backends/sqlite_restore.py", "_keep", "shutil.copyfileobj"): "the same, where there are no links",
+    ("core/drafts.py", "_create_lock", "os.open"): "a lock, which stays empty",
+    ("core/drafts.py", "_remove_if_abandoned", "os.open"): "a lock, which stays empty",
 }
 """What writes past the door, and what it is."""
 

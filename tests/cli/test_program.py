@@ -311,7 +311,11 @@ def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert re.match(rb"(19\d|200) read: (192|200) inserted, 0 already present, 0 failed\.", out), out
-    assert err == b"Reading JSON Lines of this program.\nInterrupted.\n"
+    assert re.fullmatch(
+        rb"Reading JSON Lines of this program\.\nRecorded as change (\d+), also if it is interrupted\. "
+        rb"Undo: vestige-tui undo \1\nInterrupted\.\n",
+        err,
+    ), err
 
 
 def count_memories(path: Path) -> int:

@@ -61,7 +61,7 @@ async def test_a_file_that_cannot_be_read_is_edited_again_or_kept(corpus: Path, 
         assert memory is not None
         before = (await console.store.get(memory.id)).content
         for name, script, fault in (
-            ("field", f'{types("typed")}; sed -i 1iowner: "$1"', "Line 1: 'owner:' is none of the fields type, domain"),
+            ("field", f'{types("typed")}; sed -i 1iowned: "$1"', "Line 1: 'owned:' is none of the fields type, domain"),
             ("line", 'printf typed > "$1"', f'The line "{TEXT_LINE}" is missing'),
             ("empty", types(" "), "The text is empty; a memory needs one."),
             ("label", sets("tag", "t" * 256), "A tag can have at most 255 characters, not 256."),

@@ -40,10 +40,11 @@ from vestige_tui.tui.doctor.page import DoctorScreen
 from vestige_tui.tui.domains.page import DomainsScreen
 from vestige_tui.tui.journal.page import JournalScreen
 from vestige_tui.tui.place import Place
+from vestige_tui.tui.review.statistics_page import StatisticsScreen
 from vestige_tui.tui.widgets.key_line import KeyLine
 
 WRITING = [command for command in catalogue().values() if command.writes]
-JOURNAL, DOMAINS, DOCTOR = "journal", "domains", "doctor"
+JOURNAL, DOMAINS, DOCTOR, STATISTICS = "journal", "domains", "doctor", "statistics"
 """Names of the pages that write, beside those of the places."""
 WRITING_ELSEWHERE = [command for command in catalogue().values() if command.writes_elsewhere]
 
@@ -96,7 +97,7 @@ CAUSES = (*("flag, SQLite", "flag, PostgreSQL", "role", "server setting", "stand
 
 
 async def go_to(console: Console, place: str) -> CommandScreen:
-    """Go to a place, the journal, the domains or the doctor, and leave the input line, so that letters are keys."""
+    """Go to a place, or to a page of one, and leave the input line, so that letters are keys."""
     if place == JOURNAL:
         await console.app.run_action("show_journal")
         await console.until(lambda: isinstance(console.app.screen, JournalScreen))
@@ -108,6 +109,10 @@ async def go_to(console: Console, place: str) -> CommandScreen:
         await go_to(console, "store")
         await console.press("d")
         await console.until(lambda: isinstance(console.app.screen, DoctorScreen))
+    elif place == STATISTICS:
+        await go_to(console, "review")
+        await console.press("h")
+        await console.until(lambda: isinstance(console.app.screen, StatisticsScreen))
     else:
         await console.app.switch_mode(place)
     await console.still()
@@ -147,7 +152,7 @@ async def test_every_key_that_writes_is_dim_with_the_reason(
         assert "read-only" in console.lines[0]
         sentence = read_only_sentence(console.store.read_only_reason)
         assert reason in sentence
-        for place in (*(command.place for command in PLACES), DOMAINS, DOCTOR, JOURNAL):
+        for place in (*(command.place for command in PLACES), DOMAINS, DOCTOR, STATISTICS, JOURNAL):
             screen = await go_to(console, place)
             for command in WRITING:
                 keys = bound_keys(screen, command)

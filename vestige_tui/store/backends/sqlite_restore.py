@@ -273,7 +273,11 @@ def _keep(path: str, other: str) -> None:
     except FileNotFoundError:
         raise
     except OSError:
-        shutil.copy2(path, other)
+        # For its owner alone from the start, whatever the mask.
+        descriptor = os.open(other, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with open(path, "rb") as source, os.fdopen(descriptor, "wb") as target:
+            shutil.copyfileobj(source, target)
+        shutil.copystat(path, other)
 
 
 def _discard(draft: Path) -> None:
