@@ -81,7 +81,7 @@ def add_commands(commands: Commands) -> None:
     delete.add_argument(
         KEEP_REPLACED,
         action="store_true",
-        help="keep the memories that a deleted one replaced hidden: replaced by the one that replaces it in turn",
+        help="keep memories replaced that the deleted one replaced: by the memory that replaces the deleted one",
     )
     delete.add_argument(
         "--yes", action="store_true", help=f"required for more than {MAX_UNCONFIRMED_MEMORIES} memories"

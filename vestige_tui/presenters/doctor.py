@@ -77,8 +77,8 @@ KIND_WORDS: Mapping[str, KindWords] = {
         "unreadable time",
         "time cannot be read",
         "times cannot be read",
-        "Sets a time of a memory to its other time, that of a review to the one in its result or of the review before, "
-        "that of a link to the later of its memories; a due date becomes now.",
+        "Replaces the time: of a memory by its other one (created, updated), of a review by that of its result or of "
+        "the review before it, of a link by the later creation of its two memories. A due date becomes now.",
     ),
     "json": KindWords(
         "unreadable tags or metadata",
@@ -115,7 +115,7 @@ KIND_WORDS: Mapping[str, KindWords] = {
         "row belongs to a row that does not exist",
         "rows belong to rows that do not exist",
         "Deletes the row, empties an optional reference, or gives a memory of a missing owner to the local user.",
-        "The foreign key of its table allows neither; delete it with an SQL tool.",
+        "The foreign key of its table allows neither deletion nor NULL; delete the row with an SQL tool.",
     ),
     "duplicate_id": KindWords(
         "duplicate id",

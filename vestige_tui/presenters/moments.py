@@ -33,7 +33,7 @@ GROUP_TITLES = {
 }
 TODAYS_MARKS = "marks of today"
 """Words beside the marks of a memory at a past moment: suspended, buried, leech, pinned."""
-UNTOLD_OF_DELETED = "Filters of state and recall do not narrow the deleted memories, which have neither any more."
+UNTOLD_OF_DELETED = "Filters by state and by recall do not apply to deleted memories."
 RECORDED_LATE = "recorded late"
 TODAYS_TEXTS = "Texts, tags and marks are those of today."
 

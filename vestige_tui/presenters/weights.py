@@ -102,7 +102,7 @@ _STEPS = {
     FitStep.EARLIER: "Fitting to the earlier reviews…",
     FitStep.MEASURE: "Measuring on the latest reviews…",
     FitStep.ALL: "Fitting to all reviews…",
-    FitStep.REPLAY: "Replaying the review log by the fitted weights…",
+    FitStep.REPLAY: "Replaying the review log with the fitted weights…",
 }
 
 

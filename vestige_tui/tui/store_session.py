@@ -300,7 +300,7 @@ class StoreSession:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._outage = None
         self._take(store)
-        reopened = "Another program changed the tables of this store; repeat a change that was under way."
+        reopened = "Another program changed the tables of this store. If your last change is missing, make it again."
         note = read_only_sentence(store.read_only_reason) if store.read_only else reopened
         self._emit(Reported(note, "waiting"))
         former, self._former = self._former, old

@@ -51,8 +51,8 @@ class ForeignKeys:
         keys = await self._keys(tables)
         if not all(key["is_owned"] for key in keys):
             raise Refused(
-                "Undoing this fix writes rows without their parent, which only the owner of the tables or a superuser "
-                "may; nothing was changed. Undo it as the role that owns them."
+                "Undoing this fix writes rows without a parent row, and only the owner of the tables or a superuser "
+                "may do that; nothing was changed. Undo it as the owner."
             )
         for key in keys:
             await self._run("drop_parent", key)

@@ -31,7 +31,7 @@ DUE = State("◐", "due", "waiting", "its review is due")
 KNOWN = State("●", "known", "muted", "reviewed, not due yet")
 LEECH = State("▽", "leech", "waiting", "forgotten again and again")
 PINNED = State("◈", "pinned", "muted", "left out when several are deleted at once")
-EDITED = State("△", "edited", "waiting", "its text was another one at the past moment that is shown")
+EDITED = State("△", "edited", "waiting", "its text was edited after the past moment that is shown")
 
 
 def state_of(memory: Memory, now: datetime) -> State:
