@@ -227,3 +227,25 @@ def test_a_file_that_is_not_adopted_has_nothing_to_undo(path: Path) -> None:
         pytest.raises(Refused, match="not adopted"),
     ):
         withdraw(connection)
+
+
+def test_of_two_at_once_one_is_told_that_the_other_has_adopted_the_file(path: Path) -> None:
+    make_line(path, LATEST, 3)
+
+    class Interrupted(sqlite3.Connection):
+        """Connection that another one overtakes between its backup and its transaction."""
+
+        has_been_overtaken = False
+
+        def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+            if sql.startswith("BEGIN IMMEDIATE") and not self.has_been_overtaken:
+                self.has_been_overtaken = True
+                with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                    adopt(other, path.with_name("first.db"), NOW)
+            return super().execute(sql, *arguments)
+
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Interrupted)) as late:
+        with pytest.raises(Refused, match="Another process has adopted the file meanwhile"):
+            adopt(late, path.with_name("second.db"), NOW)
+        assert late.has_been_overtaken
+        assert plan_adoption(late).is_done

@@ -22,7 +22,8 @@ from vestige_tui.store.schema.adoption import Adoption, AdoptionPlan, Withdrawal
 
 def backup_path(path: Path, now: datetime) -> Path:
     """Return the path beside a file at which its adoption keeps a backup."""
-    return path.with_name(f"{path.name}.before-adoption-{now:%Y%m%d-%H%M%S}")
+    # To the microsecond: two processes may adopt a file in the same second.
+    return path.with_name(f"{path.name}.before-adoption-{now:%Y%m%d-%H%M%S-%f}")
 
 
 def adoption_plan(path: Path) -> AdoptionPlan:

@@ -108,6 +108,8 @@ def adopt(connection: sqlite3.Connection, backup: Path, now: str) -> Adoption:
     back_up_connection(connection, examined(backup))
     with _transaction(connection):
         plan = plan_adoption(connection)
+        if plan.is_done:
+            raise Refused(f"Another process has adopted the file meanwhile. Only a backup was written: {backup.name}.")
         before, indexes = _rows(connection), _indexes(connection)
         blocks, additions, creations = additions_script(), named_blocks(ADD), named_blocks(CREATE)
         for column in plan.columns:
