@@ -236,6 +236,18 @@ def test_no_error_is_suppressed_without_a_line_in_the_log() -> None:
 
 
 @pytest.mark.slow
+def test_no_wait_loses_a_cancellation() -> None:
+    """``asyncio.wait_for`` of Python 3.11 does, if what it waits for comes at once with it; ``timeout`` does not."""
+    offences = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).split(".")[-1] == "wait_for"
+    ]
+    assert offences == []
+
+
+@pytest.mark.slow
 def test_log_lines_take_errors_as_arguments() -> None:
     """The formatter decides what of an error is written; a text that is put together before it would pass by."""
     offences = []

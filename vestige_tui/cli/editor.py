@@ -88,7 +88,8 @@ async def _changed_until_enter(edited: EditedText) -> bool:
         while not pressed.is_set():
             text = edited.text
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(pressed.wait(), WATCH_SECONDS)
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await pressed.wait()
             edited.read()
             if edited.changed and edited.text == text:
                 return True

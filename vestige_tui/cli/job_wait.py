@@ -212,7 +212,8 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
             )
             return job
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(presses.more_than(press_count), POLL_SECONDS)
+            async with asyncio.timeout(POLL_SECONDS):
+                await presses.more_than(press_count)
 
 
 class _Presses:

@@ -317,7 +317,8 @@ class JobContext:
                     await asyncio.sleep(pause)
                     continue
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.stop.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self.stop.wait()
                 self.check()
         finally:
             self._waits.pop(token, None)

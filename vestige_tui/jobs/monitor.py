@@ -6,12 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from vestige_tui.core.errors import VestigeError
-from vestige_tui.core.log import log_suppressed, suppressed
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.jobs.known_stores import watched, with_password, without_password
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.store_identity import distinct_stores, same_store
@@ -83,8 +83,8 @@ class _WatchedStore:
             await asyncio.gather(self._query, return_exceptions=True)
         if self._opening is not None:
             self._opening.cancel()
-            with suppress(asyncio.CancelledError), suppressed(log, "open a known store", VestigeError):
-                self._store = await self._opening
+            await asyncio.wait({self._opening})
+            self._store = self._opened()
         if self._store is not None and self._is_ours:
             await self._store.close()
 

@@ -144,7 +144,8 @@ class VectorEncoder:
             if count and not written:
                 # The remaining memories are being edited: wait before the next pass.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(context.stop.wait(), PAUSE_SECONDS)
+                    async with asyncio.timeout(PAUSE_SECONDS):
+                        await context.stop.wait()
             count, written = await self._pass(table, None, False)
             if not count:
                 return

@@ -332,7 +332,8 @@ class Copy:
 
     async def _wait(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._context.stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._context.stop.wait()
         self._context.check()
 
     async def _verify(self) -> None:

@@ -372,7 +372,8 @@ class StoreSession:
     async def _wait_to_open_again(self, seconds: float | None) -> bool:
         """Wait for the next attempt to open the store; return whether the user asked for it."""
         try:
-            await asyncio.wait_for(self._open_requested.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._open_requested.wait()
         except TimeoutError:
             return False
         self._open_requested.clear()

@@ -70,6 +70,29 @@ async def test_a_cancelled_postgres_query_ends_on_the_server(
     await backend.close()
 
 
+async def test_a_task_that_is_cancelled_as_it_gets_a_connection_ends(postgres_database: str) -> None:
+    """Steps of the event loop between the two; at one of them the pool of psycopg loses the cancellation on 3.11."""
+    backend = PostgresBackend(postgres_database, max_connections=1)
+    await backend.open()
+
+    async def ask_for_ever() -> None:
+        while True:
+            await backend.fetch("probe")
+            await asyncio.sleep(3600)
+
+    for steps in range(40):
+        async with backend._pool.connection():
+            task = asyncio.create_task(ask_for_ever())
+            while not backend._pool.connections().waiting:  # noqa: ASYNC110 - the pool has no event for it
+                await asyncio.sleep(0)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=30)
+        assert done, f"a cancellation after {steps} steps was lost"
+    await backend.close()
+
+
 async def test_a_locked_file_is_busy_and_still_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vestige_tui.store.backends.sqlite_connection.BUSY_MS", 200)
     path = tmp_path / "store.db"

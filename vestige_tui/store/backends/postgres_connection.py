@@ -21,6 +21,7 @@ from psycopg.pq import Format
 from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
 
+from vestige_tui.core.cancellation import cancellation_kept
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.server_url import PERCENT_ENCODE, read_server_url
@@ -282,10 +283,12 @@ class ServerConnection(AsyncConnection[dict[str, Any]]):
     async def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
         """Wait for the server, as every statement, commit and pipeline does; the wait is shown while it lasts."""
         if self.waits is None:
-            return await super().wait(gen, *args, **kwargs)
+            with cancellation_kept():
+                return await super().wait(gen, *args, **kwargs)
         with self.waits.of(session=self.process or self.pgconn.backend_pid, error=BrokenOff) as wait:
             try:
-                return await super().wait(gen, *args, **kwargs)
+                with cancellation_kept():
+                    return await super().wait(gen, *args, **kwargs)
             except errors.LockNotAvailable as error:
                 raise LockTimeout(error, wait.holders) from error
 

@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from vestige_tui.core.cancellation import cancellation_kept
 from vestige_tui.core.errors import Refused, StoreMissing, Unreachable, VestigeError
 from vestige_tui.core.health import Connections, Session
 from vestige_tui.core.log import log_suppressed, suppressed
@@ -157,7 +158,7 @@ class PostgresPool:
     async def _connect(self, conninfo: str) -> ServerConnection:
         timeout = str(max(2, min(10, int(self._timeout))))
         target = make_conninfo(conninfo, connect_timeout=timeout)
-        with self.waits.of(WaitKind.CONNECTION):
+        with self.waits.of(WaitKind.CONNECTION), cancellation_kept():
             connection = await ServerConnection.connect(
                 target, pooled=self.pooled, row_factory=dict_row, autocommit=True
             )
@@ -320,7 +321,9 @@ class PostgresPool:
         while True:
             remaining = deadline - time.monotonic()
             try:
-                return await stack.enter_async_context(self._get_pool().connection(min(PATIENCE_SECONDS, remaining)))
+                with cancellation_kept():
+                    lent = self._get_pool().connection(min(PATIENCE_SECONDS, remaining))
+                    return await stack.enter_async_context(lent)
             except PoolTimeout:
                 # All connections are in use, or there is no server and the pool waits for one.
                 await self._ensure_reachable()

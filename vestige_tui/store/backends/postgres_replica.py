@@ -102,7 +102,8 @@ class ReadReplica:
         """Connect, or go on in the background where that takes longer than a moment. Raises nothing."""
         self.look_again()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._was_looked_at.wait(), OPEN_SECONDS)
+            async with asyncio.timeout(OPEN_SECONDS):
+                await self._was_looked_at.wait()
 
     async def close(self) -> None:
         await self._stop_watching()
