@@ -171,8 +171,8 @@ STATES = (
     State("hostile-browse", "browse", ("j",), store="hostile"),
     State("missing-store", "search", store="missing"),
     State("refused-file", "search", store="foreign"),
+    State("refused-details", "search", ("escape", "exclamation_mark"), store="foreign"),
     State("unreachable-server", "search", store="unreachable"),
-    State("unreachable-details", "search", ("escape", "exclamation_mark"), store="unreachable"),
 )
 
 

@@ -11,6 +11,7 @@ from importlib import import_module
 import pytest
 from rich.cells import cell_len
 from textual.app import App
+from textual.geometry import Size
 from textual.widgets import Static
 
 from tests.support.gallery import Gallery, detail, example
@@ -40,7 +41,7 @@ from vestige_tui.tui.widgets.glyphs import level
 from vestige_tui.tui.widgets.lineage import tree
 from vestige_tui.tui.widgets.memory_card import SHOWN_CHARACTERS, MemoryCard
 from vestige_tui.tui.widgets.memory_detail import MemoryDetail
-from vestige_tui.tui.widgets.retention_plot import Retention, column
+from vestige_tui.tui.widgets.retention_plot import Retention, RetentionPlot, column
 from vestige_tui.tui.widgets.stacked_bar import shares
 
 HOSTILE = "[/foo] [bold]x[/] [@click=app.quit]y \x1b[2Jgone \x9b31m \u202eesrever \x00 \x07 \ud800 \u200fend"
@@ -424,6 +425,14 @@ async def test_hits_say_why_they_stand_where_they_do() -> None:
         assert hit_list.cursor == 0
 
 
+@pytest.mark.parametrize(("width", "shown"), [(60, "Type a filter, such as type:decision"), (30, "Type a filter")])
+async def test_an_example_in_the_filter_line_is_whole_or_left_out(width: int, shown: str) -> None:
+    bar = FilterBar("Type a filter, such as type:decision")
+    async with Stage(bar).run_test(size=(width, 10)) as pilot:
+        await settle(pilot)
+        assert screen_lines(pilot.app)[0].strip("▌▎ ").rstrip() == shown
+
+
 @pytest.mark.slow
 async def test_typing_asks_once_it_settles_and_fields_become_chips() -> None:
     bar = FilterBar()
@@ -482,6 +491,20 @@ def test_the_curve_falls_and_rises_with_each_review() -> None:
     without = Retention.of(shown.memory, undone, NOW)
     assert without is not None
     assert without.forgotten == ()
+
+
+@pytest.mark.parametrize(("is_past", "mark"), [(False, "now"), (True, f"{NOW:%Y-%m-%d}")])
+def test_the_curve_names_the_moment_that_it_is_of(is_past: bool, mark: str) -> None:
+    shown = detail()
+    plot = RetentionPlot()
+    curve = Retention.of(shown.memory, shown.reviews, NOW, is_past=is_past)
+    assert curve is not None
+    for width in (30, 60, 100):
+        *_, marks, moments = ["".join(text for text, _ in line) for line in plot._lines(curve, Size(width, 7))]
+        assert mark in moments
+        assert ("now" in moments) is not is_past
+        assert len(moments) <= width
+        assert abs(moments.index(mark) + len(mark) // 2 - marks.index("│")) <= max(1, len(mark) // 2)
 
 
 def test_lineage_is_a_tree() -> None:

@@ -281,3 +281,10 @@ def test_a_server_without_memory_is_told_from_one_that_is_away(error: type[psyco
     # A container may have too little shared memory for parallel workers: the index is then built without them.
     assert isinstance(translate(error("could not resize shared memory segment"), "it"), OutOfResources)
     assert not isinstance(translate(psycopg.OperationalError("the connection is lost"), "it"), OutOfResources)
+
+
+@pytest.mark.parametrize("prefix", ["connection failed: ", "connection is bad: ", ""])
+def test_a_server_that_cannot_be_reached_is_said_once(prefix: str) -> None:
+    cause = 'connection to server at "db", port 1 failed: Connection refused'
+    error = psycopg.OperationalError(f"{prefix}{cause}\n\tIs the server running?")
+    assert str(translate(error, "it")) == f"it cannot be reached: {cause}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -29,6 +30,8 @@ from vestige_tui.core.waits import sessions_in_words
 from vestige_tui.store.backends.postgres_rights import RightMissing
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+_DRIVER_PREFIX = re.compile(r"^connection (failed|is bad): (?=connection )")
+"""Words of psycopg before a message of libpq that says the same."""
 
 
 class Unsuitable(psycopg.InterfaceError):
@@ -87,7 +90,7 @@ def translate(error: Exception, title: str) -> VestigeError:
     if isinstance(error, errors.TooManyConnections):
         return Unreachable(f"{title} accepts no more connections ({_first_line(error)}); try again later.")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolClosed | OSError):
-        return Unreachable(f"{title} cannot be reached: {_first_line(error).removeprefix('connection is bad: ')}.")
+        return Unreachable(f"{title} cannot be reached: {_DRIVER_PREFIX.sub('', _first_line(error))}.")
     return VestigeError(f"PostgreSQL failed: {_first_line(error)}.")
 
 

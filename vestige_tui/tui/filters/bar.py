@@ -99,6 +99,14 @@ class AskInput(Input):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveLine, EarlierQuery)
 
+    whole_placeholder = ""
+    """What to type, with an example behind a comma."""
+
+    def on_resize(self, event: events.Resize) -> None:
+        # An example that does not fit is left out rather than cut.
+        if whole := self.whole_placeholder:
+            self.placeholder = whole if cells(whole) <= event.size.width else whole.partition(",")[0]
+
     def complete_by(self, complete: Complete) -> None:
         """Complete words by this coroutine from now on."""
         self.suggester = _LineSuggester(complete)
@@ -189,7 +197,9 @@ class FilterBar(Vertical):
     def compose(self) -> ComposeResult:
         with Horizontal(id="ask-line"):
             yield Mark(id="ask-mark")
-            yield AskInput(placeholder=self._placeholder, compact=True, select_on_focus=False)
+            line = AskInput(compact=True, select_on_focus=False)
+            line.whole_placeholder = self._placeholder
+            yield line
             yield Note(id="ask-note")
         yield Horizontal(id="ask-chips")
         yield Note(id="ask-fault")

@@ -217,7 +217,7 @@ class MemoryCard(Panels):
         self._fill("card-times", lambda width: times(memory, now))
         hit = detail.hit if detail.hit is not None and (detail.hit.text_rank or detail.hit.vector_rank) else None
         self._fill("card-why", (lambda width: search_ranks(hit)) if hit is not None else None)
-        retention = Retention.of(memory, detail.reviews, now)
+        retention = Retention.of(memory, detail.reviews, now, is_past=detail.is_past)
         curve = self.query_one("#card-curve", RetentionPlot)
         curve.show(retention)
         curve.set_class(retention is not None, "-filled")

@@ -35,9 +35,11 @@ class Retention:
     end: datetime
     now: datetime
     due: datetime | None
+    is_past: bool = False
+    """True if ``now`` is a past moment."""
 
     @classmethod
-    def of(cls, memory: Memory, reviews: Sequence[Review], now: datetime) -> Retention | None:
+    def of(cls, memory: Memory, reviews: Sequence[Review], now: datetime, *, is_past: bool = False) -> Retention | None:
         """Return the curve of a memory and its review log; None if it was never reviewed."""
         undone = undone_reviews(reviews)
         reviews_in_force = sorted((r for r in reviews if r.undoes is None and r.id not in undone), key=lambda r: r.at)
@@ -58,6 +60,7 @@ class Retention:
             end=now + min(ahead, timedelta(days=3650)),
             now=now,
             due=due,
+            is_past=is_past,
         )
 
     def recall(self, moment: datetime) -> float | None:
@@ -155,7 +158,11 @@ class RetentionPlot(Widget):
 
     def _moments(self, plot: Retention, cells: int, today: int, place: ColumnOf) -> list[StyledText]:
         words: list[tuple[int, str, str]] = [(0, ago(plot.start, plot.now), "$text-muted")]
-        words.append((today - 1, "now", "$accent"))
+        if plot.is_past:
+            moment = f"{plot.now:%Y-%m-%d}"
+            words.append((min(today - len(moment) // 2, cells - len(moment)), moment, "$warning"))
+        else:
+            words.append((today - 1, "now", "$accent"))
         if plot.due is not None and plot.due > plot.now:
             text = f"due {ago(plot.due, plot.now)}"
             words.append((min(place(plot.due) - 2, cells - len(text)), text, "$text-muted"))
