@@ -119,6 +119,8 @@ UNION ALL SELECT 'orphan', 'review_marks', json_object('memory_id', k.memory_id)
 FROM main.review_marks k WHERE NOT EXISTS (SELECT 1 FROM main.knowledge_nodes m WHERE m.id = k.memory_id)
 UNION ALL SELECT 'orphan', 'supersession_events', json_object('id', e.id), 'supersession_events ' || e.id, 'delete', NULL
 FROM main.supersession_events e WHERE NOT EXISTS (SELECT 1 FROM main.knowledge_nodes m WHERE m.id = e.loser_id)
+UNION ALL SELECT 'orphan', 'console_extra', json_object('node_id', x.node_id), 'console_extra ' || x.node_id, 'delete', NULL
+FROM main.console_extra x WHERE NOT EXISTS (SELECT 1 FROM main.knowledge_nodes m WHERE m.id = x.node_id)
 
 -- list_duplicate_ids --
 -- Memories whose ids are the same UUID in another spelling.

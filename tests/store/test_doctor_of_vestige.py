@@ -171,6 +171,10 @@ def left_mark(chance: random.Random, ids: list[str], line: str) -> list[tuple[st
     return [("INSERT INTO review_marks (memory_id, suspended) VALUES (?, 1)", (NOBODY,))]
 
 
+def left_extra(chance: random.Random, ids: list[str], line: str) -> list[tuple[str, tuple[object, ...]]]:
+    return [("INSERT INTO console_extra (node_id, json) VALUES (?, '{\"metadata\": {\"a\": 1}}')", (NOBODY,))]
+
+
 def link(chance: random.Random, ids: list[str], line: str) -> list[tuple[str, tuple[object, ...]]]:
     return [("UPDATE memory_connections SET target_id = ? WHERE source_id = ?", (NOBODY, ids[0]))]
 
@@ -193,6 +197,7 @@ PLANTS: dict[str, tuple[str, Plant]] = {
     "schedule": ("schedule", schedule),
     "missing winner": ("winner_missing", missing_winner),
     "left mark": ("orphan", left_mark),
+    "left extra": ("orphan", left_extra),
     "link": ("orphan", link),
     "words": ("text_index", words),
 }
