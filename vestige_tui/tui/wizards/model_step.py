@@ -33,7 +33,7 @@ class ModelStep(WizardStep):
     word = "model"
     keys = (("enter", "choose"), ("w", "dimensions"), ("↑↓", "move"))
     DEFAULT_CSS = """
-    ModelStep #model-said { height: auto; max-height: 3; }
+    ModelStep #model-said { height: auto; max-height: 6; }
     ModelStep #model-width { height: 1; }
     ModelStep #model-width > Static { width: auto; color: $text-muted; }
     ModelStep #model-width > Input { width: 8; padding: 0 1; }
