@@ -172,7 +172,7 @@ def left_mark(chance: random.Random, ids: list[str], line: str) -> list[tuple[st
 
 
 def left_extra(chance: random.Random, ids: list[str], line: str) -> list[tuple[str, tuple[object, ...]]]:
-    return [("INSERT INTO console_extra (node_id, json) VALUES (?, '{\"metadata\": {\"a\": 1}}')", (NOBODY,))]
+    return [('INSERT INTO console_extra (node_id, json) VALUES (?, \'{"metadata": {"a": 1}}\')', (NOBODY,))]
 
 
 def link(chance: random.Random, ids: list[str], line: str) -> list[tuple[str, tuple[object, ...]]]:

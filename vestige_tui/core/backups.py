@@ -43,7 +43,7 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class TableLoss:
-    """Rows of one table of a store that a restore deletes, and that it sets back to an earlier state."""
+    """Rows of one table of a store that a restore deletes, and rows that it overwrites with an earlier state."""
 
     table: str
     missing: int

@@ -1,4 +1,4 @@
-"""Backups and restores in words and as JSON: the written file, and the rows that a restore deletes or sets back."""
+"""Backups and restores in words and as JSON: the written file, and the rows that a restore deletes or overwrites."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def backup_sentences(backup: Backup) -> list[str]:
     if left := listed(backup.left_behind):
         lines.append(f"Left behind, because the file has no table for them: {left}.")
     if failed := listed(backup.failed):
-        lines.append(f"Missing, because the file cannot hold them: {failed}.")
+        lines.append(f"Not in the backup, because the file cannot hold them: {failed}.")
     return lines
 
 
@@ -85,7 +85,7 @@ def restore_lines(plan: RestorePlan) -> list[str]:
         lines.append(f"Deletes what only {plan.title} has: {deleted}.")
     lines += [f'deleted: "{one_line(text, EXAMPLE_CELLS)}"' for text in plan.examples]
     if changed := listed(_counts(plan.losses, missing=False)):
-        lines.append(f"Sets back what differs from the backup: {changed}.")
+        lines.append(f"Overwrites what differs from the backup: {changed}.")
     if not plan.loses:
         lines.append(f"{plan.title} has nothing that the backup lacks.")
     return lines
@@ -97,7 +97,7 @@ def effect(plan: RestorePlan) -> str:
         return f"This would replace {plan.title}"
     parts = (
         ("delete", listed(_counts(plan.losses, missing=True))),
-        ("set back", listed(_counts(plan.losses, missing=False))),
+        ("overwrite", listed(_counts(plan.losses, missing=False))),
     )
     return f"This would {' and '.join(f'{verb} {rows}' for verb, rows in parts if rows)} in {plan.title}"
 
@@ -142,7 +142,7 @@ def restore_document(plan: RestorePlan, *, done: Backup | None, saved: Backup | 
 def loss_rows(plan: RestorePlan) -> Sequence[str]:
     """Return the losses of a restore one by one, for a dialog: kinds of rows first, then some memories."""
     rows = [f"deletes {quantity(loss.table, loss.missing)}" for loss in _ordered(plan.losses) if loss.missing]
-    rows += [f"sets back {quantity(loss.table, loss.changed)}" for loss in _ordered(plan.losses) if loss.changed]
+    rows += [f"overwrites {quantity(loss.table, loss.changed)}" for loss in _ordered(plan.losses) if loss.changed]
     return [*rows, *(f'deletes "{one_line(text, EXAMPLE_CELLS)}"' for text in plan.examples)]
 
 

@@ -138,7 +138,10 @@ class BulkService:
             return {}
         pointed = await lock_pointed(transaction, sorted(preview.ids), BATCH_ROWS)
         if sum(map(len, pointed.values())) != preview.followed_count:
-            raise Conflict("A memory was replaced elsewhere meanwhile; nothing was changed. Look at it and try again.")
+            raise Conflict(
+                "A memory was replaced elsewhere meanwhile, so that others would change than were shown; nothing was "
+                "changed. Try again."
+            )
         return pointed
 
     async def write(
