@@ -192,7 +192,7 @@ async def test_pages_with_figures_of_now_do_not_open_at_a_past_moment(corpus: Pa
         for key in ("D", "W"):
             assert not console.app.screen.active_bindings[key].enabled
             await console.press(key)
-            await console.until("this page is of now. T returns to now.")
+            await console.until("this page shows only the present; T returns to now.")
             assert console.app.screen.id == "browse"
             console.app.screen._status.clear()  # type: ignore[attr-defined]  # the screen is a place
         await go_to_moment(console, "")
@@ -205,9 +205,9 @@ async def test_review_has_nothing_at_a_past_moment_and_begins_again_at_now(corpu
         await console.press("f4")
         await console.until("1 of ")
         await go_to_moment(console, "2026-05-01")
-        await console.until("memories are reviewed only now")
+        await console.until("to review, return to now")
         await console.press("space", "3")
-        assert "memories are reviewed only now" in console.text
+        assert "to review, return to now" in console.text
         await go_to_moment(console, "")
         await console.until("1 of ")
 

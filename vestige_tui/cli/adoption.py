@@ -15,7 +15,9 @@ from vestige_tui.core.text import redact_url
 
 
 def add_commands(commands: Commands) -> None:
-    adopt = commands.add("adopt", _adopt, "add what the console needs to write to the file of a Vestige server")
+    adopt = commands.add(
+        "adopt", _adopt, "let the console write to the file of a Vestige server: adds columns and tables to it"
+    )
     adopt.add_argument("--undo", action="store_true", help="drop what adopting the file added")
     adopt.add_argument("--dry-run", action="store_true", help="show what would be added or dropped, change nothing")
     adopt.add_argument(

@@ -48,8 +48,8 @@ def add_target(parser: Parser, *, filters: bool = True) -> None:
     group.add_argument(
         "--filter",
         metavar="NAME",
-        help="a saved filter; the filters of --where are added to it, while owner:, since:, until: and recall: replace "
-        "its values",
+        help="a saved filter, to which --where adds; owner:, since:, until: and recall: of --where win over those of "
+        "the saved filter",
     )
 
 

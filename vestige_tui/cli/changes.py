@@ -81,7 +81,8 @@ def add_commands(commands: Commands) -> None:
     delete.add_argument(
         KEEP_REPLACED,
         action="store_true",
-        help="keep memories replaced that the deleted one replaced: by the memory that replaces the deleted one",
+        help="memories replaced by the deleted one stay replaced, now by the memory that replaces it, if there is one "
+        "(default: they become active again)",
     )
     delete.add_argument(
         "--yes", action="store_true", help=f"required for more than {MAX_UNCONFIRMED_MEMORIES} memories"

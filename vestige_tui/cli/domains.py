@@ -46,7 +46,9 @@ def add_commands(commands: Commands) -> None:
     )
     put = steps.add("set", _set, "create or update the row of a domain: label, top terms, and centroid of its memories")
     put.add_argument("name", metavar="NAME", help="name of a domain")
-    put.add_argument("--label", metavar="TEXT", help="title of the domain (default: as it is, or its name)")
+    put.add_argument(
+        "--label", metavar="TEXT", help="title of the domain (default: unchanged; if it has none, its name)"
+    )
     put.add_argument(
         "--term",
         metavar="TERM",
@@ -62,7 +64,7 @@ def add_commands(commands: Commands) -> None:
 def _add_moves(steps: Commands) -> None:
     rename = steps.add("rename", _rename, "rename a domain on all of its memories")
     rename.add_argument("name", metavar="NAME", help="name of a domain")
-    rename.add_argument("new", metavar="TO", help="its new name, of which there is no domain yet")
+    rename.add_argument("new", metavar="TO", help="its new name, which no domain has yet")
     merge = steps.add("merge", _merge, "merge domains into one, which may be new")
     merge.add_argument("names", metavar="NAME", nargs="+", help="domains that are merged")
     merge.add_argument("--into", metavar="NAME", required=True, help="the domain that all of their memories get")

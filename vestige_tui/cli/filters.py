@@ -72,8 +72,8 @@ def add_filters(parser: Parser, *, superseded: bool = True) -> None:
     group.add_argument(
         "--filter",
         metavar="NAME",
-        help="a saved filter; other filter options are added to it, while --owner, --since, --until and "
-        "--min-retrievability replace its values",
+        help="a saved filter, to which other filter options add; --owner, --since, --until and --min-retrievability "
+        "win over its values",
     )
     if superseded:
         group.add_argument(

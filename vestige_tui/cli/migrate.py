@@ -76,12 +76,12 @@ def _add_stores(parser: Parser, *, hidden: bool = False) -> None:
     add("--target", "store to write or compare with; the file of a Vestige server can only be compared", metavar="URL")
     add(
         "--sqlite-path",
-        "the SQLite store, where --source or --target does not give it (default for the source: from the settings)",
+        "the SQLite store, if neither --source nor --target names it (default for the source: from the settings)",
         metavar="PATH",
     )
     add(
         "--postgres-url",
-        "the PostgreSQL store, where --source or --target does not give it (default: from the settings)",
+        "the PostgreSQL store, if neither --source nor --target names it (default: from the settings)",
         metavar="URL",
     )
     add(

@@ -60,9 +60,10 @@ def add_commands(commands: Commands) -> None:
         "--format",
         choices=("auto", "jsonl", *FORMAT_NAMES),
         default="auto",
-        help="auto (default): known by the beginning of the file; jsonl: lines of this program's export, or any with a "
-        '"content" key; vestige: an export of its server; portable: an archive of it; mem0; mcp: memory.jsonl of '
-        "the MCP memory server; texts: a JSON array of texts, or one memory a paragraph",
+        help="auto (default): detected from the beginning of the file; jsonl: lines of this program's export, or any "
+        'with a "content" key; vestige: export of a Vestige server; portable: portable archive of a Vestige server; '
+        "mem0: export of mem0; mcp: memory.jsonl of the MCP memory server; markdown: folder of Markdown notes; texts: "
+        "a JSON array of texts, or one memory per paragraph",
     )
     importing.add_argument("--dry-run", action="store_true", help="count what the file holds, by type; write nothing")
     exporting = commands.add(
@@ -172,7 +173,7 @@ def _preview(found: ImportPreview, title: str, output: Output) -> int:
         output.note(f"Line {line} {message}.")
     if found.without_place:
         names = ", ".join(f"{name} ({grouped(count)})" for name, count in found.without_place.items())
-        output.line(f"Without a place of their own, kept in the metadata: {names}.")
+        output.line(f"Fields without a column here, kept in the metadata: {names}.")
     return 0
 
 

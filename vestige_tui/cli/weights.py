@@ -32,7 +32,7 @@ def add_options(review: Parser) -> None:
     group.add_argument(
         "--reschedule", action="store_true", help="with --apply: also move the due dates of reviewed memories"
     )
-    group.add_argument("--yes", action="store_true", help="with --apply: apply a fit that predicts no better")
+    group.add_argument("--yes", action="store_true", help="with --apply: apply the fit even if it predicts no better")
 
 
 def refuse_options(args: Namespace) -> None:

@@ -14,7 +14,7 @@ from vestige_tui.core.text import cut, plain
 log = logging.getLogger(__name__)
 
 NAME_CELLS = 60
-MEANING = "is:replaced has a new meaning, only replaced memories"
+MEANING = "is:replaced now shows only replaced memories"
 
 
 def rewrite_outdated(config: Config) -> tuple[Config, str]:
@@ -32,8 +32,8 @@ def rewrite_outdated(config: Config) -> tuple[Config, str]:
             set_value(config.path, f"filters.{name}", config.filters[name])
     except VestigeError as error:
         log_suppressed(log, "rewrite the saved filters", error)
-        return config, f"{MEANING}; in the {filters} it is read as with:replaced. {error.message}"
+        return config, f"{MEANING}; in the {filters} it keeps its old meaning, with:replaced. {error.message}"
     log.info("Rewrote outdated saved filters")
     verbs = ("says", "shows") if is_one else ("say", "show")
-    note = f"{MEANING}; the {filters} now {verbs[0]} with:replaced and {verbs[1]} the same as before."
+    note = f"{MEANING}; the {filters} now {verbs[0]} with:replaced, the old meaning, and {verbs[1]} the same as before."
     return replace(config, outdated_filters=()), note

@@ -44,9 +44,9 @@ provider = "fastembed"
 
 [review]
 desired_retention = 0.9             # a memory is due when the chance to remember it falls to this
-new_per_day = 10                    # most new (never reviewed) memories that a day offers for review
+new_per_day = 10                    # how many new (never reviewed) memories are offered per day at most
 day_starts_at = "00:00"             # local time at which a new day starts
-weights = [                         # of FSRS-6; `review optimize --apply` fits a store's own instead
+weights = [                         # those of FSRS-6; `review optimize --apply` gives a store its own, used instead
     0.212, 1.2931, 2.3065, 8.2956, 6.4133, 0.8334, 3.0194, 0.001, 1.8722, 0.1666, 0.796, 1.4835, 0.0614, 0.2629,
     1.6483, 0.6014, 1.8729, 0.5425, 0.0912, 0.0658, 0.1542,
 ]

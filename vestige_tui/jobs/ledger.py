@@ -443,7 +443,7 @@ class Ledger:
     async def findings(self, job_id: str, limit: int = 100, after: str | None = None) -> Page[JobFinding]:
         """Return a page of the findings of a job, in the order in which the job met the rows."""
         if after is not None and not after.isdigit():
-            raise Usage("This page of the rows of a job does not exist; read them again from the first page.")
+            raise Usage("The list of this job's rows has no such page; start again at the first page.")
         rows = await self._store.backend.fetch(
             "list_findings", {"id": job_id, "after": int(after or 0), "limit": limit + 1}
         )

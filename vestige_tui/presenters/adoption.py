@@ -22,8 +22,10 @@ _WRITTEN = {
     "labelled": ("memory's codebase or visibility", "memories' codebase or visibility"),
 }
 SERVER_NOTES = (
-    "Its server keeps writing to the file. What both of you change is told and never overwritten.",
-    "It may still merge or delete memories by itself; a memory that it writes anew gets the new columns' defaults.",
+    "Its server keeps writing to the file. If you and the server change the same memory, the console says so and "
+    "overwrites nothing.",
+    "It may still merge or delete memories by itself; a memory that it deletes and inserts again loses its codebase, "
+    "and is then private and owned by the local user.",
 )
 
 

@@ -77,8 +77,10 @@ KIND_WORDS: Mapping[str, KindWords] = {
         "unreadable time",
         "time cannot be read",
         "times cannot be read",
-        "Replaces the time: of a memory by its other one (created, updated), of a review by that of its result or of "
-        "the review before it, of a link by the later creation of its two memories. A due date becomes now.",
+        "A memory's created time is taken from its updated time, or the other way round; a review's time from its "
+        "result, the review before it or its memory; a link's time from the newer of its two memories; without any "
+        "of these, it is now. A last review is taken from the log. A due date becomes now, or empty if there "
+        "were no reviews.",
     ),
     "json": KindWords(
         "unreadable tags or metadata",
@@ -90,7 +92,7 @@ KIND_WORDS: Mapping[str, KindWords] = {
         "schedule out of range",
         "schedule has a figure beyond the range of FSRS",
         "schedules have a figure beyond the range of FSRS",
-        "Sets the figure to the nearest one within the range, as reviews already read it.",
+        "Sets the figure to the nearest one within the range; reviews already use that value.",
     ),
     "winner_missing": KindWords(
         "replacement missing",
@@ -106,8 +108,8 @@ KIND_WORDS: Mapping[str, KindWords] = {
     ),
     "winner_cache": KindWords(
         "replacement outdated",
-        "memory shows another replacement than the log of decisions",
-        "memories show another replacement than the log of decisions",
+        "memory names a different replacement than the log of decisions",
+        "memories name a different replacement than the log of decisions",
         "Sets the replacement to that of the latest decision.",
     ),
     "orphan": KindWords(
@@ -115,7 +117,7 @@ KIND_WORDS: Mapping[str, KindWords] = {
         "row belongs to a row that does not exist",
         "rows belong to rows that do not exist",
         "Deletes the row, empties an optional reference, or gives a memory of a missing owner to the local user.",
-        "The foreign key of its table allows neither deletion nor NULL; delete the row with an SQL tool.",
+        "Delete the row yourself with an SQL tool, or add the row that it belongs to.",
     ),
     "duplicate_id": KindWords(
         "duplicate id",

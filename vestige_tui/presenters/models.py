@@ -47,7 +47,8 @@ def hash_note(registered: ModelSignature | None, loaded_hash: str) -> str:
         return ""
     return (
         f"The model loaded here has another hash, {plain(loaded_hash[:12])}: another build, or a hash computed by "
-        "another program. The name and the dimensions are the same."
+        "another program. The name and the dimensions are the same, so searches use it. If results look wrong, "
+        "re-embed the store, or a copy of a Vestige server's file."
     )
 
 

@@ -90,7 +90,8 @@ def past_moment_reason(moment: datetime, key: str = "T") -> str:
 
 def only_now_reason(moment: datetime, key: str = "T") -> str:
     """Return why a page with figures of now does not open at a past moment, and the key that ends it."""
-    return f"The console shows a past moment, {moment_text(moment)}; this page is of now. {key} returns to now."
+    shown = moment_text(moment)
+    return f"The console shows a past moment, {shown}, but this page shows only the present; {key} returns to now."
 
 
 def deletion_words(memory: DeletedMemory, now: datetime) -> str:

@@ -48,6 +48,6 @@ async def _taken(transaction: Transaction, edge: Edge) -> Conflict:
     stored = [rows.edge(row) for row in await transaction.fetch("list_edges", {"ids": [edge.source_id]})]
     types = [each.edge_type for each in stored if (each.source_id, each.target_id) == (edge.source_id, edge.target_id)]
     return Conflict(
-        f"This store keeps one link from a memory to another, and these have one of type {quoted(', '.join(types))}. "
-        "Remove that link first."
+        f"These memories are already linked (type {quoted(', '.join(types))}), and this store allows only one link in "
+        "each direction. Remove that link first."
     )

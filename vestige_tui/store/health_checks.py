@@ -106,7 +106,7 @@ def of_stale_log(name: str) -> HealthProblem:
 
 def of_successor(sentence: str) -> HealthProblem:
     """Health check: the server of a Vestige file now writes elsewhere, as the sentence says."""
-    return HealthProblem(sentence, "What it writes there cannot be read here.")
+    return HealthProblem(sentence, "Memories that it writes there do not appear here.")
 
 
 def of_exposed(names: Sequence[str]) -> HealthProblem:

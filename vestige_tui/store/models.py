@@ -237,7 +237,10 @@ class ModelService:
 
         registered = await self.registered()
         if registered is None:
-            raise Usage("This store has no embedding model yet; add a memory without a vector first, which sets it.")
+            raise Usage(
+                "This store has no embedding model yet; the first text that it encodes sets one. Add a memory without "
+                "giving a vector, then try again."
+            )
         if any(vector.shape != (registered.dimension,) for vector in vectors):
             registered = await self.refresh() or registered
         for vector in vectors:

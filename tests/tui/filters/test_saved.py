@@ -99,8 +99,8 @@ def test_a_filter_of_an_earlier_version_is_rewritten_beside_what_is_there(file: 
     assert dict(config.filters) == {"old": "tag:a with:replaced", "new": "tag:a +is:replaced"}
     rewritten, note = rewrite_outdated(config)
     assert note == (
-        "is:replaced has a new meaning, only replaced memories; the saved filter old now says with:replaced and shows "
-        "the same as before."
+        "is:replaced now shows only replaced memories; the saved filter old now says with:replaced, the old meaning, "
+        "and shows the same as before."
     )
     assert file.read_text() == '# mine\n[filters]\nold = "tag:a with:replaced" # note\nnew = "tag:a +is:replaced"\n'
     assert rewritten == replace(config, outdated_filters=())
@@ -115,7 +115,7 @@ def test_what_cannot_be_rewritten_is_read_alike_and_told(file: Path) -> None:
     rewritten, note = rewrite_outdated(config)
     assert rewritten == config
     assert note.startswith(
-        "is:replaced has a new meaning, only replaced memories; in the saved filter old it is read as with:replaced."
+        "is:replaced now shows only replaced memories; in the saved filter old it keeps its old meaning, with:replaced."
     )
     assert f"{file}, line 2" in note
     assert file.read_text() == "[filters]\nold = 3\n"

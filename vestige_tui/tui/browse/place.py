@@ -55,8 +55,9 @@ memories that are `due`, `new`, `suspended`, `buried`, `leech`, `pinned`, `repla
 In the card, `tab` marks the next link and `enter` opens it; `esc` comes back. `i` unfolds the metadata, `z` hides the
 card.
 
-`space` selects a row, `v` starts a range, `*` selects every row; `t`, `E`, `M`, `S` and `d` then act on the selection.
-They first show every memory that they change; `u` undoes the whole change.
+`space` selects a row, `v` starts a range, `*` selects every row. Then `t` tags the selection, `E` changes its fields,
+`M` its marks, `S` replaces it and `d` deletes it. Each first shows every memory that it changes; `u` undoes the whole
+change.
 """
 
     def __init__(self) -> None:

@@ -17,14 +17,17 @@ class ShowMoment(Command):
 class EarlierDecision(Command):
     id, key, label, action = "moment.earlier", "less_than_sign", "earlier decision", "step_moment(-1)"
     group, display = "Everywhere", "<"
-    help = "Go back to the last decision before the moment that is shown: a memory was replaced, or active again."
+    help = "Go back to the last time, before the moment shown, that a memory was replaced or became active again."
     words = "time travel past"
 
 
 class LaterDecision(Command):
     id, key, label, action = "moment.later", "greater_than_sign", "later decision", "step_moment(1)"
     group, display = "Everywhere", ">"
-    help = "Go on to the first decision after the moment that is shown; after the last one, return to now."
+    help = (
+        "Go on to the first time, after the moment shown, that a memory was replaced or became active again; after the "
+        "last one, return to now."
+    )
     words = "time travel now"
 
 

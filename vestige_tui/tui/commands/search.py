@@ -20,7 +20,7 @@ class MoreHits(Command):
 
 
 class SearchWithout(Command):
-    id, key, label, action = "search.without", "n", "leave out the cause", "search_without"
+    id, key, label, action = "search.without", "n", "search without what blocks results", "search_without"
     group = "Search"
     help = "Search again without the phrase, word or filter that excludes every result."
     words = "search without"

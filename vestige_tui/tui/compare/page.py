@@ -49,8 +49,8 @@ class ComparisonScreen(CommandScreen):
     BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_THE_COMPARISON)
     HELP = """\
 The store at two moments: the memories that appeared between them, those that were replaced, those that are active
-again, and those that the journal says were deleted in between. Texts, tags and marks are those of today; of a deleted
-memory they are those that it had when it was deleted.
+again, and those that the journal says were deleted in between. Texts, tags and marks are shown as they are today;
+those of a deleted memory as they were when it was deleted.
 
 `s` sets the first moment, `e` the second one; an empty line is now. `t` closes this page and shows the store as of the
 second moment. `enter` opens a memory.

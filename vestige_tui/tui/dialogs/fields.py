@@ -158,7 +158,7 @@ class FieldsDialog(Dialog[Patch | None]):
 
     def compose_body(self) -> ComposeResult:
         if self._fields.several:
-            note = f'A field with "{DIFFERENT}": leave it empty to keep them; type {NONE} to clear it in all.'
+            note = f'Where a field says "{DIFFERENT}", leave it empty to keep them, or type {NONE} to clear it in all.'
             yield Static(Content(note), id="sheet-notes", markup=False)
         with VerticalScroll(id="fields", can_focus=False):
             for name in self._fields.texts:
@@ -202,7 +202,7 @@ class FieldsDialog(Dialog[Patch | None]):
         listed = f"{_PLURALS.get(name, f'{name}s')} in this store: {', '.join(values)}" if values else ""
         if completion := self._completion(name):
             # Instead of "new", which the completion behind the cursor seems to contradict.
-            saved = f"; ctrl+s saves {text}, a new {name}" if is_new else ""
+            saved = f"; there is no {name} {text} yet: ctrl+s creates it" if is_new else ""
             line = Content(plain(f"enter completes it to {completion}{saved}"))
         else:
             line = Content.styled(f"new {name}; " if is_new else "", "$warning") + Content(plain(listed))

@@ -17,7 +17,7 @@ from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.text import cells, cut, one_line, plain, redact
-from vestige_tui.presenters.bulk import action_verb, preview_notes, preview_title
+from vestige_tui.presenters.bulk import action_verb, many, preview_notes, preview_title
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.widgets.row_list import Piece, RowList, fit
 from vestige_tui.tui.workers import work
@@ -109,12 +109,15 @@ class PreviewDialog(Confirm):
     PreviewDialog #sheet { width: 96; }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding(KEEP_KEY, "keep_replaced", "keep replaced", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(KEEP_KEY, "keep_replaced", "leave the others replaced", show=False)
+    ]
 
     def __init__(self, preview: BulkPreview, read: ReadMany, *, fault: str = "") -> None:
         notes = preview_notes(preview, KEEP_KEY)
         super().__init__(preview_title(preview), (), verb=action_verb(preview), notes=notes)
-        keeps = [(KEEP_KEY, "delete, keep replaced")] if preview.beside_count else []
+        kept = f"delete; {many(preview.beside_count)} {'stays' if preview.beside_count == 1 else 'stay'} replaced"
+        keeps = [(KEEP_KEY, kept)] if preview.beside_count else []
         self._keys = (*self._keys[:1], *keeps, ("↑↓", "scroll"), *self._keys[1:])
         self.agreed = preview
         """Preview that the user agrees to: the one that is shown, or the one that keeps memories replaced."""

@@ -57,7 +57,7 @@ MAX_CARD_ROWS = 16
 """Height of a card beside its curve at most, as the style sheet has it."""
 GRADED_CELLS = 28
 """Room for the text of a graded memory, which leaves room for its due date in a narrow status line."""
-NO_REVIEWS_THEN = "The console shows a past moment; memories are reviewed only now."
+NO_REVIEWS_THEN = "The console shows a past moment; to review, return to now."
 PRACTICE_WORDS = {Rating.AGAIN: "once more", Rating.HARD: "done", Rating.GOOD: "done", Rating.EASY: "done"}
 NEEDS_A_CARD = frozenset(
     {"grade", "suspend", "bury", "edit_memory", "copy_memory", "copy_id", "delete_memory", "supersede_memory"}
