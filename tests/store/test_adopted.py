@@ -407,7 +407,7 @@ async def test_a_second_link_between_two_memories_is_refused(path: Path) -> None
     source, target = memory_id(0), memory_id(1)
     async with opened(path) as store:
         [link] = [edge for edge in await store.links.edges(source) if edge.target_id == target]
-        sentence = f"these have one of type {link.edge_type!r}. Remove that link first."
+        sentence = f"These memories are already linked (type {link.edge_type!r}), and this store allows only one"
         with pytest.raises(Conflict, match=re.escape(sentence)):
             await store.links.add(Edge(source, target, "another"))
         with pytest.raises(Conflict, match=re.escape(sentence)):

@@ -286,9 +286,9 @@ class EmbeddedServer:
         )
         if process.returncode == exec_as.OUT_OF_REACH:
             raise errors.Unavailable(
-                f"PostgreSQL cannot run as root, and user {self.uid}, who runs it instead, cannot reach {self.directory} "
-                f"or {self.programs}. Put the store and the Python environment into folders that every user can "
-                "enter, such as some under /var/lib."
+                f"PostgreSQL cannot run as root, and user {self.uid}, who runs it instead, cannot reach "
+                f"{self.directory} or {self.programs}. Put the store and the Python environment into folders "
+                "that every user can enter, such as some under /var/lib."
             )
         return process
 

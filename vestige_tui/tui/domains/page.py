@@ -68,8 +68,8 @@ vectors of its memories. `s` sets the label, and computes centroid and terms aga
 `enter` opens the memories of a domain in Browse. `tab` goes to the memories near its centroid that are not in it:
 `space` selects some of them, `a` adds the domain to them, `enter` reads one.
 
-`r` renames a domain, `m` merges it with another one, `d` deletes it; its memories stay. `a`, `r`, `m` and `d` first show
-every memory that changes. `u` undoes the last change of this console.
+`r` renames a domain, `m` merges it with another one, `d` deletes it; its memories stay. `a`, `r`, `m` and `d` first
+show every memory that changes. `u` undoes the last change of this console.
 """
 
     def __init__(self) -> None:

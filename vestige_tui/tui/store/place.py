@@ -79,8 +79,8 @@ The health of the store, its contents, server or file, connections, table sizes,
 changes.
 
 `c` copies this store into another one, as a job that keeps running when the console is closed. `b` writes a backup into
-a file, and `B` makes the store equal to a backup, after a list of what it would lose. `v` frees unused space; it first shows
-what has to wait meanwhile. `esc` stops a backup or a vacuum. `d` looks at every row for faults, and fixes them.
+a file, and `B` makes the store equal to a backup, after a list of what it would lose. `v` frees unused space; it first
+shows what has to wait meanwhile. `esc` stops a backup or a vacuum. `d` looks at every row for faults, and fixes them.
 
 Query times are measured in this console since it opened the store. `ctrl+r` refreshes all figures.
 """
