@@ -35,5 +35,5 @@ def rewrite_outdated(config: Config) -> tuple[Config, str]:
         return config, f"{MEANING}; in the {filters} it keeps its old meaning, with:replaced. {error.message}"
     log.info("Rewrote outdated saved filters")
     verbs = ("says", "shows") if is_one else ("say", "show")
-    note = f"{MEANING}; the {filters} now {verbs[0]} with:replaced, the old meaning, and {verbs[1]} the same as before."
+    note = f"{MEANING}; the {filters} now {verbs[0]} with:replaced and {verbs[1]} the same as before."
     return replace(config, outdated_filters=()), note
