@@ -99,7 +99,7 @@ def test_a_filter_of_an_earlier_version_is_rewritten_beside_what_is_there(file: 
     assert dict(config.filters) == {"old": "tag:a with:replaced", "new": "tag:a +is:replaced"}
     rewritten, note = rewrite_outdated(config)
     assert note == (
-        "is:replaced now shows only replaced memories; the saved filter old now says with:replaced, the old meaning, "
+        "is:replaced now shows only replaced memories; the saved filter old now says with:replaced "
         "and shows the same as before."
     )
     assert file.read_text() == '# mine\n[filters]\nold = "tag:a with:replaced" # note\nnew = "tag:a +is:replaced"\n'
