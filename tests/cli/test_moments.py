@@ -39,7 +39,7 @@ def test_the_moment_is_named_on_stderr_and_texts_are_todays(run: Command, sample
     assert "text edited since" in next(line for line in ran.out.splitlines() if "A text of today" in line)
     assert ran.out.count("text edited since") == 1
     shown = run("--store", sample, "show", sample_id(2), "--as-of", "-1h")
-    assert "Its text was edited since this moment, last at 20" in shown.err
+    assert "Its text has been edited since this moment, last at 20" in shown.err
     document = run("--store", sample, "show", sample_id(2), "--as-of", "-1h", "--json").json
     assert document["text_edited_since"].startswith("20")
     assert "text_edited_since" not in run("--store", sample, "show", sample_id(2), "--json").json

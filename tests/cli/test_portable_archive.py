@@ -66,7 +66,7 @@ def test_a_preview_counts_and_creates_no_store(run: Command, tmp_path: Path) -> 
     assert ran.json["kinds"]["memory"] == 12
     assert ran.json["kinds"]["edge"] == 11
     assert ran.json["left_behind"]["node_embeddings"] == 12
-    assert "Left behind, rows by table: fsrs_config (1), node_embeddings (12)." in ran.err
+    assert "Not imported, rows by table: fsrs_config (1), node_embeddings (12)." in ran.err
     assert not store.exists()
 
 

@@ -140,7 +140,7 @@ async def test_an_undo_is_refused_once_other_weights_are_in_force_or_a_memory_wa
     [memory_id, *_] = await fill(store, 5)
     first = await store.weights.apply(QUICK, reschedule=True)
     second = await store.weights.apply(Weights())
-    with pytest.raises(Conflict, match="Other weights were applied since; nothing was changed"):
+    with pytest.raises(Conflict, match="Other weights have been applied since; nothing was changed"):
         await store.journal.undo(first.undo)
     await store.journal.undo(second.undo)
     assert store.policy.weights == QUICK_LEARNER

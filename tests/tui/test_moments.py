@@ -412,8 +412,8 @@ async def test_the_card_says_that_marks_are_of_today(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await open_browse(console)
         await go_to_moment(console, "2026-05-01")
-        await console.until("◈ pinned   marks of today")
+        await console.until("◈ pinned   marks as of today")
         await go_to_moment(console, "")
         await console.until("Back to now.")
         await console.still()
-        assert "marks of today" not in console.text
+        assert "marks as of today" not in console.text

@@ -29,7 +29,7 @@ async def _adopt(args: Namespace, output: Output) -> int:
     if args.read_only and not args.dry_run:
         raise Refused("adopt writes to the file; remove --read-only.")
     if args.backup_file is not None and not args.undo:
-        raise Usage("--backup goes with --undo; adopt itself always writes a backup beside the file.")
+        raise Usage("--backup works only with --undo; adopt itself always writes a backup beside the file.")
     return await (_undo if args.undo else _add)(args, output, path)
 
 

@@ -39,7 +39,7 @@ def add_commands(commands: Commands) -> None:
     add.add_argument("--domain", metavar="NAME", action="append", default=[], help="repeat for several")
     add.add_argument("--codebase", metavar="NAME", help="codebase that it belongs to")
     add.add_argument("--owner", metavar="USER", help="owner: handle, display name or id (default: the local user)")
-    add.add_argument("--visibility", choices=VISIBILITIES, help="default: private, with --group: group")
+    add.add_argument("--visibility", choices=VISIBILITIES, help="default: private, or group if --group is given")
     add.add_argument(
         "--group",
         "--share-with",
@@ -68,7 +68,8 @@ def add_commands(commands: Commands) -> None:
         metavar="GROUP",
         nargs="+",
         action="extend",
-        help='groups that the memory is shared with, in place of the present ones, with visibility group; "" for none',
+        help='groups to share the memory with instead of the present ones, "" for none; with groups, the visibility '
+        "becomes group, unless --visibility is given",
     )
     edit.add_argument("--meta", metavar="K=V", action="append", help="set a metadata key; K= removes it")
     add_target(edit, filters=False)

@@ -155,7 +155,7 @@ class LineImport:
             raise BadLine(f"has the id of line {grouped(earlier)}, but other values than that")
         is_known = first is not None or memory_id in self._inserted or memory_id in self._batch_ids
         if is_known and first != parsed.spelling:
-            raise BadLine(f"has the same id as an earlier line, where it is written {quoted(first or memory_id)}")
+            raise BadLine(f"has the same id as an earlier line, which spells it {quoted(first or memory_id)}")
         self._batch_ids.add(memory_id)
         if parsed.spelling is not None:
             self._spellings[memory_id] = parsed.spelling

@@ -190,7 +190,7 @@ async def _show(args: Namespace, output: Output) -> int:
             return 0
         await _show_text(output, store, memory, edges, reviews)
         if (at := edited.get(memory.id)) is not None:
-            output.note(f"Its text was edited since this moment, last at {moment_text(at)}.")
+            output.note(f"Its text has been edited since this moment, last at {moment_text(at)}.")
     return 0
 
 

@@ -69,7 +69,7 @@ def add_commands(commands: Commands) -> None:
         "export",
         _export,
         "write memories, links, reviews, replacements, review marks, users, groups and domains as JSON Lines; vectors "
-        "are left out (import makes them again, backup keeps them)",
+        "are left out (import computes them again, backup keeps them)",
     )
     exporting.add_argument("file", metavar="FILE", help="file to write; - writes to stdout")
     exporting.add_argument(
@@ -80,7 +80,9 @@ def add_commands(commands: Commands) -> None:
     )
     exporting.add_argument("--yes", action="store_true", help="replace an existing file; a database is never replaced")
     exporting.add_argument(
-        "--memories-only", action="store_true", help="leave out links, reviews, users and all else that is no memory"
+        "--memories-only",
+        action="store_true",
+        help="leave out links, reviews, users and everything else that is not a memory",
     )
     exporting.add_argument(
         "--memory", metavar="ID", action="append", default=[], help="only this memory; repeat for several"
@@ -178,7 +180,7 @@ def _report_left_behind(left_behind: Mapping[str, int], output: Output) -> None:
     """Name the tables of an archive that have no place in a store, with their rows."""
     if left_behind:
         names = ", ".join(f"{name} ({grouped(count)})" for name, count in sorted(left_behind.items()))
-        output.note(f"Left behind, rows by table: {names}.")
+        output.note(f"Not imported, rows by table: {names}.")
 
 
 def _head(lines: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:

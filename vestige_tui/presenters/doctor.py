@@ -102,7 +102,7 @@ KIND_WORDS: Mapping[str, KindWords] = {
         "circle of replacements",
         "circle of memories replace each other, so that all are hidden",
         "circles of memories replace each other, so that all are hidden",
-        "Makes the memory active again that was replaced last.",
+        "Makes the memory that was replaced last active again.",
     ),
     "winner_cache": KindWords(
         "replacement outdated",
@@ -125,8 +125,8 @@ KIND_WORDS: Mapping[str, KindWords] = {
     ),
     "text_index": KindWords(
         "text index",
-        "memory has other words in the text index than in its text",
-        "memories have other words in the text index than in their texts",
+        "memory has words in the text index that differ from its text",
+        "memories have words in the text index that differ from their texts",
         "Fills the text index again; an undo does not change it back.",
     ),
     "file_mode": KindWords(

@@ -35,7 +35,7 @@ def template_rows(model: ModelSignature) -> list[tuple[str, str]]:
     """Return the templates of a text and of a query, as labelled rows; none where a model reads them as they are."""
     if model.templates == RAW:
         return []
-    return [("texts read as", plain(model.templates.document)), ("queries read as", plain(model.templates.query))]
+    return [("text template", plain(model.templates.document)), ("query template", plain(model.templates.query))]
 
 
 def hash_note(registered: ModelSignature | None, loaded_hash: str) -> str:

@@ -31,7 +31,7 @@ GROUP_TITLES = {
     "active_again": "Active again",
     "deleted": "Deleted in between",
 }
-TODAYS_MARKS = "marks of today"
+TODAYS_MARKS = "marks as of today"
 """Words beside the marks of a memory at a past moment: suspended, buried, leech, pinned."""
 UNTOLD_OF_DELETED = "Filters by state and by recall do not apply to deleted memories."
 RECORDED_LATE = "recorded late"

@@ -105,7 +105,7 @@ async def preview(
     belongs to that model, EmbedderUnavailable if either model is unavailable, Usage for a sample or limit below 1.
     """
     if sample < 1 or limit < 1:
-        raise Usage("The sample and the limit of a preview must be 1 or more.")
+        raise Usage("The number of memories (--sample) and of results per query (--limit) must be 1 or more.")
     corpus = await _sample(store, sample)
     questions = _questions(corpus, queries)
     texts = [text for text, _ in questions]

@@ -64,7 +64,10 @@ async def _fit_of(process: Process, request: bytes, report: Callable[[FitStep], 
 
 
 def _ended() -> VestigeError:
-    return VestigeError("The process that fits the weights ended early; nothing was changed. Check the free memory.")
+    return VestigeError(
+        "The process that fits the weights ended early; nothing was changed. "
+        "Check that this machine has enough free RAM."
+    )
 
 
 def _request(grades: Sequence[GradeInForce], current: Sequence[float]) -> bytes:

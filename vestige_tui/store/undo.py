@@ -338,7 +338,7 @@ async def restore_weights(transaction: Transaction, before: Snapshots, after: Sn
     in_force = await transaction.fetch("get_applied_weights")
     old, new = before[OF_THE_STORE]["weights"], after[OF_THE_STORE]["weights"]
     if (rows.weights(in_force[0]).hash if in_force else None) != new["in_force"]:
-        raise Conflict("Other weights were applied since; nothing was changed.")
+        raise Conflict("Other weights have been applied since; nothing was changed.")
     params = {"hash": old["hash"], "applied_at": rows.as_time(old["applied_at"])}
     await transaction.execute("set_weights_applied", params)
     ids = sorted(memory_id for memory_id in before if memory_id != OF_THE_STORE)

@@ -211,7 +211,7 @@ class DeletionFollower:
                 "memories",
                 "only_target",
                 name_of("memories", key, self._kept_ids),
-                f"It was deleted in the source, but kept: it was {reason} in the target after the copy.",
+                f"It was deleted in the source, but kept in the target, because it was {reason} there after the copy.",
             )
             for key, reason in kept_memories.items()
         ]

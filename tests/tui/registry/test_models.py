@@ -402,9 +402,9 @@ def test_a_hash_that_alone_differs_is_a_note() -> None:
 def test_the_templates_of_a_model_are_shown_where_it_has_any() -> None:
     templates = EncodingTemplates("search_document: {input}", "search_query: {input}")
     text = card(seen(model=replace(MODEL, templates=templates)), 60, KEYS).plain
-    assert "texts read as search_document: {input}" in text
-    assert "queries read as search_query: {input}" in text
-    assert "read as" not in card(seen(), 60, KEYS).plain
+    assert "text template search_document: {input}" in text
+    assert "query template search_query: {input}" in text
+    assert "template" not in card(seen(), 60, KEYS).plain
 
 
 def test_vectors_of_a_model_that_cannot_be_used_are_not_called_searched() -> None:

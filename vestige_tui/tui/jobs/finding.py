@@ -76,8 +76,8 @@ class FindingSheet(Dialog[str | None]):
                 yield Static(Content.styled(self._not_here(), "$text-muted"), markup=False)
 
     def _not_here(self) -> str:
-        where = f"; look in {' or '.join(self._others)}" if self._others else ""
-        return f"The open store does not have this memory{where}."
+        where = f"; look for it in {' or '.join(self._others)}" if self._others else ""
+        return f"The open store has no memory for this row{where}."
 
     def on_mount(self) -> None:
         self.query_one("#sheet-rows").focus()

@@ -40,8 +40,8 @@ class LineageScreen(CommandScreen):
     BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_THE_LINEAGE)
     HELP = """\
 The tree has the active memory on top and below it the memories that it replaces, in turn. Below the tree stands every
-decision on the memory: replaced, active again, or active again because its replacement was deleted. A decision that was
-recorded after a later one, as by an import, is marked. `enter` opens the memory of a row.
+decision on the memory: replaced, active again, or active again because its replacement was deleted. Decisions that were
+recorded after later ones, for example by an import, are marked "recorded late". `enter` opens the memory of a row.
 """
 
     def __init__(self, memory: Memory) -> None:
@@ -102,7 +102,11 @@ recorded after a later one, as by an import, is marked. `enter` opens the memory
         event.stop()
         memory_id = event.row.memory_id
         if memory_id is None:
-            self._status.say("This decision has no other memory that still exists.")
+            self._status.say(
+                "The other memory of this decision no longer exists."
+                if event.row.other_gone
+                else "This decision concerns this memory alone."
+            )
         else:
             self._open(memory_id)
 

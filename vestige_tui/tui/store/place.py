@@ -79,8 +79,8 @@ The health of the store, its contents, server or file, connections, table sizes,
 changes.
 
 `c` copies this store into another one, as a job that keeps running when the console is closed. `b` writes a backup into
-a file, and `B` makes the store equal to one, after a list of what it would lose. `v` frees unused space; it first shows
-what has to wait meanwhile. `esc` stops a backup or a vacuum. `d` looks at every row for faults, and fixes them.
+a file, and `B` makes the store equal to a backup, after a list of what it would lose. `v` frees unused space; it first
+shows what has to wait meanwhile. `esc` stops a backup or a vacuum. `d` looks at every row for faults, and fixes them.
 
 Query times are measured in this console since it opened the store. `ctrl+r` refreshes all figures.
 """
@@ -266,7 +266,8 @@ def _health(store: Store, health: Health) -> Content:
     if store.read_only:
         reason = f"Read-only: {plain(store.read_only_reason)}."
         if store.kind == "vestige":
-            reason += " It belongs to a Vestige server; this console never writes to it."
+            reason += " It belongs to a Vestige server"
+            reason += "; this console does not write to it unless you adopt it." if store.maintenance.adoptable else "."
         lines.append(Content.styled(reason, "$text"))
     return Content("\n").join(lines)
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from vestige_tui.tui.wizards.wizard import ShowJob
 
 NOTES = (
-    "Every row is compared by digests that the databases compute. Neither store changes, except that the second's job "
-    "log records this comparison.",
+    "Every row is compared by digests that the databases compute. Neither store changes, except that this "
+    "comparison is recorded in the job log of the second store.",
 )
 
 
