@@ -58,7 +58,7 @@ def test_what_is_no_json_is_text_and_a_fault_names_its_line() -> None:
     for text, fault in (
         ("a: 1\nno key", "line 2: 'no key' has no key"),
         ("a: 1\na: 2", "line 2: the key 'a' occurs twice"),
-        ('"open: 1', 'line 1: write "key": value'),
+        ('"open: 1', "line 1: write key: value"),
         (": 1", "line 1"),
         ("a: " + "[" * 20_000, "nested too deeply"),
     ):

@@ -323,6 +323,6 @@ async def test_a_chain_that_has_changed_since_the_preview_is_not_pointed(store: 
     first, middle, *_ = ids
     preview = await store.bulk.preview(Target((middle,)), Deletion(keep_replaced=True))
     await store.links.unsupersede(first)
-    with pytest.raises(Conflict, match="replaced elsewhere"):
+    with pytest.raises(Conflict, match="What these memories replace has changed meanwhile"):
         await store.bulk.apply(preview)
     assert set(await winners(store, ids)) == set(ids)

@@ -88,7 +88,7 @@ async def test_an_open_store_tells_that_its_tables_were_changed(path: Path, line
     async with opened(path) as store:
         await store.wait_for_change(1)
         rebuilt(path, line)
-        with pytest.raises(TablesChanged, match=r"vestige\.db were changed since it was opened"):
+        with pytest.raises(TablesChanged, match=r"vestige\.db have changed since it was opened"):
             await store.page(Filter(superseded=True))
         with pytest.raises(TablesChanged):
             await store.update(memory_id(1), Patch(codebase="quay"))

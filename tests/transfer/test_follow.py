@@ -425,7 +425,7 @@ async def test_many_deletions_are_brought_in_parts(
         assert {each.id for each in await store.memories.get_many(gone)} == {edited, linked, reviewed}
         assert await store.reviews.log(alike) == ()
         for how in ("edited", "linked", "reviewed"):
-            assert await followed.told("memories", f"because it was {how} there")
+            assert await followed.told("memories", f"but kept in the target, because it was {how} there")
         counted = followed.running.meter.tables
         assert (counted["memories"].deleted, counted["reviews"].deleted) == (17, 11)
         listed = (await followed.ledger.findings(followed.running.job_id, limit=1_000)).items

@@ -121,8 +121,8 @@ async def test_what_changes_meanwhile_is_brought_and_what_the_target_has_stays(
     told = {(each.subject, each.outcome, each.source_key): each.reason for each in await findings_of(target, running)}
     assert "in the target (content" in told["memories", "differs", only_target]
     assert "on both sides" in told["memories", "differs", both]
-    assert "because it was edited there" in told["memories", "only_target", gone_edited]
-    assert "because it was linked there" in told["memories", "only_target", linked]
+    assert "but kept in the target, because it was edited there" in told["memories", "only_target", gone_edited]
+    assert "but kept in the target, because it was linked there" in told["memories", "only_target", linked]
     assert "deleted in the target" in told["memories", "only_source", removed]
     assert ("memories", "deleted", gone) in told
     assert ("memories", "updated", edited) in told

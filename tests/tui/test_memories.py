@@ -275,7 +275,7 @@ async def test_a_selection_of_which_some_are_gone_is_deleted_as_far_as_it_is_the
             # And one more while the person reads: nothing is deleted unseen.
             await other.delete([second])
         await console.press("y")
-        await console.until("1 of the 3 memories was changed elsewhere meanwhile; nothing was saved.")
+        await console.until(f"1 of the 3 memories, {second[:8]}, was changed elsewhere meanwhile; nothing was saved.")
         assert len(await console.store.memories.get_many(left)) == 2
         await console.until("Delete 2 memories?")
         await console.press("y")

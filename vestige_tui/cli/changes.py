@@ -68,7 +68,8 @@ def add_commands(commands: Commands) -> None:
         metavar="GROUP",
         nargs="+",
         action="extend",
-        help='share with these groups instead of the present ones (visibility becomes group); "" for none',
+        help='groups to share the memory with instead of the present ones, "" for none; with groups, the visibility '
+        "becomes group, unless --visibility is given",
     )
     edit.add_argument("--meta", metavar="K=V", action="append", help="set a metadata key; K= removes it")
     add_target(edit, filters=False)

@@ -44,7 +44,7 @@ def add_commands(commands: Commands) -> None:
     show.add_argument(
         "--limit", metavar="N", type=whole, default=NEAR_ROWS, help=f"how many near memories (default {NEAR_ROWS})"
     )
-    put = steps.add("set", _set, "create or update the row of a domain: label, top terms, and centroid of its memories")
+    put = steps.add("set", _set, "set the label and top terms of a domain, and compute the centroid of its memories")
     put.add_argument("name", metavar="NAME", help="name of a domain")
     put.add_argument(
         "--label", metavar="TEXT", help="title of the domain (default: unchanged; if it has none, its name)"

@@ -77,7 +77,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "suspend": ("suspend 890fd2 54eb8b", "suspend --type note --dry-run", "undo  # of all of them"),
     "bury": ("bury 890fd2", "bury --domain auth"),
     "resume": ("resume 890fd2 54eb8b", "resume --domain auth"),
-    "pin": ("pin 890fd2 54eb8b  # left out of every delete of several", "pin --type decision --dry-run"),
+    "pin": ("pin 890fd2 54eb8b  # kept when several memories are deleted at once", "pin --type decision --dry-run"),
     "unpin": ("unpin 890fd2", "unpin --is pinned --dry-run"),
     "reviews": ("reviews", "reviews --days 90 --tag keys"),
     "forecast": ("forecast", "forecast --days 7 --domain auth", "forecast --retention 0.85  # what if"),

@@ -61,7 +61,7 @@ def add_commands(commands: Commands) -> None:
         "--status",
         metavar="S",
         help="queued (waiting to start), dispatched (starting), in_progress (running), stuck (no heartbeat), completed "
-        "(done), failed (cancelled ones, too), or in_flight: all that have not ended",
+        "(done), failed (includes cancelled), or in_flight: all that have not ended",
     )
     listing.add_argument(
         "--limit", metavar="N", type=whole, default=50, help="maximum number of jobs, up to 1000 (default 50)"

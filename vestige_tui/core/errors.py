@@ -115,7 +115,7 @@ class Unavailable(VestigeError):
 
 
 class TablesChanged(Unavailable):
-    """The tables of this file of a Vestige server were changed since it was opened; try again."""
+    """The tables of this file of a Vestige server have changed since it was opened; try again."""
 
 
 class Unreachable(Unavailable):

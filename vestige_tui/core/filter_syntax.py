@@ -49,7 +49,7 @@ STATES: Mapping[str, str] = {
     "suspended": "suspended from reviews",
     "buried": "buried until a date",
     "leech": "forgotten again and again",
-    "pinned": "kept when several are deleted at once",
+    "pinned": "kept when several memories are deleted at once",
     "without-vector": "without a vector",
 }
 """Values of ``is:`` with the help text of each; several of them all apply."""

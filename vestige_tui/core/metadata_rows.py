@@ -42,7 +42,7 @@ def _parts(number: int, line: str) -> tuple[str, str]:
             name, end = None, 0
         rest = line[end:].lstrip()
         if not isinstance(name, str) or not rest.startswith(":"):
-            raise Usage(f'Metadata, line {number}: write "key": value.')
+            raise Usage(f"Metadata, line {number}: write key: value; a key in quotes must be JSON, then a colon.")
         return name, rest[1:].strip()
     name, colon, value = line.partition(":")
     if not colon or not name.strip():

@@ -96,4 +96,4 @@ def _warnings(host: str, ascii_host: str, has_user: bool) -> Iterable[str]:
     if not host.isascii():
         yield f"The site is written with letters outside ASCII; its real name is {ascii_host}. Do you know it?"
     elif any(label.startswith("xn--") for label in ascii_host.lower().split(".")):
-        yield "The name of the site encodes letters outside ASCII (xn--…). Do you know this site?"
+        yield "The site's name (xn--…) is an encoded name with letters outside ASCII. Do you know it?"

@@ -185,7 +185,10 @@ class Encoders:
             deaths = self._deaths
         log.warning("An encoder process of %s crashed", self._model.name)
         if deaths > MAX_DEATHS or any(each._closed for each in self._all):
-            raise VestigeError(f"The encoder processes of {self._model.name} keep crashing; check the free memory.")
+            raise VestigeError(
+                f"The encoder processes of {self._model.name} keep crashing; "
+                "check that this machine has enough free RAM."
+            )
 
     def close(self) -> None:
         """End all processes, also in the middle of a text."""

@@ -39,7 +39,7 @@ def plan_lines(plan: AdoptionPlan, file: Path, backup: Path) -> list[str]:
         f"Adopting it adds {_listed(added)}; every row of its server stays as it is.",
     ]
     if plan.is_again:
-        lines.insert(1, "It was adopted before; its server has since removed part of what that added.")
+        lines.insert(1, "It was adopted before; its server has since removed part of what adopting added.")
     if plan.versions is not None:
         lines.append(f"Its schema version goes from {plan.versions[0]} to {plan.versions[1]}.")
     return [*lines, f"A backup is written first: {backup.name}"]

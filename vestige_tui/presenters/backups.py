@@ -69,7 +69,7 @@ def backup_sentences(backup: Backup) -> list[str]:
     place = f"{backup.path.name} in {_title(backup.path.parent)}"
     lines = [f"Backed up {memories}, compared with the store: {bytes_size(backup.bytes)}, {place}"]
     if left := listed(backup.left_behind):
-        lines.append(f"Left behind, because the file has no table for them: {left}.")
+        lines.append(f"Not in the backup, because the file has no table for them: {left}.")
     if failed := listed(backup.failed):
         lines.append(f"Not in the backup, because the file cannot hold them: {failed}.")
     return lines
@@ -85,7 +85,7 @@ def restore_lines(plan: RestorePlan) -> list[str]:
         lines.append(f"Deletes what only {plan.title} has: {deleted}.")
     lines += [f'deleted: "{one_line(text, EXAMPLE_CELLS)}"' for text in plan.examples]
     if changed := listed(_counts(plan.losses, missing=False)):
-        lines.append(f"Overwrites what differs from the backup: {changed}.")
+        lines.append(f"Changes back what differs from the backup: {changed}.")
     if not plan.loses:
         lines.append(f"{plan.title} has nothing that the backup lacks.")
     return lines
@@ -97,7 +97,7 @@ def effect(plan: RestorePlan) -> str:
         return f"This would replace {plan.title}"
     parts = (
         ("delete", listed(_counts(plan.losses, missing=True))),
-        ("overwrite", listed(_counts(plan.losses, missing=False))),
+        ("change back", listed(_counts(plan.losses, missing=False))),
     )
     return f"This would {' and '.join(f'{verb} {rows}' for verb, rows in parts if rows)} in {plan.title}"
 

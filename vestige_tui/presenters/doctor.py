@@ -127,8 +127,8 @@ KIND_WORDS: Mapping[str, KindWords] = {
     ),
     "text_index": KindWords(
         "text index",
-        "words of a memory in the text index differ from its text",
-        "words of memories in the text index differ from their texts",
+        "memory has words in the text index that differ from its text",
+        "memories have words in the text index that differ from their texts",
         "Fills the text index again; an undo does not change it back.",
     ),
     "file_mode": KindWords(

@@ -199,7 +199,7 @@ def _vector_calculation(hit: Hit, scale: Scale) -> str:
     if scale.base is None or scale.nearest is None:
         return "no vector matches: "
     if hit.vector_score is None:
-        return "no vector, so it counts as the lowest similarity: "
+        return "no vector, counts as the lowest similarity: "
     if hit.vector_score < scale.base:
         return f"{figure(hit.vector_score, 3)} is below the base: "
     base = _operand(scale.base)

@@ -105,7 +105,7 @@ async def preview(
     belongs to that model, EmbedderUnavailable if either model is unavailable, Usage for a sample or limit below 1.
     """
     if sample < 1 or limit < 1:
-        raise Usage("A preview needs at least 1 memory to compare, and at least 1 result to show.")
+        raise Usage("The number of memories (--sample) and of results per query (--limit) must be 1 or more.")
     corpus = await _sample(store, sample)
     questions = _questions(corpus, queries)
     texts = [text for text, _ in questions]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 BATCH_ROWS = 500
 """Memories of one statement. Only so many are held at once with their texts."""
 SHOWN_RESURRECTED = 3
+NAMED_CHANGED = 3
+"""Changed memories that a refusal names."""
 
 
 @dataclass(slots=True)
@@ -138,10 +140,7 @@ class BulkService:
             return {}
         pointed = await lock_pointed(transaction, sorted(preview.ids), BATCH_ROWS)
         if sum(map(len, pointed.values())) != preview.followed_count:
-            raise Conflict(
-                "A memory was replaced elsewhere meanwhile, so that others would change than were shown; nothing was "
-                "changed. Try again."
-            )
+            raise Conflict("What these memories replace has changed meanwhile; nothing was deleted. Try again.")
         return pointed
 
     async def write(
@@ -150,13 +149,15 @@ class BulkService:
         """Write the memories of a preview and their snapshots. Raises Conflict if one of them has changed since."""
         writes = BulkWrites(self._context, preview.operation, pointed=pointed)
         versions = dict(zip(preview.ids, preview.versions, strict=True))
-        changed_elsewhere = 0
+        changed_elsewhere: list[str] = []
         # In the order of the ids, so that two changes never wait for each other.
         for ids in _slices(sorted(versions)):
             memories = await lock_memories(transaction, ids)
-            changed_elsewhere += sum(
-                memory_id not in memories or _version(memories[memory_id]) != versions[memory_id] for memory_id in ids
-            )
+            changed_elsewhere += [
+                memory_id
+                for memory_id in ids
+                if memory_id not in memories or _version(memories[memory_id]) != versions[memory_id]
+            ]
             if not changed_elsewhere:
                 await journal.add(*await writes.write(transaction, list(memories.values())))
         if changed_elsewhere:
@@ -231,11 +232,12 @@ def _version(memory: Memory) -> int:
     return hash((memory.updated_at, memory.marks, *fields, *shared))
 
 
-def _changed(count: int, total: int) -> Conflict:
-    if total == 1:
-        return Conflict("The memory was changed elsewhere meanwhile; nothing was saved. Look at it and try again.")
-    verb = "was" if count == 1 else "were"
+def _changed(ids: Sequence[str], total: int) -> Conflict:
+    names = ", ".join(memory_id[:8] for memory_id in ids[:NAMED_CHANGED]) + (", …" if len(ids) > NAMED_CHANGED else "")
+    if len(ids) == 1:
+        subject = f"Memory {names}" if total == 1 else f"1 of the {grouped(total)} memories, {names},"
+        return Conflict(f"{subject} was changed elsewhere meanwhile; nothing was saved. Look at it and try again.")
     return Conflict(
-        f"{grouped(count)} of the {grouped(total)} memories {verb} changed elsewhere meanwhile; nothing was saved. "
-        "Look at them and try again."
+        f"{grouped(len(ids))} of the {grouped(total)} memories were changed elsewhere meanwhile ({names}); nothing was "
+        "saved. Look at them and try again."
     )

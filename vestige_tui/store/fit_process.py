@@ -65,7 +65,8 @@ async def _fit_of(process: Process, request: bytes, report: Callable[[FitStep], 
 
 def _ended() -> VestigeError:
     return VestigeError(
-        "The process that fits the weights ended early; nothing was changed. Check that there is enough free RAM."
+        "The process that fits the weights ended early; nothing was changed. "
+        "Check that this machine has enough free RAM."
     )
 
 

@@ -33,7 +33,7 @@ async def ask_for_moment(
         return (None,) if not typed.strip() else (_past(store, typed),)
 
     def ask(line: str, fault: str) -> Ask:
-        note = "An empty line returns to now. " + (f"Shown: {moment_text(shown)}." if shown is not None else "")
+        note = "An empty line means now. " + (f"Shown: {moment_text(shown)}." if shown is not None else "")
         return Ask(question, value=line, fault=fault, placeholder=PLACEHOLDER, note=note.strip(), verb=verb)
 
     return await ask_and_use(screen, ask, read, may_be_empty=True)
@@ -44,7 +44,7 @@ def _past(store: Store, typed: str) -> datetime:
     now = store.at(None).now()
     moment = parse_argument(safe(typed), now, store.policy.days)
     if moment > now:
-        raise Usage("This moment is in the future; give a past one, or leave the line empty to return to now.")
+        raise Usage("This moment is in the future; give a past one, or an empty line, which means now.")
     return moment
 
 

@@ -302,6 +302,6 @@ async def test_a_role_that_owns_no_table_does_not_undo_the_fix_of_rows_without_a
     async with opened(roles.url("writer")) as store:
         fixed = await store.doctor.fix(await store.doctor.preview(["orphan"]))
         after = whole_rows(owner)
-        with pytest.raises(Refused, match="Connect as the owner"):
+        with pytest.raises(Refused, match="Connect as the owner of the tables and undo it there"):
             await store.journal.undo(fixed.undo)
         assert whole_rows(owner) == after

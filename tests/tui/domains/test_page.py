@@ -217,7 +217,7 @@ async def test_a_change_by_another_process_is_shown(corpus: Path) -> None:
         async with second_handle(corpus) as other:
             await other.insert(Draft("A new one.", domains=("brand-new",)), embed=False)
         await console.until("brand-new")
-        assert console.says("13 domains, 1 without details")
+        assert console.says("13 domains, 1 only a name")
 
 
 async def test_an_empty_store_says_how_a_domain_comes_about(empty_store: Path) -> None:

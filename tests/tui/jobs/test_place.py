@@ -513,7 +513,7 @@ async def test_a_finding_opens_the_memory_that_it_is_about(corpus: Path) -> None
         await console.press("o")
         await console.until(f"id {short_id(other.id)}")
         await console.press("escape", "j", "enter")
-        await console.until("The open store does not have this memory; look in")
+        await console.until("The open store has no memory for this row; look for it in")
         assert "open the memory" not in console.text
 
 

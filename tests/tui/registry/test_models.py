@@ -404,7 +404,7 @@ def test_the_templates_of_a_model_are_shown_where_it_has_any() -> None:
     text = card(seen(model=replace(MODEL, templates=templates)), 60, KEYS).plain
     assert "text template search_document: {input}" in text
     assert "query template search_query: {input}" in text
-    assert "read as" not in card(seen(), 60, KEYS).plain
+    assert "template" not in card(seen(), 60, KEYS).plain
 
 
 def test_vectors_of_a_model_that_cannot_be_used_are_not_called_searched() -> None:

@@ -286,9 +286,9 @@ class EmbeddedServer:
         )
         if process.returncode == exec_as.OUT_OF_REACH:
             raise errors.Unavailable(
-                f"PostgreSQL cannot run as root, and user {self.uid}, who runs it instead, cannot reach "
-                f"{self.directory} or {self.programs}. Put the store and the Python environment into folders "
-                "that every user can enter, such as some under /var/lib."
+                f"PostgreSQL cannot run as root, and user {self.uid} cannot reach the data in {self.directory} or the "
+                f"programs in {self.programs}. Every user must be able to enter both folders and those above them: use "
+                "a store under /var/lib, say, and a Python environment under /opt."
             )
         return process
 

@@ -271,8 +271,8 @@ class PostgresBackend:
         """Check that this is the same store, with sessions of its own. Raises Refused."""
         if self.pooled:
             raise Refused(
-                "storage.postgres.direct_url also leads to a pooler; set it to the address of the PostgreSQL server "
-                f"behind {twin.title}."
+                "storage.postgres.direct_url also leads to a pooler; set it to the address of the PostgreSQL "
+                f"server behind {twin.title}."
             )
         if await self.fetch("locate_store") != await twin.fetch("locate_store"):
             raise Refused(f"storage.postgres.direct_url does not lead to the store at {twin.title}; correct it.")

@@ -52,7 +52,7 @@ class ForeignKeys:
         if not all(key["is_owned"] for key in keys):
             raise Refused(
                 "Undoing this fix writes rows without a parent row, and only the owner of the tables or a superuser "
-                "may do that; nothing was changed. Connect as the owner and undo it there."
+                "may do that; nothing was changed. Connect as the owner of the tables and undo it there."
             )
         for key in keys:
             await self._run("drop_parent", key)

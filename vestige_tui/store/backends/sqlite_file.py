@@ -127,7 +127,7 @@ class OpenedFile:
 
     def tables_changed(self) -> TablesChanged:
         """Return the error for a file of which the tables are no longer those that were there when it was opened."""
-        return TablesChanged(f"The tables of {self.title} were changed since it was opened; try again.")
+        return TablesChanged(f"The tables of {self.title} have changed since it was opened; try again.")
 
     async def verify(self) -> None:
         """Refuse a write into another file or into damaged pages. Raises StoreReplaced or Unavailable.

@@ -95,7 +95,7 @@ class SupersedeMemory(Command):
 class PinMemory(Command):
     id, key, label, action = "memory.pin", "p", "pin", "pin_memory"
     group, writes = "Memory", True
-    help = "Pin the memory or the selection, or unpin it; deleting several memories at once leaves pinned ones out."
+    help = "Pin the memory or the selection, or unpin it; deleting several memories at once keeps pinned ones."
 
 
 class ClearMarks(Command):

@@ -47,7 +47,7 @@ class SetStart(Command):
 class SetEnd(Command):
     id, key, label, action = "compare.end", "e", "to", "set_end"
     group, footer = "Compare", True
-    help = "Set the second moment; an empty line is now."
+    help = "Set the second moment; an empty line means now."
 
 
 class OpenDifference(Command):

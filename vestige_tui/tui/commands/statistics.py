@@ -30,7 +30,7 @@ class HigherRetention(Command):
 class FitWeights(Command):
     id, key, label, action = "statistics.fit", "f", "fit", "fit_weights"
     group, footer, writes = "Statistics", True, True
-    help = "Fit the FSRS weights to the review log; first shows how well they predict and which due dates would move."
+    help = "Fit FSRS weights to the review log; first shows how well they predict and how many due dates would move."
     words = "optimize optimise fsrs reschedule"
 
 

@@ -52,8 +52,8 @@ The store at two moments: the memories that appeared between them, those that we
 again, and those that the journal says were deleted in between. Texts, tags and marks are shown as they are today;
 those of a deleted memory as they were when it was deleted.
 
-`s` sets the first moment, `e` the second one; an empty line is now. `t` closes this page and shows the store as of the
-second moment. `enter` opens a memory.
+`s` sets the first moment, `e` the second one; an empty line means now. `t` closes this page and shows the store as of
+the second moment. `enter` opens a memory.
 """
 
     def __init__(self) -> None:

@@ -62,8 +62,8 @@ class DomainsScreen(ChangingPage):
     AUTO_FOCUS = "DomainList"
     BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_DOMAINS)
     HELP = """\
-A domain is a name that memories share. It can have details: a label, top terms and a centroid, which is the mean of the
-vectors of its memories. `s` sets the label, and computes centroid and terms again.
+A domain is a name that memories share. It can also have a label, top terms and a centroid (the mean of the vectors of
+its memories); without them it is only a name. `s` sets the label, and computes centroid and top terms again.
 
 `enter` opens the memories of a domain in Browse. `tab` goes to the memories near its centroid that are not in it:
 `space` selects some of them, `a` adds the domain to them, `enter` reads one.
@@ -128,7 +128,7 @@ show every memory that changes. `u` undoes the last change of this console.
             return
         domains = await store.domains.list_all()
         without = sum(not each.has_row for each in domains)
-        facts = quantity(len(domains), "domain") + (f", {grouped(without)} without details" if without else "")
+        facts = quantity(len(domains), "domain") + (f", {grouped(without)} only a name" if without else "")
         self.query_one("#domains-title", Static).update(
             Content.assemble(("Domains", "$text bold"), (f"   {facts}" if domains else "", "$text-muted"))
         )

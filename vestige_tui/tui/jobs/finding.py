@@ -77,7 +77,7 @@ class FindingSheet(Dialog[str | None]):
 
     def _not_here(self) -> str:
         where = f"; look for it in {' or '.join(self._others)}" if self._others else ""
-        return f"The open store does not have this memory{where}."
+        return f"The open store has no memory for this row{where}."
 
     def on_mount(self) -> None:
         self.query_one("#sheet-rows").focus()

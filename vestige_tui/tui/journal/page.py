@@ -41,7 +41,7 @@ PAGE_ENTRIES = 100
 MAX_CHOICES = 200
 """Memories of one entry that the list to choose from offers."""
 NO_JOURNAL = "This file belongs to a Vestige server, and this console only reads it, so it has no journal."
-NO_MEMORY = "This change concerns a domain alone; there is no memory to open."
+NO_MEMORY = "This change concerns no memory, so there is none to open."
 NO_CHANGES = "No changes yet. Each change by a console or a command is recorded here and can be undone."
 
 

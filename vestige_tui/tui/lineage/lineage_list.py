@@ -31,6 +31,8 @@ class LineageRow:
     note: str
     memory_id: str | None
     here: bool = False
+    other_gone: bool = False
+    """True for a decision whose other memory was deleted."""
 
 
 def rows_of(
@@ -48,7 +50,9 @@ def rows_of(
         gone = other is not None and other not in known
         note = ", ".join(words for words, said in ((RECORDED_LATE, event.id in late), ("deleted", gone)) if said)
         when = f"{ago(event.decided_at, now):>{WHEN_CELLS}}  "
-        yield LineageRow(DECISIONS, when, decision_clause(event, names), note, None if gone else other)
+        other_gone = gone or event.kind == "winner_deleted"
+        memory_id = None if gone else other
+        yield LineageRow(DECISIONS, when, decision_clause(event, names), note, memory_id, other_gone=other_gone)
 
 
 class LineageList(GroupedList):

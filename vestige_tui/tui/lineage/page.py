@@ -41,7 +41,7 @@ class LineageScreen(CommandScreen):
     HELP = """\
 The tree has the active memory on top and below it the memories that it replaces, in turn. Below the tree stands every
 decision on the memory: replaced, active again, or active again because its replacement was deleted. Decisions that were
-recorded late, for example by an import, are marked. `enter` opens the memory of a row.
+recorded after later ones, for example by an import, are marked "recorded late". `enter` opens the memory of a row.
 """
 
     def __init__(self, memory: Memory) -> None:
@@ -102,7 +102,11 @@ recorded late, for example by an import, are marked. `enter` opens the memory of
         event.stop()
         memory_id = event.row.memory_id
         if memory_id is None:
-            self._status.say("There is no other memory to open: this decision names none, or it was deleted.")
+            self._status.say(
+                "The other memory of this decision no longer exists."
+                if event.row.other_gone
+                else "This decision concerns this memory alone."
+            )
         else:
             self._open(memory_id)
 

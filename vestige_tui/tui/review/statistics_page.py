@@ -64,16 +64,16 @@ class StatisticsScreen(CommandScreen):
     BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_STATISTICS)
     HELP = """\
 Each square of the calendar is one day of the last year; a darker one has more reviews. True retention is the share of
-reviews that were not graded Again; first reviews are not counted. It is shown by type, by tag and by the age of the
-memory at its review.
+reviews not graded Again; first reviews are not counted. It is shown by type, by tag and by the age of the memory at its
+review.
 
 The bars compare the reviews of the coming days as they are due now with those under another desired retention. Each
 memory counts once, on its next due date. `-` and `+` choose the retention; nothing is changed. To use another one, set
 `desired_retention` under `[review]` in vestige.toml.
 
 `f` fits the weights of FSRS to the review log of the whole store. It first shows how well the weights in force and the
-fitted ones predict the latest reviews, and which due dates rescheduling would move; nothing changes before you confirm.
-`u` undoes weights and due dates at once.
+fit predict the latest reviews, and how many due dates rescheduling would move; nothing changes before you confirm. `u`
+undoes weights and due dates at once.
 """
 
     def __init__(self, chosen: Filter | None = None, chosen_text: str = "") -> None:

@@ -266,7 +266,8 @@ def _health(store: Store, health: Health) -> Content:
     if store.read_only:
         reason = f"Read-only: {plain(store.read_only_reason)}."
         if store.kind == "vestige":
-            reason += " It belongs to a Vestige server; this console never writes to it."
+            reason += " It belongs to a Vestige server"
+            reason += "; this console does not write to it unless you adopt it." if store.maintenance.adoptable else "."
         lines.append(Content.styled(reason, "$text"))
     return Content("\n").join(lines)
 

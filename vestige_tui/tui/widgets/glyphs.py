@@ -30,7 +30,7 @@ NEW = State("○", "new", "muted", "never reviewed")
 DUE = State("◐", "due", "waiting", "its review is due")
 KNOWN = State("●", "known", "muted", "reviewed, not due yet")
 LEECH = State("▽", "leech", "waiting", "forgotten again and again")
-PINNED = State("◈", "pinned", "muted", "kept when several are deleted at once")
+PINNED = State("◈", "pinned", "muted", "kept when several memories are deleted at once")
 EDITED = State("△", "edited", "waiting", "its text was edited after the past moment that is shown")
 
 

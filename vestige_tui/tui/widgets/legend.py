@@ -39,7 +39,7 @@ def legend() -> Mapping[str, Sequence[Sign]]:
             Sign("│", "now"),
             Sign("█", "recall; in a forecast: reviews that are due"),
         ],
-        "Review": [Sign("▁", "hidden word of a question in Review, to be recalled")],
+        "Review": [Sign("▁", "word blanked out in the question, for you to recall")],
         "Lists": [
             Sign("▌", "row under the cursor, or pane with the focus"),
             Sign("▏", "row under the cursor, in a list that does not have the focus"),

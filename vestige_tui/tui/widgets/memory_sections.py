@@ -31,7 +31,7 @@ def _ink(state: State) -> str:
 
 
 def facts(detail: MemoryDetail, now: datetime) -> Content:
-    """Return the state, marks, type, domains, codebase and tags of a memory, and whether its text was edited since."""
+    """Return state, marks, type, domains, codebase and tags of a memory, and whether its text has been edited since."""
     memory, terms = detail.memory, detail.terms
     state = state_of(memory, now)
     word, until = state.word, memory.marks.buried_until

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NOTES = (
     "Every row is compared by digests that the databases compute. Neither store changes, except that this "
-    "comparison is recorded in the job log of the second one.",
+    "comparison is recorded in the job log of the second store.",
 )
 
 
