@@ -41,7 +41,7 @@ def test_a_restore_asks_for_consent_only_where_it_loses_something(run: Command, 
     assert run("--store", sample, "tag", sample_id(0), "+new").status == 0
     refused = run("--store", sample, "--json", "restore", file)
     assert (refused.status, refused.json["error"]["code"]) == (3, "refused")
-    assert "delete 1 memory, 1 vector and 2 journal entries and change back 1 mem" in refused.json["error"]["message"]
+    assert "delete 1 memory, 1 vector and 2 journal entries and overwrite 1 mem" in refused.json["error"]["message"]
     assert 'deleted: "Only in the store."' in refused.err
     planned = run("--store", sample, "--json", "--read-only", "restore", file, "--dry-run").json["restore"]
     assert (planned["done"], planned["deletes"], planned["sets_back"]) == (

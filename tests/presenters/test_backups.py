@@ -38,7 +38,7 @@ def test_a_loss_is_listed_with_examples_and_hostile_text_is_plain() -> None:
     losses = (TableLoss("journal", 2), TableLoss("knowledge_nodes", 1, 4))
     plan = RestorePlan(Path("/kept.db"), "~/store.db", ROWS, losses, ("\x1b[31mred\nsecond line",))
     assert words.effect(plan) == (
-        "This would delete 1 memory and 2 journal entries and change back 4 memories in ~/store.db"
+        "This would delete 1 memory and 2 journal entries and overwrite 4 memories in ~/store.db"
     )
     [line] = [line for line in words.restore_lines(plan) if line.startswith("deleted: ")]
     assert "\x1b" not in line

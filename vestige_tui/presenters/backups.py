@@ -85,7 +85,7 @@ def restore_lines(plan: RestorePlan) -> list[str]:
         lines.append(f"Deletes what only {plan.title} has: {deleted}.")
     lines += [f'deleted: "{one_line(text, EXAMPLE_CELLS)}"' for text in plan.examples]
     if changed := listed(_counts(plan.losses, missing=False)):
-        lines.append(f"Changes back what differs from the backup: {changed}.")
+        lines.append(f"Overwrites what differs from the backup: {changed}.")
     if not plan.loses:
         lines.append(f"{plan.title} has nothing that the backup lacks.")
     return lines
@@ -97,7 +97,7 @@ def effect(plan: RestorePlan) -> str:
         return f"This would replace {plan.title}"
     parts = (
         ("delete", listed(_counts(plan.losses, missing=True))),
-        ("change back", listed(_counts(plan.losses, missing=False))),
+        ("overwrite", listed(_counts(plan.losses, missing=False))),
     )
     return f"This would {' and '.join(f'{verb} {rows}' for verb, rows in parts if rows)} in {plan.title}"
 

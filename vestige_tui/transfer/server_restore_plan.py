@@ -1,4 +1,4 @@
-"""Losses of a restore into a store on a server, compared row by row without changes: rows deleted and changed back."""
+"""Losses of a restore into a store on a server, row by row, without changes: rows deleted and rows overwritten."""
 
 from __future__ import annotations
 
