@@ -647,7 +647,7 @@ async def test_a_deleted_memory_stays_where_the_target_has_made_something_of_it(
             await store.links.supersede(*pair)
         for each in (kept, going):
             written(path, ("DELETE FROM knowledge_nodes WHERE id = ?", (each,)))
-        await followed.until(partial(followed.told, "memories", "in the target after the copy"))
+        await followed.until(partial(followed.told, "memories", "kept in the target, because it was"))
         found = {each.id: each for each in await store.memories.get_many([kept, going, other])}
         assert set(found) == {kept, other}
         assert found[other].superseded_by == (kept if what == "replaces" else None)

@@ -25,7 +25,7 @@ from vestige_tui.tui.compare.difference_list import DifferenceList
 from vestige_tui.tui.compare.page import ComparisonScreen
 from vestige_tui.tui.dialogs.memory_sheet import MemorySheet
 from vestige_tui.tui.journal.page import JournalScreen
-from vestige_tui.tui.lineage.lineage_list import DECISIONS, TREE, LineageList
+from vestige_tui.tui.lineage.lineage_list import DECISIONS, TREE, LineageList, rows_of
 from vestige_tui.tui.lineage.page import LineageScreen
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.search.hit_list import HitList
@@ -355,6 +355,16 @@ async def test_the_lineage_shows_both_directions_late_decisions_and_deleted_winn
         await console.until("Emus walk.")
         await console.press("escape", "escape")
         await console.until(lambda: isinstance(console.app.screen, Place))
+
+
+def test_a_decision_without_another_memory_is_told_from_one_whose_memory_is_gone() -> None:
+    events = [
+        SupersessionEvent(number, "one", winner, kind, NOW)
+        for number, (winner, kind) in enumerate([(None, "unsupersede"), (None, "winner_deleted"), ("two", "supersede")])
+    ]
+    lineage = Lineage(Memory("one", "One."))
+    rows = [row for row in rows_of(lineage, events, {"one": lineage.memory}, "one", NOW) if row.heading == DECISIONS]
+    assert [(row.memory_id, row.other_gone) for row in reversed(rows)] == [(None, False), (None, True), (None, True)]
 
 
 async def test_a_memory_without_decisions_says_so(corpus: Path) -> None:

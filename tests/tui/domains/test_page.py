@@ -151,7 +151,7 @@ async def test_the_journal_says_that_a_row_has_no_memory(corpus: Path) -> None:
         await console.press("J")
         await console.until("Set domain auth")
         await console.press("enter")
-        await console.until("it has no memory to open")
+        await console.until("This change concerns no memory, so there is none to open.")
 
 
 @pytest.mark.parametrize("place", ["f3", "f4"])

@@ -132,6 +132,16 @@ async def test_forgotten_comes_back_as_practice_that_writes_nothing(tmp_path: Pa
 
 
 @pytest.mark.slow
+async def test_practice_says_whole_at_60_columns_that_its_grade_is_not_saved(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, *THREE[:2], size=(60, 20)) as at:
+        await at.press("space", "1", sees="2 of 2")
+        await at.press("space", "3", sees="practice, 1 left")
+        await at.sees("space shows the answer   practice: grade not saved")
+        await at.press("space", sees="once more")
+        assert "practice: grade not saved" in at.text
+
+
+@pytest.mark.slow
 async def test_undo_brings_the_card_back_shown(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")

@@ -241,6 +241,7 @@ async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, si
         await console.until("degraded")
         if size[1] == 40:
             await console.until("Read-only: a Vestige V18 file")
+            await console.until("this console does not write to it unless you adopt it.")
             await console.until("read-only, through views")
             assert "Vestige V18" in console.text
         await console.press("v")

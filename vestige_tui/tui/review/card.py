@@ -24,7 +24,7 @@ from vestige_tui.tui.widgets.memory_card import SHOWN_CHARACTERS, too_much_for_m
 from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.widgets.stored_markdown import StoredMarkdown
 
-PRACTICE = "practice: the grade is not saved"
+PRACTICE = "practice: grade not saved"
 
 
 class CardText(Panels):
