@@ -35,7 +35,7 @@ async def show_jobs(app: VestigeApp) -> tuple[Job, ...]:
     """Let a console show these jobs instead of those that it watches."""
     assert app.session.store is not None
     app.session.cancel(Activity.WATCH_JOBS)
-    app.session.jobs = await jobs(app.session.store)
+    app.session.jobs = await jobs(app.session.store.at(None))
     app.frame_changed.publish(None)
     return app.session.jobs
 

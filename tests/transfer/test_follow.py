@@ -420,10 +420,15 @@ async def test_many_deletions_are_brought_in_parts(
             *(("DELETE FROM knowledge_nodes WHERE id = ?", (each,)) for each in gone),
             ("DELETE FROM review_events WHERE memory_id = ?", (alike,)),
         )
+
+        async def deleted() -> bool:
+            left = {each.id for each in await store.memories.get_many(gone)}
+            return left == {edited, linked, reviewed} and await store.reviews.log(alike) == ()
+
+        await followed.until(deleted)
         await looked(followed, path)
         assert unanswered == []
-        assert {each.id for each in await store.memories.get_many(gone)} == {edited, linked, reviewed}
-        assert await store.reviews.log(alike) == ()
+        assert await deleted()
         for how in ("edited", "linked", "reviewed"):
             assert await followed.told("memories", f"but kept in the target, because it was {how} there")
         counted = followed.running.meter.tables

@@ -12,6 +12,7 @@ from textual.widgets import Input
 from tests.support.console import Console, open_browse, open_console
 from tests.support.corpus import ACTIVE, MEMORIES, NOW, second_handle
 from tests.support.read_only_commands import digest
+from tests.support.sample_jobs import show_jobs
 from vestige_tui.core.links import Lineage, SupersessionEvent
 from vestige_tui.core.memories import Draft, Memory, Patch
 from vestige_tui.core.times import format_time
@@ -67,6 +68,18 @@ async def test_every_place_names_the_moment_and_shows_what_there_was(corpus: Pat
         await console.until(lambda: isinstance(console.app.screen, JournalScreen))
         await console.still()
         assert HEADER in console.lines[-1]
+
+
+async def test_jobs_keep_the_time_of_now_at_a_past_moment(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        await open_browse(console)
+        await go_to_moment(console, "2026-05-01")
+        await show_jobs(console.app)
+        await console.press("f5")
+        await console.until("copying vectors")
+        assert "4 min left" in console.text
+        assert "started 9 min ago" in console.text
+        assert "verified, 3 h ago" in console.text
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24)])

@@ -136,7 +136,7 @@ def _add_common(target: Parser, default: object) -> None:
         "--as-of",
         metavar="TIME",
         default=default,
-        help="show the store at a past moment, without changing it: 2026-11-01, -7d, yesterday or an RFC 3339 time",
+        help="show the store at a past moment, without changing it: 2026-11-01, -7d, -1mo or an RFC 3339 time",
     )
     target.add_argument(
         "--debug", action="store_true", default=false, help="write a more detailed log; `about` prints its path"

@@ -100,7 +100,9 @@ def parse_argument(text: str, now: datetime, days: LocalDays = CALENDAR_DAYS) ->
         raise TimeOutOfRange(f"The time {text.strip()[:60]!a} is outside the years 1 to 9999.") from None
     moment = _parse(text, days)
     if moment is None:
-        raise Usage(f"The time {text.strip()[:60]!a} is not valid; use today, -7d, 2026-11-01 or an RFC 3339 time.")
+        raise Usage(
+            f"The time {text.strip()[:60]!a} is not valid; use today, -7d, -1mo, 2026-11-01 or an RFC 3339 time."
+        )
     return moment
 
 

@@ -80,8 +80,8 @@ def console_offers(app: ConsoleApp) -> Iterator[PaletteEntry]:
         yield PaletteEntry(Kind.CONSOLE, name, sentence, partial(_in_worker, app, run), words=words, reason=reason)
     # The present one comes last: it is not the one to take next.
     for theme in sorted(THEMES, key=lambda theme: theme.name == app.theme):
-        now = " It is the current one." if theme.name == app.theme else ""
-        sentence = f"Use this theme, now and at the next start.{now}"
+        is_current = theme.name == app.theme
+        sentence = "The current theme." if is_current else "Use this theme, now and at the next start."
         yield PaletteEntry(
             Kind.THEME,
             f"Theme: {theme.name}",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.links import SupersessionEvent
     from vestige_tui.store.store import Store
 
-PLACEHOLDER = "2026-11-01, -7d, yesterday, 2026-11-01T14:30"
+PLACEHOLDER = "2026-11-01, -7d, -1mo, 2026-11-01T14:30"
 BACK_TO_NOW = "Back to now."
 NO_EARLIER = "No memory was replaced before this moment."
 ALREADY_NOW = "The console shows the store as it is now."

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from vestige_tui.store.backends.sqlite_connection import add_functions
+from vestige_tui.store.schema.additions import CREATE, named_blocks
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect, compose, load
 
@@ -214,6 +215,8 @@ def test_sqlite_prepares_every_query() -> None:
     connection.executescript(compose("sqlite", "create_bookkeeping"))
     for migration in migrations("sqlite"):
         connection.executescript(migration.up)
+    # Of adopted files alone.
+    connection.execute(named_blocks(CREATE)["console_extra"])
     count = 0
     for label, sql in statements("sqlite"):
         if sql.startswith(("VACUUM", "PRAGMA", "ALTER", "DROP", "CREATE")):

@@ -142,7 +142,8 @@ stores row by row.
             self._paint()
 
     def _now(self) -> datetime:
-        return self.store.now() if self.store is not None else datetime.now(UTC)
+        # Of now, also where the console shows a past moment: jobs are not limited to that.
+        return self.store.at(None).now() if self.store is not None else datetime.now(UTC)
 
     def _paint(self) -> None:
         jobs = self.store_session.jobs

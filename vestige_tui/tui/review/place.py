@@ -33,6 +33,7 @@ from vestige_tui.tui.commands.moments import ShowMoment
 from vestige_tui.tui.commands.places import GoToBrowse, GoToReview
 from vestige_tui.tui.commands.review import Reveal, Suspend
 from vestige_tui.tui.filters.bar import FilterBar
+from vestige_tui.tui.layout_widths import NARROW_BELOW_CELLS
 from vestige_tui.tui.memory_place import MemoryPlace
 from vestige_tui.tui.review.card import CardFace, ReviewCard
 from vestige_tui.tui.review.cloze import prompt_of, question_of
@@ -55,7 +56,7 @@ log = logging.getLogger(__name__)
 SESSION_CARD_LIMIT = 500
 MAX_CARD_ROWS = 16
 """Height of a card beside its curve at most, as the style sheet has it."""
-GRADED_CELLS = 28
+GRADED_CELLS, NARROW_GRADED_CELLS = 28, 14
 """Room for the text of a graded memory, which leaves room for its due date in a narrow status line."""
 NO_REVIEWS_THEN = "The console shows a past moment; to review, return to now."
 PRACTICE_WORDS = {Rating.AGAIN: "once more", Rating.HARD: "done", Rating.GOOD: "done", Rating.EASY: "done"}
@@ -480,7 +481,9 @@ redoes the change that this console undid last.
         session.grade(memory.id, rating, memory.scheduling, new, self._seconds(), entry=change.undo)
         when = f"due {ago(new.next_review, store.now())}" if new.next_review else "no date"
         practice = "; practised later in this session" if rating == Rating.AGAIN else ""
-        sentence = change_sentence("review", title(memory.content, GRADED_CELLS), f"{LABELS[rating]}: {when}{practice}")
+        # On a narrow screen the text gives way, not the due date.
+        cells = GRADED_CELLS if self.size.width >= NARROW_BELOW_CELLS else NARROW_GRADED_CELLS
+        sentence = change_sentence("review", title(memory.content, cells), f"{LABELS[rating]}: {when}{practice}")
         self._report_write(change, sentence, grade=True)
 
     def _seconds(self) -> float:
