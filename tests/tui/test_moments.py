@@ -59,7 +59,7 @@ async def test_every_place_names_the_moment_and_shows_what_there_was(corpus: Pat
         await go_to_moment(console, "2026-05-01")
         await console.until(f"{expected} memories")
         await console.until(lambda: console.app.session.badges["review"].text == (str(due) if due else ""))
-        assert "Texts, tags and marks are those of today." in console.text
+        assert "Texts, tags and marks are those of today.   T now" in console.text
         for place in PLACES:
             await console.app.switch_mode(place.place)
             await console.still()

@@ -205,9 +205,9 @@ class CommandScreen(WhileMounted, Screen[None]):
 
     # Commands
 
-    def tell(self, text: str) -> Notice:
-        """Show a sentence on the result of a command of the whole console."""
-        return self._status.say(text)
+    def tell(self, text: str, hint: str = "") -> Notice:
+        """Show a sentence on the result of a command of the whole console, with a key that goes on."""
+        return self._status.say(text, hint)
 
     def hint(self, text: str) -> Notice:
         """Show a hint of the app until ``withdraw_hint``."""

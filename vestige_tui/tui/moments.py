@@ -11,8 +11,10 @@ from vestige_tui.core.times import moment_text, parse_argument
 from vestige_tui.presenters.changes import title
 from vestige_tui.presenters.moments import TODAYS_TEXTS, decision_sentence
 from vestige_tui.tui.command_screen import NOT_OPEN, CommandScreen
+from vestige_tui.tui.commands.moments import ShowMoment
 from vestige_tui.tui.dialogs.asking import ask_and_use
 from vestige_tui.tui.dialogs.modals import Ask
+from vestige_tui.tui.shown_keys import shown_key
 
 if TYPE_CHECKING:
     from vestige_tui.core.links import SupersessionEvent
@@ -62,7 +64,10 @@ async def choose_moment(screen: CommandScreen) -> None:
 def show_moment(screen: CommandScreen, moment: datetime | None, sentence: str = "") -> None:
     """Show the store as of a moment, None for now, and say what is still of today."""
     screen.store_session.show_at(moment)
-    screen.tell(sentence or (BACK_TO_NOW if moment is None else TODAYS_TEXTS))
+    if moment is None:
+        screen.tell(sentence or BACK_TO_NOW)
+    else:
+        screen.tell(sentence or TODAYS_TEXTS, f"{shown_key(screen.app, ShowMoment)} now")
 
 
 async def step_moment(screen: CommandScreen, step: int) -> None:
