@@ -271,3 +271,10 @@ def test_a_backup_is_suggested_in_a_private_folder(state: Path) -> None:
     path = suggested_path("sqlite:/somewhere/agents.db", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     assert path == state / "backups" / "agents.db-20260102-030405.backup.db"
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_backup_within_the_same_second_gets_another_name(state: Path) -> None:
+    now = datetime(2026, 1, 2, 3, 4, 59, tzinfo=UTC)
+    suggested_path("sqlite:/somewhere/agents.db", now).touch()
+    again = suggested_path("sqlite:/somewhere/agents.db", now)
+    assert again == state / "backups" / "agents.db-20260102-030500.backup.db"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,7 +43,10 @@ def suggested_path(url: str, now: datetime) -> Path:
     name = "server" if is_server(url) else file_of(url).name
     folder = state_dir() / "backups"
     make_private_dir(folder)
-    return folder / backup_name(name, now)
+    # Two backups within one second would have one name.
+    while (path := folder / backup_name(name, now)).exists():
+        now += timedelta(seconds=1)
+    return path
 
 
 async def back_up(url: str, target: str | Path, tell: BackupListener = ignore) -> Backup:
