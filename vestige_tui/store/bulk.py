@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.bulk import BulkPreview, Deletion, LeftOut, Operation, Replacement, Target
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.memories import Change, Memory
-from vestige_tui.core.text import grouped
+from vestige_tui.core.text import grouped, short_id
 from vestige_tui.store.bulk_writes import BulkWrites
 from vestige_tui.store.journal_parts import JournalParts
 from vestige_tui.store.locked_memories import lock_memories
@@ -233,7 +233,9 @@ def _version(memory: Memory) -> int:
 
 
 def _changed(ids: Sequence[str], total: int) -> Conflict:
-    names = ", ".join(memory_id[:8] for memory_id in ids[:NAMED_CHANGED]) + (", …" if len(ids) > NAMED_CHANGED else "")
+    names = ", ".join(short_id(memory_id) for memory_id in ids[:NAMED_CHANGED]) + (
+        ", …" if len(ids) > NAMED_CHANGED else ""
+    )
     if len(ids) == 1:
         subject = f"Memory {names}" if total == 1 else f"1 of the {grouped(total)} memories, {names},"
         return Conflict(f"{subject} was changed elsewhere meanwhile; nothing was saved. Look at it and try again.")

@@ -163,6 +163,10 @@ class Store:
         """Return the current time of the store's clock, in UTC."""
         return self._context.now()
 
+    def present(self) -> datetime:
+        """Return the current time of the store's clock, in UTC, also of a store that is shown at a past moment."""
+        return self._context.clock()
+
     async def __aenter__(self) -> Self:
         await self.open()
         return self

@@ -43,7 +43,7 @@ async def ask_for_moment(
 
 def _past(store: Store, typed: str) -> datetime:
     """Return the moment that was typed. Raises Usage for one that is not past."""
-    now = store.at(None).now()
+    now = store.present()
     moment = parse_argument(safe(typed), now, store.policy.days)
     if moment > now:
         raise Usage("This moment is in the future; give a past one, or an empty line, which means now.")

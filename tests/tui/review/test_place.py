@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -129,6 +130,13 @@ async def test_forgotten_comes_back_as_practice_that_writes_nothing(tmp_path: Pa
         assert "remembered      50 %   1 of 2, without new ones" in end
         assert await at.ratings(1) == [1]
         assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.AGAIN]
+
+
+@pytest.mark.slow
+async def test_a_grade_names_its_due_date_at_60_columns(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, *THREE, size=(60, 20)) as at:
+        await at.press("space", "3", sees="2 of 3")
+        assert re.search(r'Graded ".+…" Good: due in \d+ \w+   u undo', at.text)
 
 
 @pytest.mark.slow

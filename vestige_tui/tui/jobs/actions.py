@@ -27,7 +27,7 @@ async def cancel_job(place: Place, job: Job) -> None:
 
     rows, noun = [title(job)], _noun(job)
     if job.is_ours:
-        worker_gone = place.store is not None and job.silence(place.store.at(None).now()) is not None
+        worker_gone = place.store is not None and job.silence(place.store.present()) is not None
         note = "Its worker is gone, so it ends at once." if worker_gone else ENDS_AT_CHECKPOINT
         note += " Everything written is kept, and a retry continues from there."
     else:
@@ -51,7 +51,7 @@ async def retry_job(place: Place, job: Job) -> str:
         ]
         rows = [
             title(job),
-            state_label(job, place.store.at(None).now()).word if place.store is not None else job.status,
+            state_label(job, place.store.present()).word if place.store is not None else job.status,
         ]
         question = Confirm("Queue this work again?", rows, verb="queue it", notes=notes)
         if not await place.app.push_screen_wait(question):

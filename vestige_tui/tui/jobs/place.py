@@ -143,7 +143,7 @@ stores row by row.
 
     def _now(self) -> datetime:
         # Of now, also where the console shows a past moment: jobs are not limited to that.
-        return self.store.at(None).now() if self.store is not None else datetime.now(UTC)
+        return self.store.present() if self.store is not None else datetime.now(UTC)
 
     def _paint(self) -> None:
         jobs = self.store_session.jobs

@@ -90,7 +90,7 @@ console undid last.
 
     def _now(self) -> datetime:
         # Of now, also where the console shows a past moment: the journal is not limited to that.
-        return self.store.at(None).now() if self.store is not None else datetime.now(UTC)
+        return self.store.present() if self.store is not None else datetime.now(UTC)
 
     # Reading
 

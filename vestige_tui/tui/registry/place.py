@@ -198,7 +198,7 @@ missing vectors. `tab` switches between the list of models and the card of this 
             return
         job = self._reembedding()
         # A silent job changes only its age.
-        stale = job is not None and job.silence(store.at(None).now()) is not None
+        stale = job is not None and job.silence(store.present()) is not None
         standing = (source.state, self.store_session.banner, source.message, job, stale)
         if standing != self._standing:
             self._standing = standing
@@ -219,7 +219,7 @@ missing vectors. `tab` switches between the list of models and the card of this 
         source = self.store_session.embedders
         return ModelSnapshot(
             self._model,
-            store.at(None).now(),
+            store.present(),
             source.state,
             message=source.message,
             loaded_hash=source.loaded_hash,

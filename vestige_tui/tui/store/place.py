@@ -138,7 +138,7 @@ Query times are measured in this console since it opened the store. `ctrl+r` ref
             # Health is shown before the slower figures are read.
             health = await store.health()
             self._show_health(store, health)
-        report, now = await store.maintenance.report(), store.at(None).now()
+        report, now = await store.maintenance.report(), store.present()
         self._looked = True
         self._show_health(store, report.health)
         stats, server = report.stats, report.server

@@ -236,7 +236,7 @@ class GoOnWizard(ReembedWizard):
 
 def under_way(session: StoreSession, store: Store) -> Job | None:
     """Return the re-embedding of a store that is running now."""
-    now = store.at(None).now()
+    now = store.present()
     return next((job for job in of_store(session, store) if job.silence(now) is None), None)
 
 
